@@ -1,0 +1,65 @@
+#include "base/diagnostic.h"
+
+#include <algorithm>
+
+namespace kiln {
+namespace {
+
+std::string_view line_of(std::string_view source, int number) {
+  size_t begin = 0;
+  for (int line = 1; line < number; ++line) {
+    begin = source.find('\n', begin);
+    if (begin == std::string_view::npos) return {};
+    ++begin;
+  }
+  std::string_view line = source.substr(begin, source.find('\n', begin) - begin);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+std::string_view name_of(Severity severity) {
+  switch (severity) {
+    case Severity::Error: return "error";
+    case Severity::Warning: return "warning";
+    case Severity::Note: return "note";
+  }
+  return "error";
+}
+
+// A caret under a 10 MB line helps nobody: show a window around the column.
+constexpr size_t kWindow = 160;
+
+}  // namespace
+
+bool has_errors(std::span<const Diagnostic> diagnostics) {
+  return std::ranges::any_of(diagnostics, [](const Diagnostic& d) { return d.severity == Severity::Error; });
+}
+
+std::string render(const Diagnostic& d, std::string_view source) {
+  std::string out = d.file;
+  if (d.at.line > 0) {
+    out += ":" + std::to_string(d.at.line);
+    if (d.at.column > 0) out += ":" + std::to_string(d.at.column);
+  }
+  out += ": ";
+  out += name_of(d.severity);
+  out += ": " + d.message + "\n";
+  if (d.at.line > 0) {
+    std::string_view line = line_of(source, d.at.line);
+    if (!line.empty()) {
+      size_t column = std::min<size_t>(d.at.column > 0 ? d.at.column - 1 : 0, line.size());
+      size_t from = column > kWindow / 2 && line.size() > kWindow ? column - kWindow / 2 : 0;
+      std::string_view shown = line.substr(from, kWindow);
+      const std::string gutter = std::to_string(d.at.line);
+      out += "  " + gutter + " | ";
+      for (char c : shown) out += static_cast<unsigned char>(c) < 0x20 && c != '\t' ? '?' : c;
+      out += "\n  " + std::string(gutter.size(), ' ') + " | ";
+      for (char c : shown.substr(0, column - from)) out += c == '\t' ? '\t' : ' ';
+      out += "^\n";
+    }
+  }
+  if (!d.hint.empty()) out += "  hint: " + d.hint + "\n";
+  return out;
+}
+
+}  // namespace kiln

@@ -1,0 +1,177 @@
+#include "base/fs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/error.h"
+
+namespace kiln {
+
+UniqueFd open_file(const fs::path& path, int flags, mode_t mode) {
+  int fd;
+  do fd = ::open(path.c_str(), flags | O_CLOEXEC, mode);
+  while (fd < 0 && errno == EINTR);
+  if (fd < 0) throw_errno("cannot open " + path.string());
+  return UniqueFd(fd);
+}
+
+std::string read_file(const fs::path& path, uint64_t limit) {
+  UniqueFd fd = open_file(path, O_RDONLY);
+  std::string content;
+  struct stat st;
+  if (::fstat(fd.get(), &st) == 0 && st.st_size > 0) content.reserve(std::min<uint64_t>(st.st_size, limit) + 1);
+  char buffer[64 << 10];
+  for (;;) {
+    ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno("cannot read " + path.string());
+    if (n == 0) return content;
+    if (content.size() + n > limit)
+      throw Error(ErrorKind::Invalid, path.string() + " is larger than " + std::to_string(limit) + " bytes");
+    content.append(buffer, n);
+  }
+}
+
+void write_all(int fd, std::string_view content, std::string_view name) {
+  while (!content.empty()) {
+    ssize_t n = ::write(fd, content.data(), content.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno(name);
+    content.remove_prefix(n);
+  }
+}
+
+void write_all_at(int fd, std::string_view content, off_t offset, std::string_view name) {
+  while (!content.empty()) {
+    ssize_t n = ::pwrite(fd, content.data(), content.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno(name);
+    content.remove_prefix(n);
+    offset += n;
+  }
+}
+
+void write_file(const fs::path& path, std::string_view content, mode_t mode) {
+  UniqueFd fd = open_file(path, O_WRONLY | O_CREAT | O_TRUNC, mode);
+  write_all(fd.get(), content, "cannot write " + path.string());
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content, mode_t mode) {
+  static std::atomic<unsigned> serial{0};
+  fs::path temporary = path;
+  temporary += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(serial++);
+  OnExit cleanup([&] { ::unlink(temporary.c_str()); });
+  {
+    UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+    write_all(fd.get(), content, "cannot write " + path.string());
+    if (::fsync(fd.get()) != 0) throw_errno("cannot write " + path.string());
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("cannot write " + path.string());
+  cleanup.dismiss();
+  fsync_dir(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+void make_dirs(const fs::path& path, mode_t mode) {
+  if (::mkdir(path.c_str(), mode) == 0) return;
+  if (errno == EEXIST) {
+    struct stat st;
+    if (::stat(path.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return;
+    throw_errno(ENOTDIR, "cannot make folder " + path.string());
+  }
+  if (errno == ENOENT && path.has_parent_path() && path.parent_path() != path) {
+    make_dirs(path.parent_path(), mode);
+    if (::mkdir(path.c_str(), mode) == 0 || errno == EEXIST) return;
+  }
+  throw_errno("cannot make folder " + path.string());
+}
+
+void fsync_dir(const fs::path& path) {
+  UniqueFd fd = open_file(path, O_RDONLY | O_DIRECTORY);
+  if (::fsync(fd.get()) != 0) throw_errno("cannot sync folder " + path.string());
+}
+
+namespace {
+
+// Removes the entries of the folder `fd` is open on (taking the fd over).
+void remove_entries(int fd, const fs::path& name) {
+  DIR* dir = ::fdopendir(fd);
+  if (!dir) {
+    ::close(fd);
+    throw_errno("cannot read folder " + name.string());
+  }
+  OnExit close_dir([&] { ::closedir(dir); });
+  while (dirent* entry = ::readdir(dir)) {
+    const std::string_view base = entry->d_name;
+    if (base == "." || base == "..") continue;
+    int flags = entry->d_type == DT_DIR ? AT_REMOVEDIR : 0;
+    if (flags == 0 && ::unlinkat(::dirfd(dir), entry->d_name, 0) == 0) continue;
+    if (flags == 0 && errno == ENOENT) continue;
+    if (flags == 0 && errno == EACCES) {
+      ::fchmod(::dirfd(dir), 0700);
+      if (::unlinkat(::dirfd(dir), entry->d_name, 0) == 0) continue;
+    }
+    if (flags == 0 && errno != EISDIR) throw_errno("cannot remove " + (name / entry->d_name).string());
+    if (::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR) == 0) continue;
+    int child = ::openat(::dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (child < 0 && errno == EACCES) {
+      if (::fchmodat(::dirfd(dir), entry->d_name, 0700, 0) != 0) throw_errno("cannot remove " + name.string());
+      child = ::openat(::dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    }
+    if (child < 0 && errno == ENOENT) continue;
+    if (child < 0) throw_errno("cannot remove " + (name / entry->d_name).string());
+    remove_entries(child, name / entry->d_name);
+    if (::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR) != 0 && errno == EACCES) {
+      ::fchmod(::dirfd(dir), 0700);
+      ::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR);
+    }
+  }
+}
+
+}  // namespace
+
+void remove_tree(const fs::path& path) {
+  if (path.empty()) return;
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+  if (errno != EISDIR && errno != EPERM) throw_errno("cannot remove " + path.string());
+  if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return;
+  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0 && errno == EACCES) {
+    ::chmod(path.c_str(), 0700);
+    fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  }
+  if (fd < 0) throw_errno("cannot remove " + path.string());
+  remove_entries(fd, path);
+  if (::rmdir(path.c_str()) != 0 && errno != ENOENT) throw_errno("cannot remove " + path.string());
+}
+
+TempDir::TempDir(const fs::path& parent) {
+  std::string pattern = (parent.empty() ? fs::temp_directory_path() : parent) / "kiln-XXXXXX";
+  if (!::mkdtemp(pattern.data())) throw_errno("cannot make a temporary folder " + pattern);
+  path_ = pattern;
+}
+
+TempDir& TempDir::operator=(TempDir&& other) noexcept {
+  std::swap(path_, other.path_);
+  return *this;
+}
+
+TempDir::~TempDir() {
+  if (path_.empty()) return;
+  try {
+    remove_tree(path_);
+  } catch (const Error&) {  // a destructor has nobody to tell; the next `gc` removes the rest
+  }
+}
+
+FileLock::FileLock(const fs::path& path, Mode mode) : fd_(open_file(path, O_RDWR | O_CREAT, 0644)) {
+  while (::flock(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX) != 0)
+    if (errno != EINTR) throw_errno("cannot lock " + path.string());
+}
+
+}  // namespace kiln

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/unique_fd.h"
+#include "registry/image.h"
+
+namespace kiln::registry {
+
+// One blob on its way into the store. Bytes go to a file under uploads/, hashed as they pass; commit makes
+// them durable (fsync, rename, fsync of the folder) and visible at once. Not committed = never there.
+// Not thread-safe.
+class BlobWriter {
+ public:
+  BlobWriter(BlobWriter&&) noexcept;
+  ~BlobWriter();
+  void write(std::string_view bytes);
+  uint64_t size() const;
+  // `expected`: throws Invalid (and discards) when the content's digest is another.
+  Digest commit(const std::optional<Digest>& expected = {});
+
+ private:
+  friend class Store;
+  struct State;
+  explicit BlobWriter(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// The content store: an OCI image layout (image-spec image-layout.md) that any tool reads as it stands.
+// Several processes and threads may share it; index.json changes under a file lock and is replaced whole.
+// Names in index.json are `org.opencontainers.image.ref.name`: full references as the user knows them
+// ("kiln/build:latest", "localhost:8080/hello:latest").
+class Store {
+ public:
+  // Makes the layout if it is not there.
+  explicit Store(std::filesystem::path root);
+
+  const std::filesystem::path& root() const { return root_; }
+  std::filesystem::path blob_path(const Digest& digest) const;
+  bool has(const Digest& digest) const;
+  std::optional<uint64_t> size(const Digest& digest) const;
+  UniqueFd open(const Digest& digest) const;  // throws NotFound
+  // A small blob (manifest, config), verified against its digest.
+  std::string read(const Digest& digest, uint64_t limit = 4u << 20) const;
+
+  BlobWriter begin_blob(std::string_view algorithm = "sha256");
+  Descriptor put(std::string_view bytes, std::string_view media_type);
+  void remove_blob(const Digest& digest);
+
+  std::optional<Descriptor> resolve(std::string_view name) const;
+  void tag(std::string_view name, const Descriptor& descriptor);
+  bool untag(std::string_view name);
+  std::vector<std::pair<std::string, Descriptor>> list() const;  // sorted by name
+
+  // Manifest and config behind a descriptor (an index is resolved for this machine's platform).
+  Image load(const Descriptor& descriptor) const;
+
+ private:
+  std::filesystem::path root_;
+};
+
+}  // namespace kiln::registry

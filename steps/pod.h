@@ -1,0 +1,108 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.h"
+#include "registry/images.h"
+#include "steps/sandbox.h"
+
+namespace kiln::steps {
+
+// A folder of the host made visible to steps.
+struct VolumeMount {
+  std::filesystem::path source;       // host folder or file
+  std::filesystem::path destination;  // absolute, inside
+  bool read_only = false;
+};
+
+// One Step, everything substituted, as Tekton's spec says (spec/tekton.md, "Task and Step").
+struct StepSpec {
+  std::string name;  // "unnamed-N" when the document gives none
+  std::string image;
+  registry::PullPolicy pull_policy = registry::PullPolicy::IfNotPresent;
+  std::vector<std::string> command;
+  std::vector<std::string> args;
+  std::string script;
+  std::string working_dir;
+  std::vector<std::pair<std::string, std::string>> env;
+  std::vector<VolumeMount> mounts;
+  Duration timeout{};  // zero: none
+  bool continue_on_error = false;
+  std::optional<uint32_t> run_as_user, run_as_group;
+  bool read_only_root = false;
+  Resources resources;
+};
+
+// One TaskRun's world: its steps run one after another, sharing /workspace, /tekton/{home,results,…} and the
+// network. A pure value: an implementation for another machine can take the same one.
+struct PodSpec {
+  std::string name;              // "<run>-<task>[-retryN]": for people and for cgroups
+  std::filesystem::path folder;  // host folder for this attempt; results/ and the step files go here
+  std::vector<StepSpec> steps;
+  std::vector<VolumeMount> workspaces;  // for all steps
+  std::vector<std::string> results;     // declared names
+  Network network = Network::Host;
+  bool allow_host_image = false;  // --allow-host
+  uint64_t result_limit = 1u << 20;  // bytes per result
+};
+
+enum class StepReason { Completed, Error, Continued, Skipped, Cancelled, TimeoutExceeded, OutOfMemory, NotStarted };
+std::string_view to_string(StepReason reason);  // Tekton's terminationReason words
+
+struct StepOutcome {
+  std::string name;
+  int exit_code = 0;
+  StepReason reason = StepReason::Completed;
+  std::string message;
+  std::string image_digest;
+  Time started{}, finished{};
+};
+
+struct PodOutcome {
+  bool succeeded = false;
+  std::string reason;   // TaskRun reason: Succeeded, StepFailed, TaskRunImagePullFailed, TaskRunCancelled,
+                        // TaskRunTimeout, TaskRunResultLargerThanAllowedLimit, …
+  std::string message;  // for people: names the step, its exit code
+  bool infrastructure = false;  // the machine's or a registry's fault rather than the step's: exit 3
+  std::vector<StepOutcome> steps;
+  std::map<std::string, std::string> results;  // verbatim bytes, read even after a failure
+};
+
+// What happens while a pod runs. Called on the thread that runs the pod.
+class PodObserver {
+ public:
+  virtual ~PodObserver() = default;
+  virtual void step_started(size_t step, const StepSpec& spec) = 0;
+  virtual void step_output(size_t step, bool is_stderr, std::string_view bytes) = 0;
+  virtual void step_finished(size_t step, const StepOutcome& outcome) = 0;
+};
+
+// Runs pods on this machine. Thread-safe: many pods at once, one thread each.
+class LocalPods {
+ public:
+  struct Options {
+    std::filesystem::path kiln_binary;            // what `image: kiln` runs; usually /proc/self/exe
+    std::vector<std::filesystem::path> kiln_dirs;  // writable for `image: kiln` steps: store, state, cache
+    std::vector<std::string> inherited_env;        // for `image: kiln` steps: KILN_ROOT, KILN_SERVER, …
+    std::vector<std::string> kiln_verbs{"build", "deploy", "git-clone", "image", "version"};
+  };
+  LocalPods(SandboxRuntime& runtime, const registry::Images& images, Options options);
+  // Blocks until the pod has ended. Never throws for what a step did; see PodOutcome.
+  PodOutcome run(const PodSpec& spec, PodObserver& observer, std::stop_token stop, Duration timeout);
+
+ private:
+  SandboxRuntime& runtime_;
+  const registry::Images& images_;
+  Options options_;
+};
+
+}  // namespace kiln::steps

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/unique_fd.h"
+
+namespace kiln::steps {
+
+// Where the sandbox's root comes from.
+struct Rootfs {
+  std::vector<std::filesystem::path> lowers;  // snapshots, topmost first; one folder alone is fine
+  // Where changes go. Empty: a tmpfs of the sandbox's own that vanishes with it. Otherwise `<upper>/upper`
+  // and `<upper>/work` are used and kept, so that the next sandbox sees what this one wrote.
+  std::filesystem::path upper;
+  bool host = false;  // the machine's own root, read-only (image: kiln, image: host); lowers are ignored
+  bool read_only = false;
+};
+
+struct Mount {
+  enum class Kind { Bind, Tmpfs } kind = Kind::Bind;
+  std::filesystem::path source;       // host path (Bind)
+  std::filesystem::path destination;  // inside; made when missing (in the upper layer)
+  bool read_only = false;
+  uint64_t size = 0;  // Tmpfs: bytes, 0 = 64 MiB
+  unsigned mode = 01777;
+};
+
+enum class Network { Host, None, Private };  // Private: own namespace, loopback up, reachable by Sandbox::dial
+
+struct Resources {  // 0 = no limit
+  uint64_t memory_bytes = 0;
+  uint64_t pids = 0;
+  double cpus = 0;
+};
+
+// What to run and in which world. A value; `runtime_spec()` renders it as an OCI runtime-spec 1.0 document,
+// which is what runc and crun get.
+struct SandboxSpec {
+  std::string id;  // for cgroup and messages; unique on the machine
+  Rootfs rootfs;
+  std::vector<Mount> mounts;  // in order; /proc, /dev, /sys, /dev/shm are always there
+  std::string hostname = "kiln";
+  Network network = Network::Host;
+  std::vector<std::string> args;
+  std::vector<std::string> env;  // "NAME=value"; nothing is inherited
+  std::filesystem::path cwd = "/";
+  bool make_cwd = true;
+  uint32_t uid = 0, gid = 0;
+  std::vector<uint32_t> groups;
+  // Trusted code of our own (image: kiln): keeps all capabilities, no seccomp filter, so that it can make
+  // sandboxes itself. Never set from a user's document.
+  bool trusted = false;
+  Resources resources;
+};
+
+struct ExitStatus {
+  int code = 0;             // 128 + signal when killed
+  bool out_of_memory = false;
+  bool started = true;      // false: exec failed; code is 127 or 126 and `message` says why
+  std::string message;
+  std::chrono::nanoseconds run_time{};  // from exec to exit, as PID 1 saw it
+};
+
+// File descriptors the process gets; -1 is /dev/null. Borrowed for the call of start() only.
+struct Streams {
+  int in = -1, out = -1, err = -1;
+};
+
+// A running sandbox. Its destruction kills everything inside and unmounts; so does the death of this process
+// for whatever reason. Methods may be called from any thread.
+class Sandbox {
+ public:
+  virtual ~Sandbox() = default;
+  virtual ExitStatus wait() = 0;  // blocks until the process has ended
+  // Readable once the process has ended: for event loops. wait() then returns at once.
+  virtual int exit_fd() const = 0;
+  virtual void signal(int number) = 0;  // to the main process
+  virtual void kill() = 0;              // SIGKILL to all inside
+  // A connected-to-be TCP socket that lives in the sandbox's network namespace (Network::Private);
+  // non-blocking, not yet connected. The caller connects it to 127.0.0.1:port.
+  virtual UniqueFd dial_socket() = 0;
+};
+
+// Makes sandboxes. Thread-safe.
+class SandboxRuntime {
+ public:
+  virtual ~SandboxRuntime() = default;
+  // Returns when the process was exec'ed, or with Sandbox::wait() saying `started == false`.
+  // Throws Infrastructure when the sandbox itself could not be made; the hint says what the machine lacks.
+  virtual std::unique_ptr<Sandbox> start(const SandboxSpec& spec, const Streams& streams) = 0;
+};
+
+// `name` is "native", "runc" or "crun"; throws Usage for others and Infrastructure when not installed.
+// `runtime_dir` is for sockets and mount points.
+std::unique_ptr<SandboxRuntime> make_runtime(std::string_view name, const std::filesystem::path& runtime_dir);
+
+// start + pump of both output streams + wait. A stop request sends SIGTERM, then SIGKILL after `grace`.
+// `on_output(is_stderr, bytes)` runs on the calling thread. A `timeout` of zero is none.
+struct RunResult {
+  ExitStatus status;
+  bool cancelled = false;
+  bool timed_out = false;
+};
+RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
+                     const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop = {},
+                     std::chrono::nanoseconds timeout = {},
+                     std::chrono::nanoseconds grace = std::chrono::seconds(10));
+
+// Why sandboxes cannot be made here, empty if they can: for `kiln doctor` and for a first clear message.
+std::string sandbox_problem();
+
+}  // namespace kiln::steps
