@@ -88,7 +88,10 @@ void HttpConnection::allow(Duration time) {
 
 Awaitable<void> HttpConnection::serve() {
   try {
-    while (!stopping_ && co_await read_head() && co_await answer_one()) {
+    bool go_on = true;
+    while (go_on && !stopping_) {
+      go_on = co_await read_head();
+      if (go_on) go_on = co_await answer_one();
     }
   } catch (const system_error&) {    // the client went away: nobody is left to be told
   } catch (const std::bad_alloc&) {  // one connection less
@@ -124,12 +127,17 @@ Awaitable<bool> HttpConnection::read_head() {
     if (buffer_.size() == 0) {
       allow(options_.idle_timeout);
       watch_.idle = true;
-      if (co_await fill() == 0) co_return false;
+      const size_t count = co_await fill();
+      if (count == 0) co_return false;
       watch_.idle = false;
     }
     allow(options_.header_timeout);
-    while (parse(), !parser_->is_header_done())
-      if (co_await fill() == 0) co_return false;
+    parse();
+    while (!parser_->is_header_done()) {
+      const size_t count = co_await fill();
+      if (count == 0) co_return false;
+      parse();
+    }
   } catch (const system_error& error) {
     if (error.code().category() != http::make_error_code(http::error::bad_version).category()) throw;
     problem = error.code() == http::error::header_limit ? 431 : 400;
@@ -184,9 +192,12 @@ Awaitable<bool> HttpConnection::answer_one() {
     if (started_ || taken_) co_return false;  // too late for an answer; the missing end tells the client
     co_await answer_error(status, std::move(message), std::move(hint));
   }
-  if (!parser_->is_done() && !co_await drain_body()) {
-    co_await linger();
-    co_return false;
+  if (!parser_->is_done()) {
+    const bool drained = co_await drain_body();
+    if (!drained) {
+      co_await linger();
+      co_return false;
+    }
   }
   co_return keep_alive_;
 }
@@ -259,7 +270,8 @@ Awaitable<size_t> HttpConnection::read_some(std::span<char> out) {
     }
     if (progress) continue;
     allow(options_.stall_timeout);
-    if (co_await fill() == 0) throw system_error(http::make_error_code(http::error::partial_message));
+    const size_t count = co_await fill();
+    if (count == 0) throw system_error(http::make_error_code(http::error::partial_message));
   }
 }
 

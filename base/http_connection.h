@@ -58,7 +58,7 @@ class HttpConnection final : public HttpExchange {
   Awaitable<bool> drain_body();  // the rest of an unread body, if it is short
   Awaitable<void> linger();      // lets the client read our answer before the connection goes
   Awaitable<size_t> fill();      // more bytes from the socket
-  bool parse();  // buffered bytes into the parser; false when it needs more of them
+  bool parse();                  // buffered bytes into the parser; false when it needs more of them
   std::string head_text(int status, const HttpHeaders& headers, std::optional<uint64_t> length);
   Awaitable<void> send(std::string_view a, std::string_view b = {}, std::string_view c = {});
   void allow(Duration time);

@@ -261,7 +261,7 @@ TEST(HttpServer, StopLetsARequestFinish) {
   auto wait = leave.get_future().share();
   auto server = std::make_unique<HttpServer>(on_free_port(), [&](HttpExchange& exchange) -> Awaitable<void> {
     entered.set_value();
-    co_await exchange.on_pool([wait] { wait.wait(); });
+    co_await exchange.on_pool([&] { wait.wait(); });
     co_await exchange.respond(200, {}, "done");
   });
   RawClient client(server->port());
