@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -292,10 +293,12 @@ TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
 }
 
 TEST_F(Server, TellsOfPushesAndLetsThemFail) {
+  std::mutex mutex;
   std::vector<std::string> told;
   RegistryServer::Options options;
   options.on_push = [&](const RegistryServer::Push& push) {
     if (push.tag == "no") throw Error(ErrorKind::Infrastructure, "the journal is full");
+    std::lock_guard lock(mutex);
     told.push_back(push.repository + ":" + push.tag);
   };
   TestRegistry other(std::move(options));
@@ -309,6 +312,7 @@ TEST_F(Server, TellsOfPushesAndLetsThemFail) {
   };
   EXPECT_EQ(put("yes").status, 201);
   EXPECT_EQ(put("no").status, 500);
+  std::lock_guard lock(mutex);
   EXPECT_EQ(told, std::vector<std::string>{"x:yes"});
 }
 
