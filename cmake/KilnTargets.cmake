@@ -11,6 +11,8 @@ endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports these inside std::string and std::vector where nothing is wrong (GCC bugs 105651, 105329).
   target_compile_options(kiln_flags INTERFACE
+    # ... and this one in coroutine frames, whose operator new is Asio's own (GCC bug 109224).
+    -Wno-mismatched-new-delete
     -Wno-restrict -Wno-stringop-overflow -Wno-stringop-overread -Wno-array-bounds -Wno-maybe-uninitialized
     -Wno-missing-field-initializers)
 endif()
