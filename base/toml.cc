@@ -5,6 +5,7 @@
 
 // Errors are values here: no exception of toml++ crosses this file.
 #define TOML_EXCEPTIONS 0
+#define TOML_HEADER_ONLY 1
 #include <toml++/toml.h>
 
 #include "base/error.h"

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "builders/app_source.h"
 #include "steps/host_network.h"
@@ -99,7 +100,7 @@ fs::path BuildRoom::exchange(const std::string& name) const {
 
 EnvMap BuildRoom::base_env(const Buildpack& buildpack) const {
   EnvMap env = image_env_;
-  const steps::HostNetwork network = steps::host_network();
+  const steps::HostNetwork network = steps::host_network(current_environment());
   for (const std::string& variable : network.env) {
     const size_t equals = variable.find('=');
     env[variable.substr(0, equals)] = variable.substr(equals + 1);
@@ -134,7 +135,7 @@ BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string&
                  {.kind = Mount::Kind::Bind, .source = folder_ / "phase", .destination = "/kiln-phase"},
                  {.kind = Mount::Kind::Bind, .source = buildpack.folder, .destination = inside, .read_only = true},
                  {.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 1u << 30}};
-  for (const Mount& mount : steps::host_network().mounts) spec.mounts.push_back(mount);
+  for (const Mount& mount : steps::host_network(current_environment()).mounts) spec.mounts.push_back(mount);
   spec.args = {inside + "/" + program};
   spec.args.insert(spec.args.end(), arguments.begin(), arguments.end());
   for (const auto& [name, value] : env) spec.env.push_back(name + "=" + value);

@@ -28,7 +28,7 @@ static_assert(sizeof(Header) == kBlock);
 
 template <size_t N>
 void put_octal(char (&field)[N], uint64_t value) {
-  std::snprintf(field, N, "%0*llo", static_cast<int>(N - 1), static_cast<unsigned long long>(value));
+  for (size_t i = N - 1; i-- > 0; value >>= 3) field[i] = static_cast<char>('0' + (value & 7));
 }
 
 template <size_t N>

@@ -41,7 +41,7 @@ EnvMap environment() {
   EnvMap env;
   for (char** entry = environ; *entry; ++entry)
     if (const char* equals = std::strchr(*entry, '='))
-      env.emplace(std::string(*entry, equals), equals + 1);
+      env.emplace(std::string(*entry, static_cast<size_t>(equals - *entry)), equals + 1);
   return env;
 }
 
