@@ -41,7 +41,8 @@ class Reporter {
   Position find(Position from, std::string_view needle) const;
 
   // Checks every `$(params.…)` of a text against `scope`. Other prefixes are not looked at.
-  void check_params(std::string_view text, Position at, const ParamScope& scope, ArrayUse arrays);
+  void check_params(std::string_view text, Position at, const ParamScope& scope, ArrayUse arrays,
+                    Severity severity = Severity::Error);
 
  private:
   const Documents& documents_;
@@ -52,16 +53,23 @@ class Reporter {
 // Every text of a step that may hold variables, with how it may use arrays.
 void for_each_text(const Step& step, const std::function<void(std::string_view, Position, ArrayUse)>& visit);
 // And of a whole task: template, steps, and task results taken from step results.
-void for_each_text(const TaskSpec& spec, const std::function<void(std::string_view, Position, ArrayUse)>& visit);
+void for_each_text(const TaskSpec& spec,
+                   const std::function<void(std::string_view, Position, ArrayUse)>& visit);
 // The strings of a param value.
-void for_each_text(const Param& param, const std::function<void(std::string_view, Position, ArrayUse)>& visit);
+void for_each_text(const Param& param,
+                   const std::function<void(std::string_view, Position, ArrayUse)>& visit);
 
 // The rules of tekton.dev/v1 for a TaskSpec. `scope` holds what may be used as `$(params.…)`: the task's own
 // params and, for an inline spec, what propagates into it.
-void check_task_spec(const TaskSpec& spec, const ParamScope& scope, const Documents& documents, Reporter& reporter);
+void check_task_spec(const TaskSpec& spec, const ParamScope& scope, const Documents& documents,
+                     Reporter& reporter);
 
 // What is valid Tekton, and this version of Kiln cannot run yet.
 void refuse_unsupported(const TaskSpec& spec, Reporter& reporter);
+
+// The spec with every step `ref` bound to its StepAction; the same spec when there is none.
+std::shared_ptr<const TaskSpec> bind_step_actions(std::shared_ptr<const TaskSpec> spec,
+                                                  const Documents& documents);
 
 // "1h30m", "0"; reports a malformed one and returns `fallback` then, and for an empty text.
 Duration check_duration(const Text& text, Duration fallback, Reporter& reporter);

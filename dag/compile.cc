@@ -45,7 +45,8 @@ Plan Compiler::run() {
   return std::move(plan_);
 }
 
-Compiled compile(const Documents& documents, const RunRequest& request, Resolver& resolver, Diagnostics so_far) {
+Compiled compile(const Documents& documents, const RunRequest& request, Resolver& resolver,
+                 Diagnostics so_far) {
   Compiled out;
   out.diagnostics = std::move(so_far);
   Catalog catalog(documents, resolver);
@@ -73,8 +74,8 @@ Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_
   return diagnostics;
 }
 
-Compiled recompile(const std::map<std::string, std::string>& sources, const std::map<std::string, std::string>& remote,
-                   const RunRequest& request) {
+Compiled recompile(const std::map<std::string, std::string>& sources,
+                   const std::map<std::string, std::string>& remote, const RunRequest& request) {
   Documents documents;
   Diagnostics diagnostics;
   for (const auto& [file, text] : sources) load(documents, file, text, diagnostics);

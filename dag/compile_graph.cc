@@ -8,11 +8,16 @@ namespace kiln::dag {
 
 std::string_view to_string(EdgeReason::Kind kind) {
   switch (kind) {
-    case EdgeReason::Kind::RunAfter: return "runAfter";
-    case EdgeReason::Kind::Result: return "result";
-    case EdgeReason::Kind::When: return "when";
-    case EdgeReason::Kind::Finally: return "finally";
-    case EdgeReason::Kind::Workspace: return "workspace";
+    case EdgeReason::Kind::RunAfter:
+      return "runAfter";
+    case EdgeReason::Kind::Result:
+      return "result";
+    case EdgeReason::Kind::When:
+      return "when";
+    case EdgeReason::Kind::Finally:
+      return "finally";
+    case EdgeReason::Kind::Workspace:
+      return "workspace";
   }
   return "";
 }
@@ -21,7 +26,8 @@ void Compiler::add_edge(size_t index, size_t from, EdgeReason reason) {
   std::vector<Edge>& needs = plan_.tasks[index].needs;
   auto edge = std::ranges::find(needs, from, &Edge::from);
   if (edge == needs.end()) edge = needs.insert(needs.end(), Edge{from, {}});
-  if (std::ranges::find(edge->reasons, reason) == edge->reasons.end()) edge->reasons.push_back(std::move(reason));
+  if (std::ranges::find(edge->reasons, reason) == edge->reasons.end())
+    edge->reasons.push_back(std::move(reason));
 }
 
 // One `$(tasks.…)` in a task's params, when, or inline spec.
@@ -39,8 +45,10 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   const bool aggregate = path.size() == 2 && (path[1] == "status" || path[1] == "reason");
   const bool status = aggregate || (path.size() == 3 && (path[2] == "status" || path[2] == "reason"));
   if (status && !task.is_finally) {
-    complain("pipeline tasks can not refer to execution status of any other pipeline task or aggregate status of tasks",
-             "only `finally` tasks can; use `when` with a result here");
+    complain(
+        "pipeline tasks can not refer to execution status of any other pipeline task or aggregate status of "
+        "tasks",
+        "only `finally` tasks can; use `when` with a result here");
     return;
   }
   if (aggregate) return;
@@ -48,7 +56,8 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (found == index_.end()) {
     std::vector<std::string> known;
     for (const PlannedTask& other : plan_.tasks) known.push_back(other.name);
-    complain("invalid result reference: pipeline task " + path[1] + " is not defined in the pipeline", did_you_mean(path[1], known));
+    complain("invalid result reference: pipeline task " + path[1] + " is not defined in the pipeline",
+             did_you_mean(path[1], known));
     return;
   }
   const PlannedTask& producer = plan_.tasks[found->second];
@@ -63,20 +72,26 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (producer.spec) {
     std::vector<std::string> declared;
     for (const ResultSpec& spec : producer.spec->results) declared.push_back(spec.name);
-    const auto spec = std::ranges::find_if(producer.spec->results, [&](const ResultSpec& r) { return r.name.value == result; });
+    const auto spec = std::ranges::find_if(producer.spec->results,
+                                           [&](const ResultSpec& r) { return r.name.value == result; });
     if (spec == producer.spec->results.end()) {
-      complain("invalid result reference: \"" + result + "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
-               declared.empty() ? "Task `" + producer.name + "` declares no results" : did_you_mean(result, declared));
+      complain("invalid result reference: \"" + result +
+                   "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
+               declared.empty() ? "Task `" + producer.name + "` declares no results"
+                                : did_you_mean(result, declared));
       return;
     }
     const bool indexed = reference.suffix == Reference::Suffix::Index;
     if (indexed && spec->type != ParamType::Array)
-      complain("invalid result reference: result \"" + result + "\" of task \"" + producer.name + "\" is not an array");
+      complain("invalid result reference: result \"" + result + "\" of task \"" + producer.name +
+               "\" is not an array");
     if (path.size() > 4 && spec->type != ParamType::Object)
-      complain("invalid result reference: result \"" + result + "\" of task \"" + producer.name + "\" is not an object");
+      complain("invalid result reference: result \"" + result + "\" of task \"" + producer.name +
+               "\" is not an object");
   }
   if (found->second == index) {
-    complain("cycle detected; task \"" + task.name + "\" depends on itself", "a task cannot read its own result");
+    complain("cycle detected; task \"" + task.name + "\" depends on itself",
+             "a task cannot read its own result");
     return;
   }
   if (required) {
@@ -94,10 +109,12 @@ void Compiler::connect_task(size_t index, const PipelineTask& from) {
       std::vector<std::string> known;
       for (size_t i = 0; i < plan_.dag_size; ++i)
         if (i != index) known.push_back(plan_.tasks[i].name);
-      reporter_.error(name.at,
-                      "couldn't add link between " + from.name.value + " and " + name.value + ": task " + from.name.value +
-                          " depends on " + name.value + " but " + name.value + " wasn't present in Pipeline",
-                      found != index_.end() ? "`" + name.value + "` is a finally task" : did_you_mean(name.value, known));
+      reporter_.error(
+          name.at,
+          "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
+              from.name.value + " depends on " + name.value + " but " + name.value +
+              " wasn't present in Pipeline",
+          found != index_.end() ? "`" + name.value + "` is a finally task" : did_you_mean(name.value, known));
       continue;
     }
     if (found->second == index) {
@@ -112,7 +129,8 @@ void Compiler::connect_task(size_t index, const PipelineTask& from) {
       for (const Variable& variable : find_variables(text)) {
         const std::string& root = variable.reference.path[0];
         if (root == "tasks" || root == "finally")
-          use_result(index, variable.reference, text.substr(variable.begin, variable.end - variable.begin), at, kind, required);
+          use_result(index, variable.reference, text.substr(variable.begin, variable.end - variable.begin),
+                     at, kind, required);
       }
     };
   };
@@ -122,7 +140,8 @@ void Compiler::connect_task(size_t index, const PipelineTask& from) {
     on_when(when.input.value, when.input.at, ArrayUse::Never);
     for (const Text& value : when.values) on_when(value.value, value.at, ArrayUse::Alone);
   }
-  if (from.task_spec && plan_.tasks[index].inline_spec) for_each_text(*from.task_spec, visit(EdgeReason::Kind::Result, true));
+  if (from.task_spec && plan_.tasks[index].inline_spec)
+    for_each_text(*from.task_spec, visit(EdgeReason::Kind::Result, true));
 }
 
 void Compiler::connect() {
@@ -199,12 +218,15 @@ void Compiler::report_cycle(const std::vector<bool>& placed) {
   size_t at = first;
   while (visited.emplace(at, walk.size()).second) {
     walk.push_back(at);
-    at = std::ranges::find_if(plan_.tasks[at].needs, [&](const Edge& edge) { return !placed[edge.from]; })->from;
+    at = std::ranges::find_if(plan_.tasks[at].needs, [&](const Edge& edge) {
+           return !placed[edge.from];
+         })->from;
   }
   std::string cycle;
   for (size_t i = visited[at]; i < walk.size(); ++i) cycle += plan_.tasks[walk[i]].name + " → ";
   cycle += plan_.tasks[at].name;
-  reporter_.error(plan_.tasks[first].at, "cycle detected; task \"" + plan_.tasks[first].name + "\" depends on " + join(needs, ", "),
+  reporter_.error(plan_.tasks[first].at,
+                  "cycle detected; task \"" + plan_.tasks[first].name + "\" depends on " + join(needs, ", "),
                   "the whole cycle (each waits for the next): " + cycle);
 }
 
@@ -212,7 +234,8 @@ void Compiler::connect_finally() {
   for (size_t i = plan_.dag_size; i < plan_.tasks.size(); ++i) {
     for (size_t k = 0; k < plan_.dag_size; ++k)
       if (plan_.tasks[k].dependents.empty()) add_edge(i, k, {EdgeReason::Kind::Finally, ""});
-    for (const ResultUse& use : plan_.tasks[i].uses) add_edge(i, use.task, {EdgeReason::Kind::Result, use.result});
+    for (const ResultUse& use : plan_.tasks[i].uses)
+      add_edge(i, use.task, {EdgeReason::Kind::Result, use.result});
   }
 }
 
@@ -223,7 +246,8 @@ void Compiler::check_results() {
       continue;
     }
     bool refers = false;
-    for_each_text(Param{result.name, *result.value, result.value_at}, [&](std::string_view text, Position at, ArrayUse arrays) {
+    for_each_text(Param{result.name, *result.value, result.value_at}, [&](std::string_view text, Position at,
+                                                                          ArrayUse arrays) {
       if (!may_have_variables(text)) return;
       reporter_.check_params(text, at, pipeline_scope_, arrays);
       for (const Variable& variable : find_variables(text)) {
@@ -238,7 +262,8 @@ void Compiler::check_results() {
         if (found == index_.end()) {
           std::vector<std::string> known;
           for (const PlannedTask& task : plan_.tasks) known.push_back(task.name);
-          complain("invalid pipeline result reference: task " + path[1] + " is not defined in the pipeline", did_you_mean(path[1], known));
+          complain("invalid pipeline result reference: task " + path[1] + " is not defined in the pipeline",
+                   did_you_mean(path[1], known));
           continue;
         }
         const PlannedTask& task = plan_.tasks[found->second];
@@ -246,7 +271,8 @@ void Compiler::check_results() {
         std::vector<std::string> declared;
         for (const ResultSpec& spec : task.spec->results) declared.push_back(spec.name);
         if (std::ranges::find(declared, path[3]) == declared.end())
-          complain("invalid pipeline result reference: \"" + path[3] + "\" is not a named result returned by pipeline task \"" + task.name + "\"",
+          complain("invalid pipeline result reference: \"" + path[3] +
+                       "\" is not a named result returned by pipeline task \"" + task.name + "\"",
                    did_you_mean(path[3], declared));
       }
     });

@@ -16,7 +16,8 @@ namespace kiln::dag {
 struct Target {
   Plan::Kind kind = Plan::Kind::Pipeline;
   std::string name, run_prefix;
-  std::string file;      // of the spec
+  bool inline_task = false;  // a TaskRun with a taskSpec: its params and workspaces propagate
+  std::string file;          // of the spec
   std::shared_ptr<const PipelineSpec> spec;
   std::string run_file;  // of the PipelineRun or TaskRun; empty when there is none
   Position run_at;
@@ -56,21 +57,24 @@ class Catalog {
 };
 
 std::optional<Target> select(Catalog& catalog, const RunRequest& request, Diagnostics& diagnostics);
-std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagnostics& diagnostics, bool lenient);
+std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagnostics& diagnostics,
+                                bool lenient);
 std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostics& diagnostics, bool lenient);
 Target target_of(const Pipeline& pipeline);
 Target target_of(const Task& task);
 
 class Compiler {
  public:
-  Compiler(Catalog& catalog, const Target& target, const RunRequest& request, Diagnostics& diagnostics, bool lenient)
+  Compiler(Catalog& catalog, const Target& target, const RunRequest& request, Diagnostics& diagnostics,
+           bool lenient)
       : catalog_(catalog),
         target_(target),
         request_(request),
         diagnostics_(diagnostics),
         lenient_(lenient),
         reporter_(catalog.documents(), target.file, diagnostics),
-        run_reporter_(catalog.documents(), target.run_file.empty() ? target.file : target.run_file, diagnostics) {}
+        run_reporter_(catalog.documents(), target.run_file.empty() ? target.file : target.run_file,
+                      diagnostics) {}
 
   Plan run();
 

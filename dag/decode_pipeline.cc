@@ -18,7 +18,8 @@ Ref decode_ref(DecodeContext& context, const Node& node, std::string_view what) 
   if (const Node* bundle = fields.find("bundle")) {  // v1beta1's spelling of the bundles resolver
     ref.resolver = {"bundles", bundle->at};
     const auto param = [&](std::string_view name, std::string value) {
-      ref.params.push_back({{std::string(name), bundle->at}, ParamValue::string(std::move(value)), bundle->at});
+      ref.params.push_back(
+          {{std::string(name), bundle->at}, ParamValue::string(std::move(value)), bundle->at});
     };
     param("bundle", text_of(context, *bundle, "bundle"));
     param("name", ref.name);
@@ -100,6 +101,9 @@ std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& ow
     if (sources > 1) context.error(item->at, "expected exactly one, got both", "a workspace has one source");
     if (binding.kind == WorkspaceBinding::Kind::Claim && binding.source.empty())
       context.error(item->at, "persistentVolumeClaim needs a `claimName`");
+    check_plain_name(context, binding.name, "workspace");
+    if (binding.kind == WorkspaceBinding::Kind::Claim)
+      check_plain_name(context, {binding.source, item->at}, "claim");
     out.push_back(std::move(binding));
   }
   return out;
@@ -145,17 +149,19 @@ PipelineSpec decode_pipeline_spec(DecodeContext& context, const Node& node) {
 PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
   Fields fields(context, node, "PipelineRun spec");
   PipelineRun run;
-  if (const Node* ref = fields.mapping("pipelineRef")) run.pipeline_ref = decode_ref(context, *ref, "pipelineRef");
+  if (const Node* ref = fields.mapping("pipelineRef"))
+    run.pipeline_ref = decode_ref(context, *ref, "pipelineRef");
   if (const Node* spec = fields.mapping("pipelineSpec"))
     run.pipeline_spec = std::make_shared<PipelineSpec>(decode_pipeline_spec(context, *spec));
   run.params = decode_params(context, fields);
   run.workspaces = decode_bindings(context, fields);
   decode_timeouts(context, fields, run.timeouts);
-  fields.ignore({"taskRunTemplate", "taskRunSpecs", "serviceAccountName", "podTemplate", "status", "managedBy"});
+  fields.ignore(
+      {"taskRunTemplate", "taskRunSpecs", "serviceAccountName", "podTemplate", "status", "managedBy"});
   fields.done();
   if (run.pipeline_ref.given() == (run.pipeline_spec != nullptr))
-    context.error(node.at, std::string("expected exactly one, got ") + (run.pipeline_spec ? "both" : "neither") +
-                               ": pipelineRef, pipelineSpec");
+    context.error(node.at, std::string("expected exactly one, got ") +
+                               (run.pipeline_spec ? "both" : "neither") + ": pipelineRef, pipelineSpec");
   return run;
 }
 
@@ -167,9 +173,10 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   run.params = decode_params(context, fields);
   run.workspaces = decode_bindings(context, fields);
   run.timeout = fields.scalar("timeout");
-  if (const auto retries = fields.integer("retries")) run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
-  fields.ignore({"serviceAccountName", "podTemplate", "status", "statusMessage", "debug", "stepSpecs", "stepOverrides",
-                 "sidecarSpecs", "sidecarOverrides", "computeResources", "managedBy"});
+  if (const auto retries = fields.integer("retries"))
+    run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
+  fields.ignore({"serviceAccountName", "podTemplate", "status", "statusMessage", "debug", "stepSpecs",
+                 "stepOverrides", "sidecarSpecs", "sidecarOverrides", "computeResources", "managedBy"});
   fields.done();
   if (run.task_ref.given() == (run.task_spec != nullptr))
     context.error(node.at, std::string("expected exactly one, got ") + (run.task_spec ? "both" : "neither") +

@@ -7,14 +7,19 @@ namespace kiln::dag {
 
 std::string_view to_string(ParamType type) {
   switch (type) {
-    case ParamType::String: return "string";
-    case ParamType::Array: return "array";
-    case ParamType::Object: return "object";
+    case ParamType::String:
+      return "string";
+    case ParamType::Array:
+      return "array";
+    case ParamType::Object:
+      return "object";
   }
   return "string";
 }
 
-ParamValue ParamValue::string(std::string text) { return {.type = ParamType::String, .text = std::move(text)}; }
+ParamValue ParamValue::string(std::string text) {
+  return {.type = ParamType::String, .text = std::move(text)};
+}
 ParamValue ParamValue::array(std::vector<std::string> items) {
   return {.type = ParamType::Array, .items = std::move(items)};
 }
@@ -88,7 +93,8 @@ std::vector<VolumeMount> decode_volume_mounts(DecodeContext& context, Fields& st
   if (list == nullptr) return out;
   for (const Node* item : list->items) {
     Fields fields(context, *item, "volume mount");
-    VolumeMount mount{fields.text("name"), fields.text("mountPath"), fields.text("subPath"), fields.flag("readOnly")};
+    VolumeMount mount{fields.text("name"), fields.text("mountPath"), fields.text("subPath"),
+                      fields.flag("readOnly")};
     fields.ignore({"subPathExpr", "mountPropagation", "recursiveReadOnly"});
     fields.done();
     out.push_back(std::move(mount));
@@ -119,10 +125,12 @@ std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
     source("secret", Volume::Kind::Secret, "secretName");
     source("projected", Volume::Kind::Projected, "");
     source("csi", Volume::Kind::Csi, "driver");
-    for (std::string_view other : {"downwardAPI", "ephemeral", "nfs", "image", "gcePersistentDisk", "awsElasticBlockStore",
-                                   "azureDisk", "azureFile", "iscsi", "cephfs", "rbd", "fc", "local"})
+    for (std::string_view other :
+         {"downwardAPI", "ephemeral", "nfs", "image", "gcePersistentDisk", "awsElasticBlockStore",
+          "azureDisk", "azureFile", "iscsi", "cephfs", "rbd", "fc", "local"})
       source(other, Volume::Kind::Other, "");
     fields.done();
+    check_plain_name(context, volume.name, "volume");
     out.push_back(std::move(volume));
   }
   return out;
@@ -152,9 +160,11 @@ void decode_security(DecodeContext& context, Fields& step, SecurityContext& out)
   out.read_only_root = fields.flag("readOnlyRootFilesystem");
   out.privileged = fields.flag("privileged");
   for (const auto& id : {out.run_as_user, out.run_as_group})
-    if (id && (*id < 0 || *id > 0x7FFFFFFF)) context.error(node->at, "user and group ids are between 0 and 2147483647");
-  fields.ignore({"runAsNonRoot", "allowPrivilegeEscalation", "capabilities", "seLinuxOptions", "seccompProfile",
-                 "procMount", "windowsOptions", "appArmorProfile", "fsGroup", "supplementalGroups", "sysctls"});
+    if (id && (*id < 0 || *id > 0x7FFFFFFF))
+      context.error(node->at, "user and group ids are between 0 and 2147483647");
+  fields.ignore({"runAsNonRoot", "allowPrivilegeEscalation", "capabilities", "seLinuxOptions",
+                 "seccompProfile", "procMount", "windowsOptions", "appArmorProfile", "fsGroup",
+                 "supplementalGroups", "sysctls"});
   fields.done();
 }
 
@@ -174,6 +184,11 @@ Step decode_step(DecodeContext& context, const Node& node, std::string_view what
   Step step;
   step.at = node.at;
   step.name = fields.text("name");
+  if (!step.name.empty() && !is_dns_label(step.name.value))
+    context.error(step.name.at,
+                  "invalid value \"" + step.name.value.substr(0, 100) + "\": " + std::string(what) +
+                      " name must be a valid DNS Label",
+                  "lower-case letters, digits and `-`, at most 63");
   decode_step_fields(context, fields, step);
   step.script = fields.text("script");
   step.env_from = fields.sequence("envFrom") != nullptr;
@@ -198,9 +213,9 @@ Step decode_step(DecodeContext& context, const Node& node, std::string_view what
       step.workspaces.push_back({usage.text("name"), usage.text("mountPath")});
       usage.done();
     }
-  fields.ignore({"displayName", "volumeDevices", "stdoutConfig", "stderrConfig", "ports", "livenessProbe", "readinessProbe",
-                 "startupProbe", "lifecycle", "terminationMessagePath", "terminationMessagePolicy", "stdin",
-                 "stdinOnce", "tty"});
+  fields.ignore({"displayName", "volumeDevices", "stdoutConfig", "stderrConfig", "ports", "livenessProbe",
+                 "readinessProbe", "startupProbe", "lifecycle", "terminationMessagePath",
+                 "terminationMessagePolicy", "stdin", "stdinOnce", "tty"});
   fields.done();
   return step;
 }
@@ -223,7 +238,8 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
     }
     for (const Text& value : fields.texts("enum")) spec.enumeration.push_back(value);
     spec.properties = decode_properties(context, fields);
-    spec.type = type_of(context, type, !spec.properties.empty(), spec.default_value ? &*spec.default_value : nullptr);
+    spec.type =
+        type_of(context, type, !spec.properties.empty(), spec.default_value ? &*spec.default_value : nullptr);
     fields.ignore({"description"});
     fields.done();
     if (spec.name.empty()) {
@@ -238,7 +254,9 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
       context.error(spec.name.at, "enum can only be set with string type param: \"" + spec.name.value + "\"");
     if (auto [it, fresh] = seen.emplace(to_lower(spec.name.value), spec.name.value); !fresh) {
       context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"",
-                    it->second == spec.name.value ? "" : "names are compared without regard to case: `" + it->second + "`");
+                    it->second == spec.name.value
+                        ? ""
+                        : "names are compared without regard to case: `" + it->second + "`");
       continue;
     }
     out.push_back(std::move(spec));
@@ -295,6 +313,7 @@ std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
       context.error(item->at, "a result needs a `name`");
       continue;
     }
+    check_plain_name(context, spec.name, "result");
     if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
       context.error(spec.name.at, "result `" + spec.name.value + "` is declared twice");
     out.push_back(std::move(spec));
@@ -319,6 +338,7 @@ std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fiel
       context.error(item->at, "a workspace needs a `name`");
       continue;
     }
+    check_plain_name(context, workspace.name, "workspace");
     if (std::ranges::any_of(out, [&](const auto& w) { return w.name.value == workspace.name.value; }))
       context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique");
     out.push_back(std::move(workspace));
@@ -383,9 +403,12 @@ std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const N
   spec->display_name = fields.text("displayName");
   fields.ignore({"description", "metadata", "apiVersion", "kind"});
   for (std::string_view legacy : {"resources", "inputs", "outputs"})
-    if (const Node* old = fields.find(legacy))
-      context.error(old->at, "`" + std::string(legacy) + "` belongs to PipelineResources, which Tekton removed",
-                    "pass a workspace and params instead");
+    if (const Node* old = fields.find(legacy)) {
+      spec->legacy_resources = old->at;
+      context.report(Severity::Warning, old->at,
+                     "`" + std::string(legacy) + "` belongs to PipelineResources, which Tekton removed",
+                     "pass a workspace and params instead");
+    }
   fields.done();
   return spec;
 }

@@ -16,10 +16,11 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
   Fields fields(context, *node, "metadata");
   metadata.name = fields.text("name");
   metadata.generate_name = fields.text("generateName");
+  check_plain_name(context, {metadata.display(), metadata.generate_name.at}, "object");
   if (const Node* annotations = fields.mapping("annotations"))
     for (const Entry& entry : annotations->entries) metadata.annotations[entry.key] = entry.value->scalar;
-  fields.ignore({"labels", "namespace", "creationTimestamp", "uid", "resourceVersion", "generation", "finalizers",
-                 "ownerReferences", "managedFields", "selfLink"});
+  fields.ignore({"labels", "namespace", "creationTimestamp", "uid", "resourceVersion", "generation",
+                 "finalizers", "ownerReferences", "managedFields", "selfLink"});
   fields.done();
   return metadata;
 }
@@ -49,7 +50,8 @@ class Loader {
     }
     if (!api_version.value.starts_with("tekton.dev/")) {
       if (suspicious(kind) && api_version.empty())
-        context_.error(node.at, "an object needs an `apiVersion`", "for " + kind.value + ": `apiVersion: tekton.dev/v1`");
+        context_.error(node.at, "an object needs an `apiVersion`",
+                       "for " + kind.value + ": `apiVersion: tekton.dev/v1`");
       else
         skip(fields, node, kind);
       return;
@@ -60,14 +62,17 @@ class Loader {
 
  private:
   static bool suspicious(const Text& kind) {
-    constexpr std::array<std::string_view, 5> kOurs{"Task", "Pipeline", "TaskRun", "PipelineRun", "StepAction"};
+    constexpr std::array<std::string_view, 5> kOurs{"Task", "Pipeline", "TaskRun", "PipelineRun",
+                                                    "StepAction"};
     return std::ranges::find(kOurs, kind.value) != kOurs.end();
   }
 
   void check_version(const Text& api_version) {
-    constexpr std::array<std::string_view, 3> kVersions{"tekton.dev/v1", "tekton.dev/v1beta1", "tekton.dev/v1alpha1"};
+    constexpr std::array<std::string_view, 3> kVersions{"tekton.dev/v1", "tekton.dev/v1beta1",
+                                                        "tekton.dev/v1alpha1"};
     if (std::ranges::find(kVersions, api_version.value) == kVersions.end())
-      context_.error(api_version.at, "unknown apiVersion \"" + api_version.value + "\"", "did you mean `tekton.dev/v1`?");
+      context_.error(api_version.at, "unknown apiVersion \"" + api_version.value + "\"",
+                     "did you mean `tekton.dev/v1`?");
   }
 
   // Kinds that a file merely contains are no mistake.
@@ -106,7 +111,8 @@ class Loader {
   void tekton_object(Fields& fields, const Node& node, const Text& kind) {
     const std::string& k = kind.value;
     if (!suspicious(kind) && k != "ClusterTask") {
-      static const std::vector<std::string> kKinds{"Task", "Pipeline", "TaskRun", "PipelineRun", "StepAction"};
+      static const std::vector<std::string> kKinds{"Task", "Pipeline", "TaskRun", "PipelineRun",
+                                                   "StepAction"};
       const auto near = nearest(k, kKinds);
       if (near && k != "Run") {
         context_.error(kind.at, "unknown kind \"" + k + "\"", "did you mean `" + *near + "`?");
@@ -154,9 +160,15 @@ const T* by_name(const std::deque<T>& objects, std::string_view name) {
 
 }  // namespace
 
-const Task* Documents::task(std::string_view name) const { return by_name(tasks, name); }
-const Pipeline* Documents::pipeline(std::string_view name) const { return by_name(pipelines, name); }
-const StepAction* Documents::step_action(std::string_view name) const { return by_name(step_actions, name); }
+const Task* Documents::task(std::string_view name) const {
+  return by_name(tasks, name);
+}
+const Pipeline* Documents::pipeline(std::string_view name) const {
+  return by_name(pipelines, name);
+}
+const StepAction* Documents::step_action(std::string_view name) const {
+  return by_name(step_actions, name);
+}
 
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics) {
   DecodeContext context{file, diagnostics};
@@ -191,7 +203,8 @@ Position locate(std::string_view source, Position from, std::string_view needle)
   const size_t found = offset <= source.size() ? source.find(needle, offset) : std::string_view::npos;
   if (found == std::string_view::npos) return from;
   Position at = from;
-  for (size_t i = offset; i < found; ++i) at = source[i] == '\n' ? Position{at.line + 1, 1} : Position{at.line, at.column + 1};
+  for (size_t i = offset; i < found; ++i)
+    at = source[i] == '\n' ? Position{at.line + 1, 1} : Position{at.line, at.column + 1};
   return at;
 }
 

@@ -9,15 +9,22 @@ namespace {
 
 std::string_view name_of(const Node& node) {
   switch (node.kind) {
-    case Node::Kind::Null: return "nothing";
-    case Node::Kind::Sequence: return "a list";
-    case Node::Kind::Mapping: return "a mapping";
-    case Node::Kind::Scalar: break;
+    case Node::Kind::Null:
+      return "nothing";
+    case Node::Kind::Sequence:
+      return "a list";
+    case Node::Kind::Mapping:
+      return "a mapping";
+    case Node::Kind::Scalar:
+      break;
   }
   switch (scalar_type(node)) {
-    case ScalarType::Number: return "a number";
-    case ScalarType::Boolean: return "a boolean";
-    case ScalarType::String: break;
+    case ScalarType::Number:
+      return "a number";
+    case ScalarType::Boolean:
+      return "a boolean";
+    case ScalarType::String:
+      break;
   }
   return "a string";
 }
@@ -26,8 +33,9 @@ std::string_view name_of(const Node& node) {
 std::string item_text(DecodeContext& context, const Node& node) {
   if (node.kind == Node::Kind::Scalar) return node.scalar;
   if (node.kind == Node::Kind::Null) return "";
-  context.error(node.at, "a param holds strings, lists of strings, or mappings of strings; found " +
-                             std::string(name_of(node)) + " inside one",
+  context.error(node.at,
+                "a param holds strings, lists of strings, or mappings of strings; found " +
+                    std::string(name_of(node)) + " inside one",
                 "pass nested values as a JSON string in quotes");
   return "";
 }
@@ -37,7 +45,8 @@ std::string item_text(DecodeContext& context, const Node& node) {
 Fields::Fields(DecodeContext& context, const Node& node, std::string_view what)
     : context_(context), node_(node), what_(what), used_(node.entries.size()) {
   if (node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null)
-    context.error(node.at, "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)));
+    context.error(node.at,
+                  "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)));
 }
 
 const Node* Fields::find(std::string_view key) {
@@ -53,7 +62,8 @@ const Node* Fields::find(std::string_view key) {
   if (found == node_.entries.size()) return nullptr;
   const Entry& entry = node_.entries[found];
   if (entry.key != key && !used_[found])
-    context_.report(Severity::Warning, entry.key_at, "field `" + entry.key + "` is spelt `" + std::string(key) + "`",
+    context_.report(Severity::Warning, entry.key_at,
+                    "field `" + entry.key + "` is spelt `" + std::string(key) + "`",
                     "Kubernetes takes it, other tools may not");
   used_[found] = true;
   return entry.value->kind == Node::Kind::Null ? nullptr : entry.value;
@@ -70,14 +80,38 @@ const Node* Fields::sequence(std::string_view key) {
 const Node* Fields::mapping(std::string_view key) {
   const Node* node = find(key);
   if (node == nullptr || node->kind == Node::Kind::Mapping) return node;
-  context_.error(node->at, "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)));
+  context_.error(node->at,
+                 "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)));
   return nullptr;
+}
+
+bool is_dns_label(std::string_view name) {
+  if (name.empty() || name.size() > 63 || name.front() == '-' || name.back() == '-') return false;
+  return std::ranges::all_of(
+      name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+}
+
+bool is_plain_name(std::string_view name) {
+  const auto alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  if (name.empty() || name.size() > 253 || !alphanumeric(name.front()) || !alphanumeric(name.back()))
+    return false;
+  return std::ranges::all_of(name,
+                             [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+void check_plain_name(DecodeContext& context, const Text& name, std::string_view what) {
+  if (!name.empty() && !is_plain_name(name.value))
+    context.error(name.at, "invalid " + std::string(what) + " name \"" + name.value.substr(0, 100) + "\"",
+                  "letters, digits, `-`, `_` and `.`, with a letter or digit at both ends");
 }
 
 Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
   if (node.kind == Node::Kind::Null) return {"", node.at};
   if (node.kind != Node::Kind::Scalar) {
-    context.error(node.at, "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)));
+    context.error(node.at,
+                  "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)));
     return {"", node.at};
   }
   if (scalar_type(node) != ScalarType::String)
@@ -116,7 +150,8 @@ bool Fields::flag(std::string_view key, bool fallback) {
     const std::string word = to_lower(node->scalar);
     return word == "true" || word == "yes" || word == "on";
   }
-  context_.error(node->at, "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)));
+  context_.error(node->at,
+                 "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)));
   return fallback;
 }
 
@@ -152,8 +187,10 @@ void Fields::done() {
 
 ParamValue param_value(DecodeContext& context, const Node& node) {
   switch (node.kind) {
-    case Node::Kind::Null: return ParamValue::string("");
-    case Node::Kind::Scalar: return ParamValue::string(node.scalar);
+    case Node::Kind::Null:
+      return ParamValue::string("");
+    case Node::Kind::Scalar:
+      return ParamValue::string(node.scalar);
     case Node::Kind::Sequence: {
       std::vector<std::string> items;
       items.reserve(node.items.size());

@@ -60,6 +60,14 @@ class Fields {
   std::vector<std::string_view> known_;
 };
 
+// Lower-case letters, digits and "-", at most 63: names of tasks and steps (RFC 1123).
+bool is_dns_label(std::string_view name);
+// Letters, digits, "-", "_", ".", with a letter or digit at both ends: other names. Both are safe as file
+// names.
+bool is_plain_name(std::string_view name);
+// Reports a name that is not plain. An empty one is somebody else's mistake.
+void check_plain_name(DecodeContext& context, const Text& name, std::string_view what);
+
 Text text_of(DecodeContext& context, const Node& node, std::string_view field);
 ParamValue param_value(DecodeContext& context, const Node& node);
 

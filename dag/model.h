@@ -116,6 +116,8 @@ struct SecurityContext {
   bool privileged = false;
 };
 
+struct StepAction;
+
 struct Step {
   Text name;
   Text image;
@@ -134,6 +136,7 @@ struct Step {
   Text ref;  // StepAction name
   Position ref_at;
   Text ref_resolver;
+  std::shared_ptr<const StepAction> action;  // what `ref` means; set when a plan is made
   std::vector<Param> params;
   std::vector<ResultSpec> results;
   std::vector<When> when;
@@ -153,6 +156,7 @@ struct TaskSpec {
   std::optional<Step> step_template;
   std::vector<Sidecar> sidecars;
   std::vector<Volume> volumes;
+  Position legacy_resources;  // `resources`, `inputs`, `outputs` of PipelineResources; line 0: none
   std::string description, display_name;
   Position at;
 };
@@ -203,13 +207,13 @@ struct PipelineSpec {
 // A workspace as a run provides it.
 struct WorkspaceBinding {
   enum class Kind {
-    RunFolder,    // one fresh folder per run, shared by its tasks: volumeClaimTemplate, or nobody bound it
-    EmptyDir,     // a fresh folder per TaskRun
-    HostFolder,   // `source` is a folder of this machine: -w name=DIR
-    Claim,        // `source` is a PersistentVolumeClaim: a kept folder
-    ConfigMap,    // `source` is the object's name, as for Secret
+    RunFolder,   // one fresh folder per run, shared by its tasks: volumeClaimTemplate, or nobody bound it
+    EmptyDir,    // a fresh folder per TaskRun
+    HostFolder,  // `source` is a folder of this machine: -w name=DIR
+    Claim,       // `source` is a PersistentVolumeClaim: a kept folder
+    ConfigMap,   // `source` is the object's name, as for Secret
     Secret,
-    Other,        // projected, csi
+    Other,  // projected, csi
   };
   Text name;
   Kind kind = Kind::RunFolder;

@@ -23,9 +23,9 @@ class Evaluation {
     const std::string& name = spec.name.value;
     if (const auto done = values_.find(name); done != values_.end()) return &done->second;
     const auto given = given_.find(name);
-    if (!spec.default_value)
-      return given == given_.end() ? nullptr : &(values_[name] = given->second->value);
-    if (given != given_.end() && spec.type != ParamType::Object) return &(values_[name] = given->second->value);
+    if (!spec.default_value) return given == given_.end() ? nullptr : &(values_[name] = given->second->value);
+    if (given != given_.end() && spec.type != ParamType::Object)
+      return &(values_[name] = given->second->value);
     if (depth > kDeepestDefault) {
       if (on_cycle_ && !std::exchange(reported_, true)) on_cycle_(spec);
       return &(values_[name] = *spec.default_value);
@@ -76,11 +76,13 @@ class Evaluation {
 }  // namespace
 
 std::vector<Param> evaluate_params(const std::vector<ParamSpec>& specs, const std::vector<Param>& given,
-                                   const Variables& outer, const std::function<void(const ParamSpec&)>& on_cycle) {
+                                   const Variables& outer,
+                                   const std::function<void(const ParamSpec&)>& on_cycle) {
   std::vector<Param> out;
   Evaluation evaluation(specs, given, outer, on_cycle);
   for (const ParamSpec& spec : specs)
-    if (const ParamValue* value = evaluation.value(spec, 0)) out.push_back({spec.name, *value, spec.default_at});
+    if (const ParamValue* value = evaluation.value(spec, 0))
+      out.push_back({spec.name, *value, spec.default_at});
   for (const Param& param : given) {
     const auto same = [&](const Param& p) { return p.name.value == param.name.value; };
     if (const auto declared = std::ranges::find_if(out, same); declared != out.end())

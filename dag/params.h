@@ -13,7 +13,8 @@ namespace kiln::dag {
 
 // Gives every declared param its value: the given one (an object merged with its default key by key), else
 // its default, in which other params may be referred to (at most 10 deep). Params that have neither are
-// left out. Given values that nobody declared are kept. `on_cycle` hears of defaults that refer to themselves.
+// left out. Given values that nobody declared are kept. `on_cycle` hears of defaults that refer to
+// themselves.
 std::vector<Param> evaluate_params(const std::vector<ParamSpec>& specs, const std::vector<Param>& given,
                                    const Variables& outer = {},
                                    const std::function<void(const ParamSpec&)>& on_cycle = {});

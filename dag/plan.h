@@ -57,14 +57,14 @@ struct PlannedTask {
   std::string display_name;
   std::string task_name;  // metadata.name of the Task referred to; empty for an inline spec
   bool is_finally = false;
-  bool inline_spec = false;  // the pipeline's params propagate into it
+  bool inline_spec = false;              // the pipeline's params propagate into it
   std::shared_ptr<const TaskSpec> spec;  // as written: see resolve_task for what really runs
   std::vector<Param> params;             // as passed, the pipeline's params already put in
   std::vector<When> when;                // likewise
   std::vector<TaskWorkspace> workspaces;
   std::vector<Edge> needs;
-  std::vector<size_t> dependents;     // tasks that have an edge from this one; not for finally
-  std::vector<ResultUse> uses;        // results without which it is skipped
+  std::vector<size_t> dependents;  // tasks that have an edge from this one; not for finally
+  std::vector<ResultUse> uses;     // results without which it is skipped
   int retries = 0;
   Duration timeout{};  // per attempt; zero: none
   bool continue_on_error = false;
@@ -77,8 +77,8 @@ struct PlannedTask {
 struct Plan {
   enum class Kind { Pipeline, Task };
   Kind kind = Kind::Pipeline;
-  std::string name;         // of the Pipeline, or the Task
-  std::string run_prefix;   // run names are made from it: "<prefix>-run-x7k2p"
+  std::string name;                // of the Pipeline, or the Task
+  std::string run_prefix;          // run names are made from it: "<prefix>-run-x7k2p"
   std::vector<PlannedTask> tasks;  // the DAG in topological order, then the finally tasks
   size_t dag_size = 0;             // tasks[dag_size…] are finally tasks
   std::vector<Param> params;       // every param with its value, defaults included

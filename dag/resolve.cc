@@ -45,7 +45,8 @@ void add_facts(Variables& out, const Plan& plan, const RunFacts& facts, std::str
       const std::string_view word = path[2] == "status" ? facts.status(task) : facts.reason(task);
       if (!facts.aggregate_status().empty()) out.set("tasks", path[1], path[2], word);
     } else if (path.size() >= 4 && path[2] == "results") {
-      if (const ParamValue* value = facts.result(task, path[3])) out.set({path[0], path[1], path[2], path[3]}, *value);
+      if (const ParamValue* value = facts.result(task, path[3]))
+        out.set({path[0], path[1], path[2], path[3]}, *value);
     }
   }
 }
@@ -77,12 +78,42 @@ void merge_step(Step& step, const Step& base) {
   step.security.read_only_root |= base.security.read_only_root;
   std::vector<EnvVar> env;
   for (const EnvVar& variable : base.env)
-    if (std::ranges::none_of(step.env, [&](const EnvVar& e) { return e.name.value == variable.name.value; })) env.push_back(variable);
+    if (std::ranges::none_of(step.env, [&](const EnvVar& e) { return e.name.value == variable.name.value; }))
+      env.push_back(variable);
   env.insert(env.end(), step.env.begin(), step.env.end());
   step.env = std::move(env);
   for (const VolumeMount& mount : base.volume_mounts)
-    if (std::ranges::none_of(step.volume_mounts, [&](const VolumeMount& m) { return m.mount_path.value == mount.mount_path.value; }))
+    if (std::ranges::none_of(step.volume_mounts, [&](const VolumeMount& m) {
+          return m.mount_path.value == mount.mount_path.value;
+        }))
       step.volume_mounts.push_back(mount);
+}
+
+// A step with `ref` becomes what its StepAction says, under the action's own params.
+void apply_action(Step& step, const Variables& task_params, const Variables& contexts) {
+  const StepAction& action = *step.action;
+  std::vector<Param> given;
+  for (const Param& param : step.params)
+    given.push_back(
+        {param.name, substitute_value(substitute_value(param.value, task_params), contexts), param.at});
+  Variables params;
+  set_params(params, evaluate_params(action.params, given));
+  Step body = action.step;
+  substitute_step(body, params);
+  if (body.image.empty()) body.image = step.image;  // the template's
+  step.image = std::move(body.image);
+  step.script = std::move(body.script);
+  if (!body.command.empty() || !step.script.empty()) step.command = std::move(body.command);
+  if (!body.args.empty() || !step.script.empty()) step.args = std::move(body.args);
+  if (!body.working_dir.empty()) step.working_dir = std::move(body.working_dir);
+  for (EnvVar& variable : body.env) {
+    std::erase_if(step.env, [&](const EnvVar& mine) { return mine.name.value == variable.name.value; });
+    step.env.push_back(std::move(variable));
+  }
+  for (VolumeMount& mount : body.volume_mounts) step.volume_mounts.push_back(std::move(mount));
+  if (body.security.run_as_user) step.security.run_as_user = body.security.run_as_user;
+  if (body.security.run_as_group) step.security.run_as_group = body.security.run_as_group;
+  step.params.clear();
 }
 
 Variables paths_of(const ResolvedTask& task, const Step& step) {
@@ -93,7 +124,8 @@ Variables paths_of(const ResolvedTask& task, const Step& step) {
     out.set({"step", "results", result.name.value, "path"},
             ParamValue::string("/tekton/steps/" + step.name.value + "/results/" + result.name.value));
   for (const Step& other : task.spec.steps)
-    out.set({"steps", other.name.value, "exitCode", "path"}, ParamValue::string("/tekton/steps/" + other.name.value + "/exitCode"));
+    out.set({"steps", other.name.value, "exitCode", "path"},
+            ParamValue::string("/tekton/steps/" + other.name.value + "/exitCode"));
   for (const TaskWorkspace& workspace : task.workspaces) {
     const std::string& name = workspace.declaration.name;
     const bool claim = workspace.bound && workspace.binding.kind == WorkspaceBinding::Kind::Claim;
@@ -116,7 +148,8 @@ const RunFacts& no_facts() {
 
 std::string TaskWorkspace::path() const {
   if (!bound) return {};
-  return declaration.mount_path.empty() ? "/workspace/" + declaration.name.value : declaration.mount_path.value;
+  return declaration.mount_path.empty() ? "/workspace/" + declaration.name.value
+                                        : declaration.mount_path.value;
 }
 
 Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context) {
@@ -142,14 +175,17 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
       if (!may_have_variables(text)) return;
       for (const Variable& variable : find_variables(text)) {
         const auto& path = variable.reference.path;
-        if (path[0] != "tasks" || path.size() < 4 || variable.reference.suffix != Reference::Suffix::Index) continue;
+        if (path[0] != "tasks" || path.size() < 4 || variable.reference.suffix != Reference::Suffix::Index)
+          continue;
         const size_t producer = index_of(path[1]);
         if (producer >= plan.tasks.size()) continue;
         const ParamValue* value = facts.result(producer, path[3]);
-        if (value != nullptr && value->type == ParamType::Array && variable.reference.index >= value->items.size())
-          verdict = {Readiness::Kind::Invalid, "array Result Index " + std::to_string(variable.reference.index) + " for Task " +
-                                                   path[1] + " Result " + path[3] + " is out of bound of size " +
-                                                   std::to_string(value->items.size())};
+        if (value != nullptr && value->type == ParamType::Array &&
+            variable.reference.index >= value->items.size())
+          verdict = {Readiness::Kind::Invalid,
+                     "array Result Index " + std::to_string(variable.reference.index) + " for Task " +
+                         path[1] + " Result " + path[3] + " is out of bound of size " +
+                         std::to_string(value->items.size())};
       }
     });
     if (verdict.kind != Readiness::Kind::Ready) return verdict;
@@ -157,7 +193,8 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
   return {};
 }
 
-ResolvedTask resolve_task(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context, int attempt) {
+ResolvedTask resolve_task(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context,
+                          int attempt) {
   const PlannedTask& task = plan.tasks[index];
   ResolvedTask out;
   out.spec = *task.spec;
@@ -167,13 +204,17 @@ ResolvedTask resolve_task(const Plan& plan, size_t index, const RunFacts& facts,
   // What the pipeline passes: contexts, then results.
   Variables outside;
   add_context(outside, plan, task, context);
-  for (const WorkspaceBinding& workspace : plan.workspaces) outside.set("workspaces", workspace.name.value, "bound", "true");
+  for (const WorkspaceBinding& workspace : plan.workspaces)
+    outside.set("workspaces", workspace.name.value, "bound", "true");
   for (const TaskWorkspace& workspace : task.workspaces)
     if (!workspace.bound) outside.set("workspaces", workspace.declaration.name.value, "bound", "false");
   for (const Param& param : task.params)
-    for_each_text(param, [&](std::string_view text, Position, ArrayUse) { add_facts(outside, plan, facts, text, index_of); });
+    for_each_text(param, [&](std::string_view text, Position, ArrayUse) {
+      add_facts(outside, plan, facts, text, index_of);
+    });
   std::vector<Param> given;
-  for (const Param& param : task.params) given.push_back({param.name, substitute_value(param.value, outside), param.at});
+  for (const Param& param : task.params)
+    given.push_back({param.name, substitute_value(param.value, outside), param.at});
 
   // Into an inline spec the pipeline's params propagate, weaker than what is passed, stronger than defaults.
   Variables params;
@@ -182,7 +223,8 @@ ResolvedTask resolve_task(const Plan& plan, size_t index, const RunFacts& facts,
       const ParamValue value = substitute_value(param.value, outside);
       params.set("params", param.name.value, value);
       const auto same = [&](const auto& p) { return p.name.value == param.name.value; };
-      if (std::ranges::any_of(task.spec->params, same) && std::ranges::none_of(given, same)) given.push_back({param.name, value, param.at});
+      if (std::ranges::any_of(task.spec->params, same) && std::ranges::none_of(given, same))
+        given.push_back({param.name, value, param.at});
     }
   }
   out.params = evaluate_params(task.spec->params, given, params);
@@ -208,19 +250,24 @@ ResolvedTask resolve_task(const Plan& plan, size_t index, const RunFacts& facts,
   for (TaskWorkspace& workspace : out.workspaces) {
     std::string& path = workspace.declaration.mount_path.value;
     path = substitute(substitute(path, params), contexts);
-    workspace.binding.sub_path.value = substitute(substitute(workspace.binding.sub_path.value, params), contexts);
+    workspace.binding.sub_path.value =
+        substitute(substitute(workspace.binding.sub_path.value, params), contexts);
   }
   for (Volume& volume : out.spec.volumes) {
     volume.name.value = substitute(volume.name.value, params);
     volume.source.value = substitute(volume.source.value, params);
   }
+  for (Step& step : out.spec.steps)
+    if (step.action) apply_action(step, params, contexts);
   // One pass each, in Tekton's order: params, contexts, results, paths of results and workspaces.
   for (Step& step : out.spec.steps) {
     substitute_step(step, params);
     substitute_step(step, contexts);
     if (task.inline_spec) {
       Variables results;
-      for_each_text(step, [&](std::string_view text, Position, ArrayUse) { add_facts(results, plan, facts, text, index_of); });
+      for_each_text(step, [&](std::string_view text, Position, ArrayUse) {
+        add_facts(results, plan, facts, text, index_of);
+      });
       if (!results.empty()) substitute_step(step, results);
     }
     substitute_step(step, paths_of(out, step));
@@ -228,7 +275,8 @@ ResolvedTask resolve_task(const Plan& plan, size_t index, const RunFacts& facts,
   return out;
 }
 
-std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts, const RunContext& context) {
+std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,
+                                                                const RunContext& context) {
   std::vector<std::pair<std::string, ParamValue>> out;
   if (plan.results.empty()) return out;
   std::unordered_map<std::string_view, size_t> indices;
@@ -250,7 +298,8 @@ std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan
         if (const std::string& root = variable.reference.path[0]; root == "tasks" || root == "finally")
           complete &= variables.find(variable.reference).has_value();
     });
-    if (complete) out.emplace_back(result.name, substitute_value(substitute_value(*result.value, params), variables));
+    if (complete)
+      out.emplace_back(result.name, substitute_value(substitute_value(*result.value, params), variables));
   }
   return out;
 }

@@ -14,7 +14,8 @@ std::vector<std::string> names(const std::deque<T>& objects) {
 
 std::string list_of(const std::vector<std::string>& names) {
   constexpr size_t kShown = 12;
-  std::vector<std::string> shown(names.begin(), names.begin() + static_cast<ptrdiff_t>(std::min(names.size(), kShown)));
+  std::vector<std::string> shown(names.begin(),
+                                 names.begin() + static_cast<ptrdiff_t>(std::min(names.size(), kShown)));
   return join(shown, ", ") + (names.size() > kShown ? ", …" : "");
 }
 
@@ -25,8 +26,8 @@ RemoteRef remote_ref(const Ref& ref, std::string_view kind) {
 }
 
 // A Pipeline of one task that hands on every param and workspace, so that a Task runs by the same rules.
-std::shared_ptr<const PipelineSpec> wrap(const std::string& name, std::shared_ptr<const TaskSpec> spec, const Text& timeout,
-                                         int retries) {
+std::shared_ptr<const PipelineSpec> wrap(const std::string& name, std::shared_ptr<const TaskSpec> spec,
+                                         const Text& timeout, int retries) {
   auto pipeline = std::make_shared<PipelineSpec>();
   pipeline->params = spec->params;
   pipeline->workspaces = spec->workspaces;
@@ -37,8 +38,10 @@ std::shared_ptr<const PipelineSpec> wrap(const std::string& name, std::shared_pt
   task.timeout = timeout;
   task.retries = retries;
   for (const ParamSpec& param : spec->params)
-    task.params.push_back({param.name, ParamValue::string("$(params['" + param.name.value + "'])"), param.name.at});
-  for (const WorkspaceDeclaration& workspace : spec->workspaces) task.workspaces.push_back({workspace.name, workspace.name, {}});
+    task.params.push_back(
+        {param.name, ParamValue::string("$(params['" + param.name.value + "'])"), param.name.at});
+  for (const WorkspaceDeclaration& workspace : spec->workspaces)
+    task.workspaces.push_back({workspace.name, workspace.name, {}});
   for (const ResultSpec& result : spec->results) {
     ResultSpec out = result;
     out.value = ParamValue::string("$(tasks." + name + ".results['" + result.name.value + "'])");
@@ -72,10 +75,15 @@ std::string StoredResolver::fetch(const RemoteRef& reference) {
   return found->second;
 }
 
-std::vector<std::string> Catalog::task_names() const { return names(documents_.tasks); }
-std::vector<std::string> Catalog::pipeline_names() const { return names(documents_.pipelines); }
+std::vector<std::string> Catalog::task_names() const {
+  return names(documents_.tasks);
+}
+std::vector<std::string> Catalog::pipeline_names() const {
+  return names(documents_.pipelines);
+}
 
-const Documents* Catalog::fetch(const Ref& ref, std::string_view kind, Reporter& reporter, Diagnostics& diagnostics) {
+const Documents* Catalog::fetch(const Ref& ref, std::string_view kind, Reporter& reporter,
+                                Diagnostics& diagnostics) {
   const RemoteRef remote = remote_ref(ref, kind);
   const std::string key = remote.key();
   if (const auto known = fetched_.find(key); known != fetched_.end()) return &known->second;
@@ -113,7 +121,8 @@ const Task* Catalog::find_task(const Ref& ref, Reporter& reporter, Diagnostics& 
   return nullptr;
 }
 
-const Pipeline* Catalog::find_pipeline(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics, bool lenient) {
+const Pipeline* Catalog::find_pipeline(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics,
+                                       bool lenient) {
   std::string name = ref.name;
   if (!ref.resolver.empty() && ref.resolver.value != "cluster") {
     if (lenient) return nullptr;
@@ -155,7 +164,8 @@ Target target_of(const Task& task) {
   return target;
 }
 
-std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagnostics& diagnostics, bool lenient) {
+std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagnostics& diagnostics,
+                                bool lenient) {
   Target target;
   Reporter reporter(catalog.documents(), run.file, diagnostics);
   if (run.pipeline_spec) {
@@ -177,11 +187,13 @@ std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagno
   return target;
 }
 
-std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostics& diagnostics, bool lenient) {
+std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostics& diagnostics,
+                                bool lenient) {
   Target target;
   target.kind = Plan::Kind::Task;
   Reporter reporter(catalog.documents(), run.file, diagnostics);
   if (run.task_spec) {
+    target.inline_task = true;
     target.spec = wrap(task_name_for(run.metadata.display()), run.task_spec, run.timeout, run.retries);
     target.file = run.file;
     target.name = run.metadata.display();
@@ -232,19 +244,24 @@ std::optional<Target> select(Catalog& catalog, const RunRequest& request, Diagno
 
   std::vector<std::string> runs = names(documents.pipeline_runs);
   for (const std::string& name : names(documents.task_runs)) runs.push_back(name);
-  if (runs.size() > 1) return fail("several runs to choose from: " + list_of(runs), "choose one: --pipeline " + runs.front());
-  if (!documents.pipeline_runs.empty()) return target_of(documents.pipeline_runs.front(), catalog, diagnostics, false);
-  if (!documents.task_runs.empty()) return target_of(documents.task_runs.front(), catalog, diagnostics, false);
+  if (runs.size() > 1)
+    return fail("several runs to choose from: " + list_of(runs), "choose one: --pipeline " + runs.front());
+  if (!documents.pipeline_runs.empty())
+    return target_of(documents.pipeline_runs.front(), catalog, diagnostics, false);
+  if (!documents.task_runs.empty())
+    return target_of(documents.task_runs.front(), catalog, diagnostics, false);
   const std::vector<std::string> pipelines = catalog.pipeline_names();
   if (pipelines.size() > 1)
-    return fail("several pipelines to choose from: " + list_of(pipelines), "choose one: --pipeline " + pipelines.front());
+    return fail("several pipelines to choose from: " + list_of(pipelines),
+                "choose one: --pipeline " + pipelines.front());
   if (pipelines.size() == 1) return target_of(documents.pipelines.front());
   if (documents.tasks.size() > 1)
     return fail("several tasks and no pipeline: " + list_of(catalog.task_names()),
                 "choose one: --pipeline " + documents.tasks.front().metadata.name.value);
   if (documents.tasks.size() == 1) return target_of(documents.tasks.front());
   if (has_errors(diagnostics)) return std::nullopt;  // why nothing was read has been said
-  return fail("there is no Pipeline, PipelineRun, Task or TaskRun here", "these have `apiVersion: tekton.dev/v1`");
+  return fail("there is no Pipeline, PipelineRun, Task or TaskRun here",
+              "these have `apiVersion: tekton.dev/v1`");
 }
 
 }  // namespace kiln::dag

@@ -31,7 +31,8 @@ bool take_brackets(std::string_view& rest, Reference& out) {
     out.suffix = Reference::Suffix::Star;
     return rest.empty();
   }
-  if (inside.size() >= 3 && (inside.front() == '\'' || inside.front() == '"') && inside.back() == inside.front()) {
+  if (inside.size() >= 3 && (inside.front() == '\'' || inside.front() == '"') &&
+      inside.back() == inside.front()) {
     inside = inside.substr(1, inside.size() - 2);
     if (inside.find_first_of("'\"$()[") != std::string_view::npos) return false;
     out.path.emplace_back(inside);
@@ -79,7 +80,8 @@ std::optional<Reference> parse_reference(std::string_view body) {
   }
   if (out.path.size() < 2) return std::nullopt;
   // v1alpha1's spelling, still alive in the wild.
-  if (out.path[0] == "inputs" && out.path.size() > 2 && out.path[1] == "params") out.path.erase(out.path.begin());
+  if (out.path[0] == "inputs" && out.path.size() > 2 && out.path[1] == "params")
+    out.path.erase(out.path.begin());
   return out;
 }
 
@@ -109,9 +111,11 @@ void Variables::set(std::string_view root, std::string_view name, ParamValue val
   values_.insert_or_assign(std::string(root) + kSeparator + std::string(name), std::move(value));
 }
 
-void Variables::set(std::string_view root, std::string_view name, std::string_view part, std::string_view text) {
-  values_.insert_or_assign(std::string(root) + kSeparator + std::string(name) + kSeparator + std::string(part),
-                           ParamValue::string(std::string(text)));
+void Variables::set(std::string_view root, std::string_view name, std::string_view part,
+                    std::string_view text) {
+  values_.insert_or_assign(
+      std::string(root) + kSeparator + std::string(name) + kSeparator + std::string(part),
+      ParamValue::string(std::string(text)));
 }
 
 const ParamValue* Variables::exact(const std::vector<std::string>& path) const {
@@ -123,8 +127,10 @@ std::optional<ParamValue> Variables::find(const Reference& reference) const {
   const std::vector<std::string>& path = reference.path;
   if (const ParamValue* value = exact(path)) {
     switch (reference.suffix) {
-      case Reference::Suffix::None: return *value;
-      case Reference::Suffix::Star: return *value;
+      case Reference::Suffix::None:
+        return *value;
+      case Reference::Suffix::Star:
+        return *value;
       case Reference::Suffix::Index:
         if (value->type == ParamType::Array && reference.index < value->items.size())
           return ParamValue::string(value->items[reference.index]);
@@ -199,8 +205,8 @@ ParamValue substitute_value(const ParamValue& value, const Variables& variables)
 }
 
 void substitute_step(Step& step, const Variables& variables) {
-  for (Text* text : {&step.name, &step.image, &step.script, &step.working_dir, &step.image_pull_policy, &step.timeout,
-                     &step.on_error, &step.resources.cpu_limit, &step.resources.memory_limit})
+  for (Text* text : {&step.name, &step.image, &step.script, &step.working_dir, &step.image_pull_policy,
+                     &step.timeout, &step.on_error, &step.resources.cpu_limit, &step.resources.memory_limit})
     replace(*text, variables);
   step.command = substitute_list(step.command, variables);
   step.args = substitute_list(step.args, variables);
@@ -223,7 +229,8 @@ void substitute_step(Step& step, const Variables& variables) {
 
 std::string to_text(const ParamValue& value) {
   switch (value.type) {
-    case ParamType::String: return value.text;
+    case ParamType::String:
+      return value.text;
     case ParamType::Array:
       return nlohmann::json(value.items).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
     case ParamType::Object:

@@ -35,7 +35,9 @@ struct Variable {
 std::vector<Variable> find_variables(std::string_view text);
 
 // Cheap test that most texts fail.
-inline bool may_have_variables(std::string_view text) { return text.find("$(") != std::string_view::npos; }
+inline bool may_have_variables(std::string_view text) {
+  return text.find("$(") != std::string_view::npos;
+}
 
 // Values by path, as substitute() looks them up.
 class Variables {

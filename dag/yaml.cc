@@ -1,16 +1,15 @@
 #include "dag/yaml.h"
 
-#include <yaml-cpp/depthguard.h>
-#include <yaml-cpp/eventhandler.h>
-#include <yaml-cpp/exceptions.h>
-#include <yaml-cpp/parser.h>
-
 #include <array>
 #include <istream>
 #include <limits>
 #include <streambuf>
 #include <unordered_map>
 #include <unordered_set>
+#include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
 
 namespace kiln::dag {
 namespace {
@@ -54,8 +53,9 @@ class Builder final : public YAML::EventHandler {
   void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
                 const std::string& value) override {
     if (value.size() > limits_.scalar_bytes)
-      fail(position(mark), "a single value of " + std::to_string(value.size()) + " bytes",
-           "values may have " + std::to_string(limits_.scalar_bytes) + " bytes; keep large content in a file");
+      fail(
+          position(mark), "a single value of " + std::to_string(value.size()) + " bytes",
+          "values may have " + std::to_string(limits_.scalar_bytes) + " bytes; keep large content in a file");
     Node* node = make(Node::Kind::Scalar, mark, anchor);
     node->plain = tag == "?";
     node->scalar = value;
@@ -193,7 +193,10 @@ size_t first_bad_byte(std::string_view text) {
       ++i;
       continue;
     }
-    const size_t length = c >= 0xF0 && c < 0xF5 ? 4 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xC2 && c < 0xE0 ? 2 : 0;
+    const size_t length = c >= 0xF0 && c < 0xF5   ? 4
+                          : c >= 0xE0 && c < 0xF0 ? 3
+                          : c >= 0xC2 && c < 0xE0 ? 2
+                                                  : 0;
     if (length == 0 || i + length > text.size()) return i;
     uint32_t code = c & (0x7Fu >> length);
     for (size_t k = 1; k < length; ++k) {
@@ -247,9 +250,9 @@ bool is_number(std::string_view text) {
 
 ScalarType scalar_type(const Node& node) {
   if (node.kind != Node::Kind::Scalar || !node.plain) return ScalarType::String;
-  constexpr std::array<std::string_view, 18> kBooleans{"true", "True",  "TRUE",  "false", "False", "FALSE",
-                                                       "yes",  "Yes",   "YES",   "no",    "No",    "NO",
-                                                       "on",   "On",    "ON",    "off",   "Off",   "OFF"};
+  constexpr std::array<std::string_view, 18> kBooleans{"true", "True", "TRUE", "false", "False", "FALSE",
+                                                       "yes",  "Yes",  "YES",  "no",    "No",    "NO",
+                                                       "on",   "On",   "ON",   "off",   "Off",   "OFF"};
   if (std::ranges::find(kBooleans, node.scalar) != kBooleans.end()) return ScalarType::Boolean;
   return is_number(node.scalar) ? ScalarType::Number : ScalarType::String;
 }

@@ -42,10 +42,10 @@ struct YamlFile {
 };
 
 struct YamlLimits {
-  size_t bytes = 16u << 20;         // of the file
-  size_t scalar_bytes = 1u << 20;   // of one scalar; Kubernetes stores no object larger than 1.5 MB
-  size_t depth = 100;               // of nesting
-  size_t aliased_nodes = 1'000'000; // nodes reached through aliases: stops "billion laughs"
+  size_t bytes = 16u << 20;          // of the file
+  size_t scalar_bytes = 1u << 20;    // of one scalar; Kubernetes stores no object larger than 1.5 MB
+  size_t depth = 100;                // of nesting
+  size_t aliased_nodes = 1'000'000;  // nodes reached through aliases: stops "billion laughs"
 };
 
 // Never throws for what the text holds: malformed YAML, invalid UTF-8, NUL bytes, recursive aliases and
