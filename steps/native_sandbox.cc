@@ -9,12 +9,14 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "steps/cgroup.h"
+#include "steps/idmap.h"
 #include "steps/seccomp_profile.h"
 #include "steps/spawn.h"
 #include "steps/user_namespace.h"
@@ -50,8 +52,19 @@ class SpecWriter {
   std::string bytes_;
 };
 
+// The user namespace to map a mount's owners with, -1 for none. Not for trusted steps: what they mount on for
+// their own sandboxes could not be mapped a second time.
+int idmap_of(const Mount& mount, const SandboxSpec& spec) {
+  if (!mount.owned_by_step || spec.trusted || mount.kind != Mount::Kind::Bind) return -1;
+  struct stat st;
+  if (::stat(mount.source.c_str(), &st) != 0) return -1;
+  const Owner on_disk{st.st_uid, st.st_gid}, inside{spec.uid, spec.gid};
+  return on_disk == inside ? -1 : swapping_user_namespace(on_disk, inside);
+}
+
+// `idmaps` receives the descriptors that mounts are mapped with; they follow `first_idmap` in the program.
 UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mount_point,
-                    const Cgroup* cgroup) {
+                    const Cgroup* cgroup, int first_idmap, std::vector<int>& idmaps) {
   const std::span<const sock_filter> seccomp =
       spec.trusted ? std::span<const sock_filter>() : seccomp_program();
   const std::vector<fs::path> none;
@@ -69,8 +82,13 @@ UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mou
       .cgroups = cgroup ? static_cast<uint32_t>(cgroup->procs().size()) : 0,
   };
   std::vector<wire::MountEntry> mounts;
-  for (const Mount& mount : spec.mounts)
-    mounts.push_back({mount.kind == Mount::Kind::Tmpfs, mount.read_only, mount.mode, 0, mount.size});
+  for (const Mount& mount : spec.mounts) {
+    const int fd = flags & wire::kUserNamespace ? -1 : idmap_of(mount, spec);
+    auto at = std::find(idmaps.begin(), idmaps.end(), fd);
+    if (fd >= 0 && at == idmaps.end()) at = idmaps.insert(at, fd);
+    const int inside = fd < 0 ? -1 : first_idmap + static_cast<int>(at - idmaps.begin());
+    mounts.push_back({mount.kind == Mount::Kind::Tmpfs, mount.read_only, mount.mode, inside, mount.size});
+  }
   SpecWriter writer;
   writer.put(std::span(&header, 1));
   writer.put(std::span<const wire::MountEntry>(mounts));
@@ -256,7 +274,12 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   if (spec.rootfs.read_only) flags |= wire::kReadOnlyRoot;
   if (spec.make_cwd) flags |= wire::kMakeCwd;
   if (spec.network != Network::Host) flags |= wire::kLoopback;
-  const UniqueFd description = write_spec(spec, flags, mount_point_, cgroup ? &*cgroup : nullptr);
+  const std::vector<int> procs = cgroup ? cgroup->procs() : std::vector<int>();
+  const std::vector<int> parents = cgroup ? cgroup->parents() : std::vector<int>();
+  const int first_idmap = wire::kFirstCgroupFd + static_cast<int>(procs.size() + parents.size());
+  std::vector<int> idmaps;
+  const UniqueFd description =
+      write_spec(spec, flags, mount_point_, cgroup ? &*cgroup : nullptr, first_idmap, idmaps);
 
   int pair[2], pipe[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
@@ -270,9 +293,8 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
 
   std::vector<int> fds = {or_null(streams.in),  or_null(streams.out), or_null(streams.err),
                           control_inside.get(), status_inside.get(),  description.get()};
-  if (cgroup)
-    for (const std::vector<int>& more : {cgroup->procs(), cgroup->parents()})
-      fds.insert(fds.end(), more.begin(), more.end());
+  for (const std::vector<int>& more : {procs, parents, idmaps})
+    fds.insert(fds.end(), more.begin(), more.end());
   Spawned spawned = spawn_sandbox_program(fds, namespaces_of(spec, user_namespace));
   if (spawned.pid < 0) {
     if (user_namespace) throw no_user_namespaces(errno);

@@ -32,6 +32,10 @@ struct Mount {
   bool read_only = false;
   uint64_t size = 0;  // Tmpfs: bytes, 0 = 64 MiB
   unsigned mode = 01777;
+  // What belongs to the source's owner belongs to the sandbox's user inside, and what the sandbox's user
+  // makes belongs to that owner outside (an idmapped mount). So a step need not be root to write a workspace.
+  // Where the kernel or the file system cannot do it, owners stay as they are.
+  bool owned_by_step = false;
 };
 
 enum class Network {

@@ -11,7 +11,8 @@ namespace kiln::steps::wire {
 inline constexpr int kControlFd = 3;      // SOCK_SEQPACKET to kiln: requests; its end of file is the lifeline
 inline constexpr int kStatusFd = 4;       // pipe to kiln: Status records
 inline constexpr int kSpecFd = 5;         // memfd: the Spec below
-inline constexpr int kFirstCgroupFd = 6;  // cgroup.procs of each group, then the parent folder of each
+inline constexpr int kFirstCgroupFd = 6;  // cgroup.procs of each group, then the parent folder of each;
+                                          // then user namespaces that mounts are mapped with
 
 enum Flag : uint32_t {
   kUserNamespace = 1 << 0,  // new user namespace: wait for Request::Go before anything else
@@ -43,7 +44,7 @@ struct MountEntry {
   uint32_t tmpfs;  // else a bind
   uint32_t read_only;
   uint32_t mode;
-  uint32_t reserved;
+  int32_t idmap_fd;  // a user namespace to map owners with; -1: none
   uint64_t size;
 };
 

@@ -32,6 +32,14 @@ void set_attributes(int tree, uint64_t attributes, const char* name) {
     fail("cannot restrict the mount", name);
 }
 
+// Not every file system can map owners (yet); then they stay as they are.
+void map_owners(int tree, int user_namespace) {
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_IDMAP;
+  attr.userns_fd = static_cast<uint64_t>(user_namespace);
+  mount_setattr(tree, "", AT_EMPTY_PATH, &attr, sizeof attr);
+}
+
 // Attaches a detached mount at `target`, which is made as a file or a folder when it is missing.
 void attach(int tree, const char* target) {
   struct stat st;
@@ -93,10 +101,10 @@ const char* make_overlay_root(const Spec& spec) {
   if (*spec.upper) {
     if (!make_dirs(upper, 0755) || !make_dirs(work, 0755)) fail("cannot make the upper layer", place);
     // What a `volatile` overlay leaves to say that it was not synced; see mount_overlay.
-    char mark[4200];
-    for (const char* name : {"/work/incompat/volatile", "/work/incompat"}) {
+    static char mark[4200];
+    for (const char* name : {"/work/incompat/volatile/dirty", "/work/incompat/volatile", "/work/incompat"}) {
       snprintf(mark, sizeof mark, "%s%s", work, name);
-      rmdir(mark);
+      if (unlink(mark) != 0) rmdir(mark);
     }
     snprintf(root, sizeof root, "%s", spec.mount_point);
   } else {
@@ -226,6 +234,7 @@ void enter_root(const Spec& spec) {
                    (spec.has(wire::kTrusted) ? 0 : MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID) |
                        (spec.mounts[i].read_only ? MOUNT_ATTR_RDONLY : 0),
                    source);
+    if (spec.mounts[i].idmap_fd >= 0) map_owners(trees[i], spec.mounts[i].idmap_fd);
   }
   int host_devices[kDevices] = {-1, -1, -1, -1, -1, -1};
   if (spec.has(wire::kUserNamespace)) open_host_devices(host_devices);

@@ -1,13 +1,12 @@
 // What a trivial step costs over its own time: start + wait + teardown of `/bin/true` in a warm overlay root,
 // against a plain fork and exec of the same program. Not a test: build it by hand with
 //   ninja -C build step_bench && build/tests/step_bench [ROOTFS]
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <spawn.h>
+#include <sys/wait.h>
 #include <thread>
 
 #include "base/fs.h"
@@ -20,7 +19,9 @@ namespace {
 using namespace kiln;
 using Clock = std::chrono::steady_clock;
 
-double microseconds(Clock::duration d) { return std::chrono::duration<double, std::micro>(d).count(); }
+double microseconds(Clock::duration d) {
+  return std::chrono::duration<double, std::micro>(d).count();
+}
 
 void install(const fs::path& from, const fs::path& root) {
   const fs::path to = root / from.relative_path();
@@ -54,7 +55,8 @@ int main(int argc, char** argv) {
   const TempDir folder;
   fs::path root = argc > 1 ? fs::path(argv[1]) : folder.path() / "rootfs";
   if (argc == 1)
-    for (const char* file : {"/usr/bin/true", "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"})
+    for (const char* file :
+         {"/usr/bin/true", "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"})
       install(file, root);
   const auto runtime = steps::make_runtime("native", folder.path() / "run");
   steps::SandboxSpec spec;
