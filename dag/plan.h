@@ -78,7 +78,7 @@ struct Plan {
   enum class Kind { Pipeline, Task };
   Kind kind = Kind::Pipeline;
   std::string name;                // of the Pipeline, or the Task
-  std::string run_prefix;          // run names are made from it: "<prefix>-run-x7k2p"
+  std::string run_prefix;          // run names are made from it: "hello-run-" → "hello-run-x7k2p"
   std::vector<PlannedTask> tasks;  // the DAG in topological order, then the finally tasks
   size_t dag_size = 0;             // tasks[dag_size…] are finally tasks
   std::vector<Param> params;       // every param with its value, defaults included

@@ -154,9 +154,9 @@ std::string TaskWorkspace::path() const {
 
 Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context) {
   const PlannedTask& task = plan.tasks[index];
-  for (const ResultUse& use : task.uses)
-    if (facts.result(use.task, use.result) == nullptr) return {Readiness::Kind::MissingResults, ""};
   const auto index_of = [&](std::string_view name) { return index_in(plan, task, name); };
+  bool missing = std::ranges::any_of(
+      task.uses, [&](const ResultUse& use) { return facts.result(use.task, use.result) == nullptr; });
   for (const When& when : task.when) {
     Variables variables;
     add_context(variables, plan, task, context);
@@ -165,10 +165,13 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
     add_facts(variables, plan, facts, when.input.value, index_of);
     for (const Text& value : when.values) add_facts(variables, plan, facts, value.value, index_of);
     const std::string input = substitute(when.input.value, variables);
+    // Without its result an expression says nothing; that the result is missing does.
+    if (missing && input.find("$(tasks.") != std::string::npos) continue;
     const std::vector<Text> values = substitute_list(when.values, variables);
     const bool in = std::ranges::any_of(values, [&](const Text& value) { return value.value == input; });
     if (in != (when.op.value == "in")) return {Readiness::Kind::WhenFalse, ""};
   }
+  if (missing) return {Readiness::Kind::MissingResults, ""};
   for (const Param& param : task.params) {
     Readiness verdict;
     for_each_text(param, [&](std::string_view text, Position, ArrayUse) {

@@ -53,6 +53,12 @@ std::shared_ptr<const PipelineSpec> wrap(const std::string& name, std::shared_pt
   return pipeline;
 }
 
+// Kubernetes appends five characters to generateName; a fixed name needs them too, since here the same
+// document runs again and again.
+std::string prefix_of(const Metadata& metadata) {
+  return metadata.name.empty() ? metadata.generate_name.value : metadata.name.value + "-";
+}
+
 std::string task_name_for(std::string name) {
   for (char& c : name)
     if (c == '.' || c == '_') c = '-';
@@ -148,7 +154,8 @@ const Pipeline* Catalog::find_pipeline(const Ref& ref, Reporter& reporter, Diagn
 
 Target target_of(const Pipeline& pipeline) {
   Target target;
-  target.name = target.run_prefix = pipeline.metadata.name;
+  target.name = pipeline.metadata.name;
+  target.run_prefix = target.name + "-run-";
   target.file = pipeline.file;
   // The documents own the pipeline, and a Target does not outlive them.
   target.spec = std::shared_ptr<const PipelineSpec>(std::shared_ptr<void>(), &pipeline.spec);
@@ -158,7 +165,8 @@ Target target_of(const Pipeline& pipeline) {
 Target target_of(const Task& task) {
   Target target;
   target.kind = Plan::Kind::Task;
-  target.name = target.run_prefix = task.metadata.name;
+  target.name = task.metadata.name;
+  target.run_prefix = target.name + "-run-";
   target.file = task.file;
   target.spec = wrap(task_name_for(task.metadata.name), task.spec, {}, 0);
   return target;
@@ -178,7 +186,7 @@ std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagno
     if (pipeline == nullptr) return std::nullopt;
     target = target_of(*pipeline);
   }
-  target.run_prefix = run.metadata.display();
+  target.run_prefix = prefix_of(run.metadata);
   target.run_file = run.file;
   target.run_at = run.at;
   target.params = run.params;
@@ -205,7 +213,7 @@ std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostic
     target.file = task->file;
     target.spec = wrap(task_name_for(task->metadata.name), task->spec, run.timeout, run.retries);
   }
-  target.run_prefix = run.metadata.display();
+  target.run_prefix = prefix_of(run.metadata);
   target.run_file = run.file;
   target.run_at = run.at;
   target.params = run.params;
