@@ -59,10 +59,16 @@ std::string prefix_of(const Metadata& metadata) {
   return metadata.name.empty() ? metadata.generate_name.value : metadata.name.value + "-";
 }
 
-std::string task_name_for(std::string name) {
-  for (char& c : name)
-    if (c == '.' || c == '_') c = '-';
-  return to_lower(name).substr(0, 63);
+// An object's name as the name of its only pipeline task, which may hold less.
+std::string task_name_for(std::string_view name) {
+  std::string out;
+  for (char c : to_lower(name)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (plain || (!out.empty() && out.back() != '-')) out += plain ? c : '-';
+  }
+  out.resize(std::min<size_t>(out.size(), 63));
+  while (out.ends_with('-')) out.pop_back();
+  return out.empty() ? "task" : out;
 }
 
 }  // namespace
