@@ -174,7 +174,7 @@ Target target_of(const Task& task) {
   target.name = task.metadata.name;
   target.run_prefix = target.name + "-run-";
   target.file = task.file;
-  target.spec = wrap(task_name_for(task.metadata.name), task.spec, {}, 0);
+  target.spec = wrap(task_name_for(task.metadata.name.value), task.spec, {}, 0);
   return target;
 }
 
@@ -217,7 +217,7 @@ std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostic
     if (task == nullptr) return std::nullopt;
     target.name = task->metadata.name;
     target.file = task->file;
-    target.spec = wrap(task_name_for(task->metadata.name), task->spec, run.timeout, run.retries);
+    target.spec = wrap(task_name_for(task->metadata.name.value), task->spec, run.timeout, run.retries);
   }
   target.run_prefix = prefix_of(run.metadata);
   target.run_file = run.file;

@@ -15,27 +15,27 @@ using testing::plan_of;
 using testing::task;
 
 // A run driven by hand on a clock turned by hand.
-class Run {
+class Scenario {
  public:
-  explicit Run(dag::Plan plan, size_t jobs = 8)
+  explicit Scenario(dag::Plan plan, size_t jobs = 8)
       : plan_(std::move(plan)), scheduler_(plan_, {jobs, {"r-1", "uid", "default"}}) {
     feed({.kind = Event::Kind::RunStarted});
   }
 
-  Run& finish(std::string_view name, bool succeeded = true, std::map<std::string, std::string> results = {}) {
+  Scenario& finish(std::string_view name, bool succeeded = true, std::map<std::string, std::string> results = {}) {
     const size_t i = index_of(plan_, name);
     Event event{.kind = Event::Kind::TaskFinished, .task = i, .attempt = state.tasks[i].attempt};
     event.outcome = {succeeded, false, succeeded ? "Succeeded" : "Failed", "", {}, std::move(results)};
     return feed(std::move(event));
   }
-  Run& cancel(std::string mode) {
+  Scenario& cancel(std::string mode) {
     return feed({.kind = Event::Kind::CancelRequested, .reason = std::move(mode)});
   }
-  Run& advance(Duration by) {
+  Scenario& advance(Duration by) {
     clock.advance(by);
     return keep(scheduler_.tick(state, clock.now()));
   }
-  Run& feed(Event event) {
+  Scenario& feed(Event event) {
     event.at = clock.now();
     return keep(scheduler_.advance(state, std::move(event), clock.now()));
   }
@@ -59,7 +59,7 @@ class Run {
   const TaskState& of(std::string_view name) const { return state.tasks[index_of(plan_, name)]; }
   std::optional<Time> deadline() const { return scheduler_.next_deadline(state); }
 
-  ~Run() {  // whatever a test did, the journal tells the same story
+  ~Scenario() {  // whatever a test did, the journal tells the same story
     State replayed;
     for (const Event& event : log)
       apply(plan_, replayed, event_from_json(nlohmann::json::parse(to_json(event, plan_).dump()), plan_));
@@ -71,7 +71,7 @@ class Run {
   ManualClock clock{Time(1000s)};
 
  private:
-  Run& keep(std::vector<Event> events) {
+  Scenario& keep(std::vector<Event> events) {
     log.insert(log.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
     return *this;
   }
@@ -90,7 +90,7 @@ const std::string kDiamond = "  tasks:\n" + task("a") + task("b, runAfter: [a]")
                              task("d, runAfter: [b, c]") + "  finally:\n" + task("z");
 
 TEST(Scheduler, RunsADiamondAndThenFinally) {
-  Run run(plan_of(kDiamond));
+  Scenario run(plan_of(kDiamond));
   EXPECT_EQ(run.running(), "a");
   run.finish("a");
   EXPECT_EQ(run.running(), "b c");
@@ -106,14 +106,14 @@ TEST(Scheduler, RunsADiamondAndThenFinally) {
 }
 
 TEST(Scheduler, RunsNoMoreThanJobsAtOnce) {
-  Run run(plan_of("  tasks:\n" + task("a") + task("b") + task("c")), 2);
+  Scenario run(plan_of("  tasks:\n" + task("a") + task("b") + task("c")), 2);
   EXPECT_EQ(run.running(), "a b");
   run.finish("a");
   EXPECT_EQ(run.running(), "b c");
 }
 
 TEST(Scheduler, AFailureSkipsTheRestButNotFinally) {
-  Run run(plan_of(kDiamond));
+  Scenario run(plan_of(kDiamond));
   run.finish("a").finish("b", false);
   EXPECT_EQ(run.skipped(), "d: PipelineRun was stopping");
   EXPECT_EQ(run.running(), "c") << "what runs goes on";
@@ -124,7 +124,7 @@ TEST(Scheduler, AFailureSkipsTheRestButNotFinally) {
 }
 
 TEST(Scheduler, AFalseWhenSkipsTheTaskAndThoseThatNeedItsResults) {
-  Run run(plan_of("  tasks:\n" + task("a, when: [{input: x, operator: in, values: [\"y\"]}]") +
+  Scenario run(plan_of("  tasks:\n" + task("a, when: [{input: x, operator: in, values: [\"y\"]}]") +
                   task("after, runAfter: [a]") +
                   task("uses, params: [{name: v, value: $(tasks.a.results.r)}]") +
                   task("child, runAfter: [uses]")));
@@ -139,23 +139,23 @@ TEST(Scheduler, AFalseWhenSkipsTheTaskAndThoseThatNeedItsResults) {
 TEST(Scheduler, WhenReadsResults) {
   const dag::Plan plan =
       plan_of("  tasks:\n" + task("a") +
-              task("yes, when: [{input: $(tasks.a.results.r), operator: in, values: [go]}]") +
-              task("no, when: [{input: $(tasks.a.results.r), operator: notin, values: [go]}]"));
-  Run run(plan);
+              task("go, when: [{input: $(tasks.a.results.r), operator: in, values: [go]}]") +
+              task("stay, when: [{input: $(tasks.a.results.r), operator: notin, values: [go]}]"));
+  Scenario run(plan);
   run.finish("a", true, {{"r", "go"}});
-  EXPECT_EQ(run.running(), "yes");
-  EXPECT_EQ(run.skipped(), "no: When Expressions evaluated to false");
+  EXPECT_EQ(run.running(), "go");
+  EXPECT_EQ(run.skipped(), "stay: When Expressions evaluated to false");
 }
 
 TEST(Scheduler, AMissingResultSkipsItsConsumer) {
-  Run run(plan_of("  tasks:\n" + task("a") + task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
+  Scenario run(plan_of("  tasks:\n" + task("a") + task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
   run.finish("a", true, {});
   EXPECT_EQ(run.skipped(), "b: Results were missing");
   EXPECT_EQ(run.end(), "Completed | Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 1");
 }
 
 TEST(Scheduler, RetriesUntilOneAttemptSucceeds) {
-  Run run(plan_of("  tasks:\n" + task("a, retries: 2") + task("b, runAfter: [a]")));
+  Scenario run(plan_of("  tasks:\n" + task("a, retries: 2") + task("b, runAfter: [a]")));
   run.finish("a", false);
   EXPECT_EQ(run.running(), "a");
   EXPECT_EQ(run.of("a").attempt, 1);
@@ -165,19 +165,19 @@ TEST(Scheduler, RetriesUntilOneAttemptSucceeds) {
 }
 
 TEST(Scheduler, RetriesRunOut) {
-  Run run(plan_of("  tasks:\n" + task("a, retries: 1")));
+  Scenario run(plan_of("  tasks:\n" + task("a, retries: 1")));
   run.finish("a", false).finish("a", false);
   EXPECT_EQ(run.end(), "Failed | Tasks Completed: 1 (Failed: 1, Cancelled 0), Skipped: 0");
 }
 
 TEST(Scheduler, AnotherTasksFailureDoesNotTakeRetriesAway) {
-  Run run(plan_of("  tasks:\n" + task("a, retries: 1") + task("b")));
+  Scenario run(plan_of("  tasks:\n" + task("a, retries: 1") + task("b")));
   run.finish("b", false).finish("a", false);
   EXPECT_EQ(run.running(), "a");
 }
 
 TEST(Scheduler, OnErrorContinueIsIgnored) {
-  Run run(plan_of("  tasks:\n" + task("a, onError: continue") + task("b, runAfter: [a]")));
+  Scenario run(plan_of("  tasks:\n" + task("a, onError: continue") + task("b, runAfter: [a]")));
   run.finish("a", false);
   EXPECT_EQ(run.of("a").reason, "FailureIgnored");
   EXPECT_EQ(run.running(), "b");
@@ -186,7 +186,7 @@ TEST(Scheduler, OnErrorContinueIsIgnored) {
 }
 
 TEST(Scheduler, FinallyMayChooseByStatus) {
-  Run run(plan_of("  tasks:\n" + task("a") + "  finally:\n" +
+  Scenario run(plan_of("  tasks:\n" + task("a") + "  finally:\n" +
                   task("on-failure, when: [{input: $(tasks.a.status), operator: in, values: [Failed]}]") +
                   task("on-success, when: [{input: $(tasks.status), operator: in, values: [Succeeded]}]") +
                   task("needs, params: [{name: v, value: $(tasks.a.results.r)}]")));
@@ -196,7 +196,7 @@ TEST(Scheduler, FinallyMayChooseByStatus) {
 }
 
 TEST(Scheduler, ATaskTimeoutEndsTheAttemptAndCountsAsFailure) {
-  Run run(plan_of("  tasks:\n" + task("a, timeout: 10s, retries: 1")));
+  Scenario run(plan_of("  tasks:\n" + task("a, timeout: 10s, retries: 1")));
   EXPECT_EQ(*run.deadline(), run.clock.now() + 10s);
   run.advance(9s);
   EXPECT_EQ(run.stopped(), "");
@@ -211,7 +211,7 @@ TEST(Scheduler, ATaskTimeoutEndsTheAttemptAndCountsAsFailure) {
 }
 
 TEST(Scheduler, TheTasksTimeoutStillRunsFinally) {
-  Run run(plan_of(kDiamond, "  timeouts: {pipeline: 1h, tasks: 10m}\n"));
+  Scenario run(plan_of(kDiamond, "  timeouts: {pipeline: 1h, tasks: 10m}\n"));
   run.advance(10min);
   EXPECT_EQ(run.stopped(), "a");
   EXPECT_EQ(run.skipped(),
@@ -224,7 +224,7 @@ TEST(Scheduler, TheTasksTimeoutStillRunsFinally) {
 }
 
 TEST(Scheduler, ThePipelineTimeoutEndsEverything) {
-  Run run(plan_of(kDiamond, "  timeouts: {pipeline: 1h}\n"));
+  Scenario run(plan_of(kDiamond, "  timeouts: {pipeline: 1h}\n"));
   run.finish("a").advance(1h);
   EXPECT_EQ(run.stopped(), "b c");
   run.finish("b", false).finish("c", false);
@@ -234,7 +234,7 @@ TEST(Scheduler, ThePipelineTimeoutEndsEverything) {
 }
 
 TEST(Scheduler, TheFinallyTimeoutEndsFinally) {
-  Run run(plan_of("  tasks:\n" + task("a") + "  finally:\n" + task("z"),
+  Scenario run(plan_of("  tasks:\n" + task("a") + "  finally:\n" + task("z"),
                   "  timeouts: {pipeline: 1h, finally: 5m}\n"));
   run.finish("a").advance(5min);
   EXPECT_EQ(run.stopped(), "z");
@@ -244,7 +244,7 @@ TEST(Scheduler, TheFinallyTimeoutEndsFinally) {
 }
 
 TEST(Scheduler, CancelEndsAllAndSkipsFinally) {
-  Run run(plan_of(kDiamond));
+  Scenario run(plan_of(kDiamond));
   run.cancel("Cancelled");
   EXPECT_EQ(run.stopped(), "a");
   run.finish("a", false);
@@ -254,7 +254,7 @@ TEST(Scheduler, CancelEndsAllAndSkipsFinally) {
 }
 
 TEST(Scheduler, CancelledRunFinallyEndsTasksAndRunsFinally) {
-  Run run(plan_of(kDiamond));
+  Scenario run(plan_of(kDiamond));
   run.finish("a").cancel("CancelledRunFinally");
   EXPECT_EQ(run.stopped(), "b c");
   EXPECT_EQ(run.skipped(), "d: PipelineRun was gracefully cancelled");
@@ -266,7 +266,7 @@ TEST(Scheduler, CancelledRunFinallyEndsTasksAndRunsFinally) {
 }
 
 TEST(Scheduler, ASecondCancelEndsFinallyToo) {
-  Run run(plan_of(kDiamond));
+  Scenario run(plan_of(kDiamond));
   run.cancel("CancelledRunFinally").finish("a", false);
   EXPECT_EQ(run.running(), "z");
   run.cancel("Cancelled");
@@ -276,7 +276,7 @@ TEST(Scheduler, ASecondCancelEndsFinallyToo) {
 }
 
 TEST(Scheduler, StoppedRunFinallyLetsRunningTasksEnd) {
-  Run run(plan_of(kDiamond));
+  Scenario run(plan_of(kDiamond));
   run.finish("a").cancel("StoppedRunFinally");
   EXPECT_EQ(run.stopped(), "");
   EXPECT_EQ(run.skipped(), "d: PipelineRun was gracefully stopped");
@@ -285,14 +285,14 @@ TEST(Scheduler, StoppedRunFinallyLetsRunningTasksEnd) {
 }
 
 TEST(Scheduler, ACancelledTaskIsNotRetried) {
-  Run run(plan_of("  tasks:\n" + task("a, retries: 5")));
+  Scenario run(plan_of("  tasks:\n" + task("a, retries: 5")));
   run.cancel("CancelledRunFinally").finish("a", false);
   EXPECT_TRUE(run.state.has_finished);
   EXPECT_EQ(run.of("a").phase, Phase::Cancelled);
 }
 
 TEST(Scheduler, AnIndexPastTheEndFailsTheTask) {
-  Run run(plan_of(
+  Scenario run(plan_of(
       "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
       task("b, params: [{name: v, value: \"$(tasks.a.results.l[3])\"}]")));
   run.finish("a", true, {{"l", "[\"x\"]"}});
@@ -302,7 +302,7 @@ TEST(Scheduler, AnIndexPastTheEndFailsTheTask) {
 }
 
 TEST(Scheduler, EventsThatMakeNoSenseChangeNothing) {
-  Run run(plan_of("  tasks:\n" + task("a")));
+  Scenario run(plan_of("  tasks:\n" + task("a")));
   const State before = run.state;
   Event stale{.kind = Event::Kind::TaskFinished, .task = 0, .attempt = 7};
   run.feed(stale);
