@@ -84,6 +84,7 @@ void check_results_used(const TaskSpec& spec, Reporter& reporter) {
 }  // namespace
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  if (word.size() < 3) return "";  // every short name is near every other
   const auto near = nearest(word, candidates);
   return near ? "did you mean `" + *near + "`?" : "";
 }

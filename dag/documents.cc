@@ -16,7 +16,9 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
   Fields fields(context, *node, "metadata");
   metadata.name = fields.text("name");
   metadata.generate_name = fields.text("generateName");
-  check_plain_name(context, {metadata.display(), metadata.generate_name.at}, "object");
+  check_plain_name(context,
+                   {metadata.display(), metadata.name.empty() ? metadata.generate_name.at : metadata.name.at},
+                   "object");
   if (const Node* annotations = fields.mapping("annotations"))
     for (const Entry& entry : annotations->entries) metadata.annotations[entry.key] = entry.value->scalar;
   fields.ignore({"labels", "namespace", "creationTimestamp", "uid", "resourceVersion", "generation",

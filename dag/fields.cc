@@ -178,6 +178,7 @@ void Fields::done() {
   for (size_t i = 0; i < used_.size(); ++i) {
     if (used_[i]) continue;
     const Entry& entry = node_.entries[i];
+    if (std::ranges::find(known_, entry.key) != known_.end()) continue;  // given twice: already reported
     const std::vector<std::string> candidates(known_.begin(), known_.end());
     const std::optional<std::string> near = nearest(entry.key, candidates);
     context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),

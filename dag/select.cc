@@ -59,10 +59,16 @@ std::string prefix_of(const Metadata& metadata) {
   return metadata.name.empty() ? metadata.generate_name.value : metadata.name.value + "-";
 }
 
-std::string task_name_for(std::string name) {
-  for (char& c : name)
-    if (c == '.' || c == '_') c = '-';
-  return to_lower(name).substr(0, 63);
+// An object's name as the name of its only pipeline task, which may hold less.
+std::string task_name_for(std::string_view name) {
+  std::string out;
+  for (char c : to_lower(name)) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    if (plain || (!out.empty() && out.back() != '-')) out += plain ? c : '-';
+  }
+  out.resize(std::min<size_t>(out.size(), 63));
+  while (out.ends_with('-')) out.pop_back();
+  return out.empty() ? "task" : out;
 }
 
 }  // namespace
@@ -168,7 +174,7 @@ Target target_of(const Task& task) {
   target.name = task.metadata.name;
   target.run_prefix = target.name + "-run-";
   target.file = task.file;
-  target.spec = wrap(task_name_for(task.metadata.name), task.spec, {}, 0);
+  target.spec = wrap(task_name_for(task.metadata.name.value), task.spec, {}, 0);
   return target;
 }
 
@@ -211,7 +217,7 @@ std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostic
     if (task == nullptr) return std::nullopt;
     target.name = task->metadata.name;
     target.file = task->file;
-    target.spec = wrap(task_name_for(task->metadata.name), task->spec, run.timeout, run.retries);
+    target.spec = wrap(task_name_for(task->metadata.name.value), task->spec, run.timeout, run.retries);
   }
   target.run_prefix = prefix_of(run.metadata);
   target.run_file = run.file;

@@ -222,6 +222,32 @@ Position position_of(std::string_view text, size_t offset) {
   return at;
 }
 
+std::string_view line_at(std::string_view text, int line) {  // from 0
+  size_t begin = 0;
+  for (; line > 0; --line) {
+    begin = text.find('\n', begin);
+    if (begin == std::string_view::npos) return {};
+    ++begin;
+  }
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+std::string hint_for(std::string_view message, std::string_view line) {
+  const size_t first = line.find_first_not_of(" \t");
+  if (line.substr(0, first).find('\t') != std::string_view::npos)
+    return "indent with spaces: YAML does not take tabs";
+  if (message.find("alias not found") != std::string_view::npos)
+    return "a value with `[*]` needs quotes inside `[…]`: \"$(params.list[*])\"";
+  if (message.find("end of map not found") != std::string_view::npos ||
+      message.find("end of sequence not found") != std::string_view::npos)
+    return "this line is not indented like the one it belongs to";
+  if (message.find("flow not found") != std::string_view::npos)
+    return "a `[` or `{` before this is not closed";
+  if (message.find("illegal map value") != std::string_view::npos)
+    return "a value with `: ` in it needs quotes";
+  return {};
+}
+
 bool is_number(std::string_view text) {
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   if (text.empty()) return false;
@@ -287,11 +313,7 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
     report({e.mark.line + 1, e.mark.column + 1}, "nested too deeply", "");
   } catch (const YAML::Exception& e) {
     const Position at = e.mark.is_null() ? Position{} : Position{e.mark.line + 1, e.mark.column + 1};
-    std::string hint;
-    const auto offset = static_cast<size_t>(std::max(0, e.mark.pos));
-    if (offset < text.size() && (text[offset] == '\t' || (offset > 0 && text[offset - 1] == '\t')))
-      hint = "indent with spaces: YAML does not take tabs";
-    report(at, "not valid YAML: " + e.msg, hint);
+    report(at, "not valid YAML: " + e.msg, hint_for(e.msg, line_at(text, e.mark.line)));
   }
   return out;
 }
