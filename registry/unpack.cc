@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <linux/capability.h>
-#include <locale.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <thread>
@@ -13,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/utf8_locale.h"
 #include "registry/decompress.h"
 #include "registry/layer_tree.h"
 #include "registry/piece_queue.h"
@@ -32,19 +32,6 @@ constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq", kAufs =
               "the layer's entry \"" + std::string(path.substr(0, 200)) + "\" " + std::string(why),
               "the image is hostile or broken; it was not unpacked");
 }
-
-// libarchive converts names to the thread's character set; only UTF-8 leaves them as they are.
-class Utf8Locale {
- public:
-  Utf8Locale() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(::uselocale(locale_)) {}
-  ~Utf8Locale() {
-    ::uselocale(before_);
-    if (locale_) ::freelocale(locale_);
-  }
-
- private:
-  locale_t locale_, before_;
-};
 
 // "./a//b/" → "a/b"; "" is the layer's root. Refuses what could lead out of it.
 std::string clean_path(const char* given, const UnpackLimits& limits) {
