@@ -144,7 +144,7 @@ TEST_F(PodTest, TheImagesUserRunsTheStepAndCanWriteWhereStepsWrite) {
              "echo $HOME")};
   const PodOutcome outcome = run();
   EXPECT_TRUE(outcome.succeeded) << outcome.message << recorder.output;
-  EXPECT_EQ(outcome.results["who"], "1000\n");
+  EXPECT_EQ(outcome.results.at("who"), "1000\n");
   EXPECT_EQ(recorder.output, "/app\n/home/kiln\n");
   EXPECT_TRUE(fs::exists(source / "x"));
 }
