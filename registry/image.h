@@ -86,6 +86,12 @@ std::string serialize(const Manifest& manifest);
 ImageConfig parse_config(std::string_view json);
 std::string serialize(const ImageConfig& config);
 
+// The entries of an image index, in order.
+std::vector<Descriptor> parse_index(std::string_view json);
+
+// This machine's GOARCH: "amd64", "arm64", …
+std::string machine_architecture();
+
 // The entry of an image index for a platform ("linux", "amd64"); throws NotFound naming what there is.
 Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture);
 

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,8 @@ class Store {
  public:
   // Makes the layout if it is not there.
   explicit Store(std::filesystem::path root);
+  Store(Store&&) noexcept;
+  ~Store();
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path blob_path(const Digest& digest) const;
@@ -50,6 +53,9 @@ class Store {
   UniqueFd open(const Digest& digest) const;  // throws NotFound
   // A small blob (manifest, config), verified against its digest.
   std::string read(const Digest& digest, uint64_t limit = 4u << 20) const;
+  // Reads a blob of any size and throws Invalid when its bytes are not those of its name. What was found good
+  // once is not read again by this process until the file changes.
+  void verify(const Digest& digest) const;
 
   BlobWriter begin_blob(std::string_view algorithm = "sha256");
   Descriptor put(std::string_view bytes, std::string_view media_type);
@@ -60,11 +66,23 @@ class Store {
   bool untag(std::string_view name);
   std::vector<std::pair<std::string, Descriptor>> list() const;  // sorted by name
 
+  // index.json as it stands, names in the annotation kRefName. Entries without a name hold manifests that
+  // are kept for other reasons (the embedded registry: pushed by digest).
+  static constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+  std::vector<Descriptor> entries() const;
+  // Changes it under the lock: `change` edits the entries and says whether there is anything to write.
+  void update(const std::function<bool(std::vector<Descriptor>&)>& change);
+
   // Manifest and config behind a descriptor (an index is resolved for this machine's platform).
   Image load(const Descriptor& descriptor) const;
 
+  // Removes what writers that died left under uploads/. The constructor does this, too.
+  void remove_abandoned_uploads() const;
+
  private:
+  struct Verified;
   std::filesystem::path root_;
+  std::unique_ptr<Verified> verified_;
 };
 
 }  // namespace kiln::registry

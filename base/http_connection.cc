@@ -1,0 +1,440 @@
+#include "base/http_connection.h"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/write.hpp>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <sys/sendfile.h>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace kiln::detail {
+namespace {
+
+namespace http = boost::beast::http;
+using boost::system::error_code;
+using boost::system::system_error;
+
+constexpr size_t kReadSize = 64u << 10;
+constexpr size_t kDrainLimit = 256u << 10;
+
+constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
+
+int status_of(ErrorKind kind) {
+  switch (kind) {
+    case ErrorKind::Usage:
+    case ErrorKind::Invalid:
+      return 400;
+    case ErrorKind::NotFound:
+      return 404;
+    case ErrorKind::Unavailable:
+      return 503;
+    case ErrorKind::TimedOut:
+      return 504;
+    default:
+      return 500;
+  }
+}
+
+// "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n", made once a second per thread.
+std::string_view date_line() {
+  thread_local time_t made_at = 0;
+  thread_local char line[64];
+  const time_t now = ::time(nullptr);
+  if (now != made_at) {
+    tm parts;
+    ::gmtime_r(&now, &parts);
+    std::strftime(line, sizeof line, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+    made_at = now;
+  }
+  return line;
+}
+
+bool has_no_body(int status) {
+  return status < 200 || status == 204 || status == 304;
+}
+
+// A line break inside a value would let whoever chose it write headers of his own.
+bool is_safe_value(std::string_view value) {
+  return value.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
+}
+
+}  // namespace
+
+HttpConnection::HttpConnection(asio::ip::tcp::socket socket, const HttpServer::Options& options,
+                               const HttpHandler& handler, asio::thread_pool& pool,
+                               const std::atomic<bool>& stopping, ConnectionWatch& watch)
+    : socket_(std::move(socket)),
+      options_(options),
+      handler_(handler),
+      pool_(pool),
+      stopping_(stopping),
+      watch_(watch) {
+  error_code ignored;
+  const auto peer = socket_.remote_endpoint(ignored);
+  remote_ = peer.address().is_v6() ? "[" + peer.address().to_string() + "]" : peer.address().to_string();
+  remote_ += ":" + std::to_string(peer.port());
+  socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket_.native_non_blocking(true, ignored);
+}
+
+void HttpConnection::allow(Duration time) {
+  const auto until = std::chrono::steady_clock::now().time_since_epoch() + time;
+  watch_.deadline_ns.store(std::chrono::nanoseconds(until).count(), std::memory_order_relaxed);
+}
+
+Awaitable<void> HttpConnection::serve() {
+  try {
+    bool go_on = true;
+    while (go_on && !stopping_) {
+      go_on = co_await read_head();
+      if (go_on) go_on = co_await answer_one();
+    }
+  } catch (const system_error&) {    // the client went away: nobody is left to be told
+  } catch (const std::bad_alloc&) {  // one connection less
+  }
+}
+
+Awaitable<size_t> HttpConnection::fill() {
+  const auto [error, count] = co_await socket_.async_read_some(buffer_.prepare(kReadSize), kAwait);
+  if (error == asio::error::eof) co_return 0;
+  if (error) throw system_error(error);
+  buffer_.commit(count);
+  co_return count;
+}
+
+bool HttpConnection::parse() {
+  error_code error;
+  const size_t used = parser_->put(buffer_.data(), error);
+  buffer_.consume(used);
+  if (error && error != http::error::need_more && error != http::error::need_buffer)
+    throw system_error(error);
+  return error != http::error::need_more;
+}
+
+Awaitable<bool> HttpConnection::read_head() {
+  parser_.emplace();
+  parser_->header_limit(static_cast<uint32_t>(options_.header_limit));
+  parser_->body_limit(boost::none);
+  headers_ = {};
+  started_ = finished_ = taken_ = body_too_large_ = false;
+  int problem = 0;
+  std::string why;
+  try {
+    if (buffer_.size() == 0) {
+      allow(options_.idle_timeout);
+      watch_.idle = true;
+      const size_t count = co_await fill();
+      if (count == 0) co_return false;
+      watch_.idle = false;
+    }
+    allow(options_.header_timeout);
+    parse();
+    while (!parser_->is_header_done()) {
+      const size_t count = co_await fill();
+      if (count == 0) co_return false;
+      parse();
+    }
+  } catch (const system_error& error) {
+    if (error.code().category() != http::make_error_code(http::error::bad_version).category()) throw;
+    problem = error.code() == http::error::header_limit ? 431 : 400;
+    why = error.code().message();
+  }
+  if (problem) {
+    co_await refuse(problem, why);
+    co_return false;
+  }
+  const auto& request = parser_->get();
+  for (const auto& field : request)
+    headers_.add(std::string(field.name_string()), std::string(field.value()));
+  const auto verb = request.method_string(), target = request.target();
+  method_ = {verb.data(), verb.size()};
+  target_ = {target.data(), target.size()};
+  keep_alive_ = parser_->keep_alive();
+  continue_expected_ = http_minor() == 1 && iequals(headers_.get("Expect"), "100-continue");
+  // Both at once is how requests are smuggled past a proxy (RFC 9112, 6.1).
+  if (headers_.has("Content-Length") && headers_.has("Transfer-Encoding")) problem = 400;
+  if (headers_.all("Host").size() != 1 && http_minor() == 1) problem = 400;
+  if (problem) {
+    co_await refuse(problem, "ambiguous request framing or Host");
+    co_return false;
+  }
+  co_return true;
+}
+
+Awaitable<bool> HttpConnection::answer_one() {
+  watch_.deadline_ns = INT64_MAX;  // a handler may think as long as it likes
+  int status = 0;
+  std::string message, hint;
+  try {
+    co_await handler_(*this);
+    if (taken_) co_return false;
+    if (!started_) {
+      status = 500;
+      message = "the request was not answered";
+    } else if (!finished_) {
+      co_await finish();
+    }
+  } catch (const Error& error) {
+    status = body_too_large_ ? 413 : status_of(error.kind());
+    message = error.full();
+    hint = error.hint();
+  } catch (const system_error&) {
+    throw;
+  } catch (const std::exception& error) {
+    status = 500;
+    message = error.what();
+  }
+  if (status) {
+    if (started_ || taken_) co_return false;  // too late for an answer; the missing end tells the client
+    co_await answer_error(status, std::move(message), std::move(hint));
+  }
+  if (!parser_->is_done()) {
+    const bool drained = co_await drain_body();
+    if (!drained) {
+      co_await linger();
+      co_return false;
+    }
+  }
+  co_return keep_alive_;
+}
+
+Awaitable<void> HttpConnection::answer_error(int status, std::string message, std::string hint) {
+  nlohmann::json error{{"message", std::move(message)}};
+  if (!hint.empty()) error["hint"] = std::move(hint);
+  const std::string body =
+      nlohmann::json{{"error", error}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  co_await respond_json(status, body);
+}
+
+Awaitable<void> HttpConnection::refuse(int status, std::string_view message) {
+  const std::string body = "{\"error\":{\"message\":\"" + std::string(message) + "\"}}";
+  const std::string head = "HTTP/1.1 " + std::to_string(status) + " " + std::string(http_reason(status)) +
+                           "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+                           std::to_string(body.size()) + "\r\n\r\n";
+  co_await send(head, body);
+  co_await linger();
+}
+
+Awaitable<bool> HttpConnection::drain_body() {
+  if (continue_expected_) co_return false;  // it was never asked for, so the client may not send it
+  const auto length = content_length();
+  if (length && *length > kDrainLimit) co_return false;
+  std::vector<char> scratch(16u << 10);
+  for (size_t total = 0; total <= kDrainLimit;) {
+    const size_t count = co_await read_some(scratch);
+    if (count == 0) co_return true;
+    total += count;
+  }
+  co_return false;
+}
+
+Awaitable<void> HttpConnection::linger() {
+  error_code ignored;
+  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+  allow(std::min<Duration>(options_.stall_timeout, std::chrono::seconds(2)));
+  std::vector<char> scratch(16u << 10);
+  for (size_t total = 0; total < (8u << 20);) {
+    const auto [error, count] = co_await socket_.async_read_some(asio::buffer(scratch), kAwait);
+    if (error) co_return;
+    total += count;
+  }
+}
+
+std::optional<uint64_t> HttpConnection::content_length() const {
+  if (parser_->chunked()) return std::nullopt;
+  const auto length = parser_->content_length();
+  return length ? *length : 0;
+}
+
+Awaitable<size_t> HttpConnection::read_some(std::span<char> out) {
+  if (parser_->is_done() || out.empty()) co_return 0;
+  if (continue_expected_) {
+    continue_expected_ = false;
+    if (!started_) co_await send("HTTP/1.1 100 Continue\r\n\r\n");
+  }
+  auto& body = parser_->get().body();
+  body.data = out.data();
+  body.size = out.size();
+  body.more = true;
+  for (;;) {
+    // Beast takes one element a time (a chunk's head, a piece of its data) and says when it needs more bytes.
+    const bool progress = buffer_.size() > 0 && parse();
+    const size_t got = out.size() - body.size;
+    if (got > 0 || parser_->is_done()) {
+      watch_.deadline_ns = INT64_MAX;
+      co_return got;
+    }
+    if (progress) continue;
+    allow(options_.stall_timeout);
+    const size_t count = co_await fill();
+    if (count == 0) throw system_error(http::make_error_code(http::error::partial_message));
+  }
+}
+
+Awaitable<std::string> HttpConnection::read_all(size_t limit) {
+  const auto too_large = [&] {
+    body_too_large_ = true;
+    return Error(ErrorKind::Invalid, "the request body is larger than " + std::to_string(limit) + " bytes");
+  };
+  const auto length = content_length();
+  if (length && *length > limit) throw too_large();
+  std::string body(length ? *length : std::min<size_t>(limit, 16u << 10), '\0');
+  size_t filled = 0;
+  for (;;) {
+    if (filled == body.size()) {
+      if (parser_->is_done()) co_return body;
+      body.resize(std::min(limit, body.size() * 2) + 1);  // one more than allowed shows that there is more
+    }
+    const size_t count = co_await read_some({body.data() + filled, body.size() - filled});
+    if (count == 0) break;
+    filled += count;
+    if (filled > limit) throw too_large();
+  }
+  body.resize(filled);
+  co_return body;
+}
+
+std::string HttpConnection::head_text(int status, const HttpHeaders& headers,
+                                      std::optional<uint64_t> length) {
+  body_wanted_ = method_ != "HEAD" && !has_no_body(status);
+  if (stopping_ || headers.has_token("Connection", "close")) keep_alive_ = false;
+  if (continue_expected_ || body_too_large_) keep_alive_ = false;
+  if (length)
+    framing_ = Framing::Length;
+  else
+    framing_ = http_minor() == 1 ? Framing::Chunked : Framing::UntilClose;
+  if (framing_ == Framing::UntilClose) keep_alive_ = false;
+
+  std::string head;
+  head.reserve(256);
+  head += "HTTP/1.1 " + std::to_string(status) + " ";
+  head += http_reason(status);
+  head += "\r\n";
+  head += date_line();
+  for (const auto& [name, value] : headers) {
+    if (iequals(name, "Content-Length") || iequals(name, "Transfer-Encoding") ||
+        iequals(name, "Connection") || iequals(name, "Date") || !is_safe_value(name) || !is_safe_value(value))
+      continue;
+    head.append(name).append(": ").append(value).append("\r\n");
+  }
+  if (length && status >= 200 && status != 204)
+    head += "Content-Length: " + std::to_string(*length) + "\r\n";
+  else if (framing_ == Framing::Chunked && !has_no_body(status))
+    head += "Transfer-Encoding: chunked\r\n";
+  if (!keep_alive_)
+    head += "Connection: close\r\n";
+  else if (http_minor() == 0)
+    head += "Connection: keep-alive\r\n";
+  head += "\r\n";
+  return head;
+}
+
+Awaitable<void> HttpConnection::send(std::string_view a, std::string_view b, std::string_view c) {
+  allow(options_.stall_timeout);
+  const std::array<asio::const_buffer, 3> pieces{asio::buffer(a), asio::buffer(b), asio::buffer(c)};
+  // Large bodies go in slices, so that the time limit is for each slice and not for all of it.
+  const size_t total = a.size() + b.size() + c.size();
+  if (total <= (1u << 20)) {
+    co_await asio::async_write(socket_, pieces, asio::use_awaitable);
+  } else {
+    for (std::string_view piece : {a, b, c}) {
+      while (!piece.empty()) {
+        allow(options_.stall_timeout);
+        const size_t count =
+            co_await socket_.async_write_some(asio::buffer(piece.substr(0, 1u << 20)), asio::use_awaitable);
+        piece.remove_prefix(count);
+      }
+    }
+  }
+  watch_.deadline_ns = INT64_MAX;
+}
+
+void HttpConnection::check_open(uint64_t bytes) {
+  if (!started_ || finished_)
+    throw Error(ErrorKind::Infrastructure, "a response body was written outside of begin() and finish()");
+  if (framing_ != Framing::Length || !body_wanted_) return;
+  if (bytes > remaining_)
+    throw Error(ErrorKind::Infrastructure, "a response body is longer than its Content-Length");
+  remaining_ -= bytes;
+}
+
+Awaitable<void> HttpConnection::respond(int status, HttpHeaders headers, std::string_view body) {
+  if (started_) throw Error(ErrorKind::Infrastructure, "a request was answered twice");
+  const std::string head = head_text(status, headers, body.size());
+  started_ = finished_ = true;
+  co_await send(head, body_wanted_ ? body : std::string_view{});
+}
+
+Awaitable<void> HttpConnection::begin(int status, HttpHeaders headers, std::optional<uint64_t> length) {
+  if (started_) throw Error(ErrorKind::Infrastructure, "a request was answered twice");
+  const std::string head = head_text(status, headers, length);
+  started_ = true;
+  remaining_ = length.value_or(0);
+  co_await send(head);
+}
+
+Awaitable<void> HttpConnection::write(std::string_view bytes) {
+  check_open(bytes.size());
+  if (bytes.empty() || !body_wanted_) co_return;
+  if (framing_ != Framing::Chunked) {
+    co_await send(bytes);
+    co_return;
+  }
+  char size[20];
+  std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
+  co_await send(size, bytes, "\r\n");
+}
+
+Awaitable<void> HttpConnection::send_file(int fd, uint64_t offset, uint64_t length) {
+  if (framing_ == Framing::Chunked)
+    throw Error(ErrorKind::Infrastructure, "send_file needs a response of known length");
+  check_open(length);
+  if (!body_wanted_) co_return;
+  auto position = static_cast<off_t>(offset);
+  while (length > 0) {
+    const ssize_t count =
+        ::sendfile(socket_.native_handle(), fd, &position, std::min<uint64_t>(length, 1u << 20));
+    if (count > 0) {
+      length -= static_cast<uint64_t>(count);
+    } else if (count == 0) {
+      throw Error(ErrorKind::Infrastructure, "a file became shorter while it was sent");
+    } else if (errno == EAGAIN) {
+      allow(options_.stall_timeout);
+      co_await socket_.async_wait(asio::ip::tcp::socket::wait_write, asio::use_awaitable);
+    } else if (errno == EPIPE || errno == ECONNRESET || errno == ETIMEDOUT) {
+      throw system_error(error_code(errno, boost::system::system_category()));
+    } else if (errno != EINTR) {
+      throw_errno("sendfile");
+    }
+  }
+  watch_.deadline_ns = INT64_MAX;
+}
+
+Awaitable<void> HttpConnection::finish() {
+  if (!started_ || finished_) co_return;
+  finished_ = true;
+  if (!body_wanted_) co_return;
+  if (framing_ == Framing::Length && remaining_ > 0) {
+    keep_alive_ = false;
+    throw Error(ErrorKind::Infrastructure, "a response body is shorter than its Content-Length");
+  }
+  if (framing_ == Framing::Chunked) co_await send("0\r\n\r\n");
+}
+
+asio::ip::tcp::socket& HttpConnection::take_socket() {
+  taken_ = true;
+  watch_.deadline_ns = INT64_MAX;
+  return socket_;
+}
+
+std::string HttpConnection::take_buffered() {
+  std::string bytes(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+  buffer_.consume(buffer_.size());
+  return bytes;
+}
+
+}  // namespace kiln::detail

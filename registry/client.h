@@ -1,0 +1,85 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "base/http_client.h"
+#include "registry/credentials.h"
+#include "registry/image.h"
+#include "registry/reference.h"
+#include "registry/session.h"
+
+namespace kiln::registry {
+
+class Store;
+
+// What happens to one blob or manifest under way.
+struct TransferEvent {
+  enum class Kind { Progress, Done, Present, Mounted } kind = Kind::Progress;
+  Digest digest;
+  uint64_t done = 0, total = 0;  // bytes
+};
+// May be called from several threads, never from two at once.
+using TransferObserver = std::function<void(const TransferEvent&)>;
+
+struct TransferOptions {
+  TransferObserver observer{};
+  std::stop_token stop{};
+  // push: a repository on the same registry that may hold the blobs already, for a cross-repository mount.
+  std::string mount_from{};
+};
+
+// A manifest as a registry gives it.
+struct FetchedManifest {
+  Descriptor descriptor;
+  std::string bytes;
+};
+
+// The client of the distribution-spec 1.1. Plain http for the machine itself, https for all others. Blobs
+// move in parallel over a bounded number of connections. Thread-safe.
+//
+// Errors: NotFound for a manifest that is not there, Failed for denied access, Unavailable for a registry
+// that does not answer (after retries), Invalid for content that is not what its digest says.
+class Client {
+ public:
+  struct Options {
+    HttpClient::Options http{};
+    RetryPolicy retries{};
+    int connections = 6;                              // blobs at once
+    Environment environment = current_environment();  // where credentials are looked for
+  };
+  Client();
+  explicit Client(Options options);
+  ~Client();
+
+  // What the reference points to now (HEAD); nullopt when the registry does not have it.
+  std::optional<Descriptor> resolve(const Reference& reference, std::stop_token stop = {});
+  // Manifest or index, verified; throws NotFound.
+  FetchedManifest fetch_manifest(const Reference& reference, std::stop_token stop = {});
+  // A small blob of the repository (an image's config), verified.
+  std::string fetch_blob(const Reference& reference, const Descriptor& descriptor, std::stop_token stop = {});
+
+  // Brings manifest, config and layers for `os`/`architecture` (default: this machine) into the store. Blobs
+  // that are there are not moved; a broken download carries on where it stopped. Does not tag.
+  Image pull(const Reference& reference, Store& store, const TransferOptions& options = {},
+             std::string_view architecture = {});
+
+  // Sends what `descriptor` (manifest or index) names in the store, blobs first, then the manifest to the
+  // reference's tag. Nothing that the registry has is sent. Returns the descriptor as pushed.
+  Descriptor push(const Store& store, const Descriptor& descriptor, const Reference& reference,
+                  const TransferOptions& options = {});
+
+  // Asks GET /v2/ with the given credentials; throws Failed when they are refused. For `kiln login`.
+  void check_login(std::string_view host, std::stop_token stop = {});
+  const CredentialFiles& credentials() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace kiln::registry

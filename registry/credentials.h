@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/process.h"
+
+namespace kiln::registry {
+
+struct Credentials {
+  std::string username, password;
+  std::string identity_token;  // an OAuth refresh token; wins over the password
+  bool empty() const { return username.empty() && identity_token.empty(); }
+};
+
+// The credential files people already have, first hit wins: $REGISTRY_AUTH_FILE (or, without it,
+// $XDG_RUNTIME_DIR/containers/auth.json, then $XDG_CONFIG_HOME/containers/auth.json), then Docker's
+// config.json ($DOCKER_CONFIG or ~/.docker). Within a file credential helpers go before `auths`, and the most
+// specific key before others (host/namespace/repository … host). Files are read anew at each question.
+// Thread-safe.
+class CredentialFiles {
+ public:
+  explicit CredentialFiles(Environment environment = current_environment());
+
+  // Empty when there are none. Throws Invalid for a file that cannot be understood, Failed for a helper that
+  // breaks.
+  Credentials find(std::string_view host, std::string_view repository) const;
+
+  // Writes into the first file of the list that exists, else Docker's; keeps all else in it. For
+  // `kiln login` and `kiln logout`. erase() says whether there was anything.
+  void save(std::string_view host, const Credentials& credentials) const;
+  bool erase(std::string_view host) const;
+
+  const std::vector<std::filesystem::path>& files() const { return files_; }
+
+ private:
+  Environment environment_;
+  std::vector<std::filesystem::path> files_;
+};
+
+}  // namespace kiln::registry

@@ -1,0 +1,140 @@
+#include "registry/store.h"
+
+#include <fcntl.h>
+#include <filesystem>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <thread>
+
+#include "base/error.h"
+#include "base/fs.h"
+
+namespace kiln::registry {
+namespace {
+
+size_t files_below(const fs::path& folder) {
+  size_t count = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) count += entry.is_regular_file();
+  return count;
+}
+
+TEST(Store, IsAnImageLayout) {
+  TempDir dir;
+  Store store(dir.path() / "store");
+  EXPECT_EQ(read_file(dir.path() / "store/oci-layout"), R"({"imageLayoutVersion":"1.0.0"})");
+  EXPECT_THAT(read_file(dir.path() / "store/index.json"), testing::HasSubstr("\"manifests\":[]"));
+  Store again(dir.path() / "store");
+  EXPECT_TRUE(again.list().empty());
+}
+
+TEST(Store, KeepsWhatIsCommittedAndNothingElse) {
+  TempDir dir;
+  Store store(dir.path());
+  {
+    BlobWriter writer = store.begin_blob();
+    writer.write("hel");
+    writer.write("lo");
+    EXPECT_EQ(writer.commit(), sha256("hello"));
+  }
+  EXPECT_EQ(store.read(sha256("hello")), "hello");
+  EXPECT_EQ(store.size(sha256("hello")), 5u);
+  {
+    BlobWriter dropped = store.begin_blob();
+    dropped.write("gone");
+  }
+  BlobWriter wrong = store.begin_blob();
+  wrong.write("other");
+  EXPECT_THROW(wrong.commit(sha256("hello")), Error);
+  EXPECT_FALSE(store.has(sha256("gone")));
+  EXPECT_FALSE(store.has(sha256("other")));
+  { BlobWriter last = std::move(wrong); }
+  EXPECT_EQ(files_below(dir.path() / "uploads"), 0u);
+}
+
+TEST(Store, TakesSha512Blobs) {
+  TempDir dir;
+  Store store(dir.path());
+  BlobWriter writer = store.begin_blob("sha512");
+  writer.write("x");
+  const Digest digest = writer.commit();
+  EXPECT_EQ(digest.algorithm(), "sha512");
+  EXPECT_EQ(store.read(digest), "x");
+}
+
+TEST(Store, NoticesDamagedBlobs) {
+  TempDir dir;
+  Store store(dir.path());
+  const Descriptor blob = store.put("content", "x/y");
+  store.verify(blob.digest);
+  write_file(store.blob_path(blob.digest), "tampered");
+  EXPECT_THROW(store.read(blob.digest), Error);
+  EXPECT_THROW(store.verify(blob.digest), Error);
+  EXPECT_THROW(store.read(sha256("absent")), Error);
+}
+
+TEST(Store, NamesPointAtManifests) {
+  TempDir dir;
+  Store store(dir.path());
+  const Descriptor one = store.put("1", media::kManifest), two = store.put("2", media::kManifest);
+  store.tag("b:latest", one);
+  store.tag("a:latest", one);
+  store.tag("b:latest", two);
+  ASSERT_EQ(store.list().size(), 2u);
+  EXPECT_EQ(store.list()[0].first, "a:latest");
+  EXPECT_EQ(store.resolve("b:latest"), two);
+  EXPECT_EQ(store.resolve("c:latest"), std::nullopt);
+  EXPECT_TRUE(store.untag("b:latest"));
+  EXPECT_FALSE(store.untag("b:latest"));
+  EXPECT_EQ(Store(dir.path()).resolve("a:latest"), one);
+}
+
+TEST(Store, ConcurrentTaggersLoseNothing) {
+  TempDir dir;
+  Store store(dir.path());
+  const Descriptor blob = store.put("1", media::kManifest);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&, t] {
+      Store own(dir.path());
+      for (int i = 0; i < 5; ++i) own.tag("n" + std::to_string(t) + "-" + std::to_string(i), blob);
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(store.list().size(), 20u);
+}
+
+TEST(Store, SweepsOnlyUploadsThatNobodyWrites) {
+  TempDir dir;
+  Store store(dir.path());
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(5);
+  BlobWriter live = store.begin_blob();
+  for (const auto& entry : fs::directory_iterator(dir.path() / "uploads"))
+    fs::last_write_time(entry, long_ago);
+  write_file(dir.path() / "uploads/dead", "x");
+  fs::last_write_time(dir.path() / "uploads/dead", long_ago);
+  write_file(dir.path() / "uploads/young", "x");
+  store.remove_abandoned_uploads();
+  EXPECT_FALSE(fs::exists(dir.path() / "uploads/dead"));
+  EXPECT_EQ(files_below(dir.path() / "uploads"), 2u);
+  EXPECT_NO_THROW(live.commit());
+}
+
+TEST(Store, LoadsAnImageThroughAnIndex) {
+  TempDir dir;
+  Store store(dir.path());
+  ImageConfig config;
+  config.architecture = machine_architecture();
+  config.cmd = {"run"};
+  Manifest manifest{std::string(media::kManifest), store.put(serialize(config), media::kConfig), {}, {}};
+  const Descriptor inner = store.put(serialize(manifest), media::kManifest);
+  const Descriptor index =
+      store.put(R"({"schemaVersion":2,"manifests":[{"mediaType":")" + std::string(media::kManifest) +
+                    R"(","digest":")" + inner.digest.text() + R"(","size":)" + std::to_string(inner.size) +
+                    R"(,"platform":{"os":"linux","architecture":")" + machine_architecture() + R"("}}]})",
+                media::kIndex);
+  const Image image = store.load(index);
+  EXPECT_EQ(image.descriptor.digest, inner.digest);
+  EXPECT_EQ(image.config.cmd, std::vector<std::string>{"run"});
+}
+
+}  // namespace
+}  // namespace kiln::registry
