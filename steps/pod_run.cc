@@ -36,6 +36,28 @@ std::string with_hint(const Error& error) {
 
 }  // namespace
 
+std::string_view to_string(StepReason reason) {
+  switch (reason) {
+    case StepReason::Completed:
+      return "Completed";
+    case StepReason::Error:
+      return "Error";
+    case StepReason::Continued:
+      return "Continued";
+    case StepReason::Skipped:
+      return "Skipped";
+    case StepReason::Cancelled:
+      return "Cancelled";
+    case StepReason::TimeoutExceeded:
+      return "TimeoutExceeded";
+    case StepReason::OutOfMemory:
+      return "OOMKilled";
+    case StepReason::NotStarted:
+      return "NotStarted";
+  }
+  return "Error";
+}
+
 PodRun::PodRun(SandboxRuntime& runtime, const ImageSource& images, const LocalPods::Options& options,
                const PodSpec& spec, PodObserver& observer, std::stop_token stop, Duration timeout)
     : runtime_(runtime),
