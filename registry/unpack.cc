@@ -33,13 +33,13 @@ constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq", kAufs =
               "the image is hostile or broken; it was not unpacked");
 }
 
-// "./a//b/" → "a/b"; "" is the layer's root. Refuses what could lead out of it.
+// "./a//b/" → "a/b"; "" is the layer's root. Refuses what could lead out of it. Buildpack exporters write
+// absolute names; like any other they begin at the layer's root.
 std::string clean_path(const char* given, const UnpackLimits& limits) {
   if (!given) refuse("?", "has an unreadable name");
   const std::string_view text = given;
   if (text.empty()) refuse(text, "has no name");
   if (text.size() > limits.path_length) refuse(text, "has too long a name");
-  if (text.starts_with('/')) refuse(text, "has an absolute name");
   std::string out;
   size_t depth = 0;
   for (size_t at = 0; at <= text.size();) {
