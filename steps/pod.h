@@ -51,11 +51,20 @@ struct PodSpec {
   std::vector<VolumeMount> workspaces;  // for all steps
   std::vector<std::string> results;     // declared names
   Network network = Network::Host;
-  bool allow_host_image = false;  // --allow-host
+  bool allow_host_image = false;     // --allow-host
   uint64_t result_limit = 1u << 20;  // bytes per result
 };
 
-enum class StepReason { Completed, Error, Continued, Skipped, Cancelled, TimeoutExceeded, OutOfMemory, NotStarted };
+enum class StepReason {
+  Completed,
+  Error,
+  Continued,
+  Skipped,
+  Cancelled,
+  TimeoutExceeded,
+  OutOfMemory,
+  NotStarted
+};
 std::string_view to_string(StepReason reason);  // Tekton's terminationReason words
 
 struct StepOutcome {
@@ -90,7 +99,7 @@ class PodObserver {
 class LocalPods {
  public:
   struct Options {
-    std::filesystem::path kiln_binary;            // what `image: kiln` runs; usually /proc/self/exe
+    std::filesystem::path kiln_binary;             // what `image: kiln` runs; usually /proc/self/exe
     std::vector<std::filesystem::path> kiln_dirs;  // writable for `image: kiln` steps: store, state, cache
     std::vector<std::string> inherited_env;        // for `image: kiln` steps: KILN_ROOT, KILN_SERVER, …
     std::vector<std::string> kiln_verbs{"build", "deploy", "git-clone", "image", "version"};

@@ -32,9 +32,17 @@ struct Mount {
   bool read_only = false;
   uint64_t size = 0;  // Tmpfs: bytes, 0 = 64 MiB
   unsigned mode = 01777;
+  // What belongs to the source's owner belongs to the sandbox's user inside, and what the sandbox's user
+  // makes belongs to that owner outside (an idmapped mount). So a step need not be root to write a workspace.
+  // Where the kernel or the file system cannot do it, owners stay as they are.
+  bool owned_by_step = false;
 };
 
-enum class Network { Host, None, Private };  // Private: own namespace, loopback up, reachable by Sandbox::dial
+enum class Network {
+  Host,
+  None,
+  Private
+};  // Private: own namespace, loopback up, reachable by Sandbox::dial
 
 struct Resources {  // 0 = no limit
   uint64_t memory_bytes = 0;
@@ -63,9 +71,9 @@ struct SandboxSpec {
 };
 
 struct ExitStatus {
-  int code = 0;             // 128 + signal when killed
+  int code = 0;  // 128 + signal when killed
   bool out_of_memory = false;
-  bool started = true;      // false: exec failed; code is 127 or 126 and `message` says why
+  bool started = true;  // false: exec failed; code is 127 or 126 and `message` says why
   std::string message;
   std::chrono::nanoseconds run_time{};  // from exec to exit, as PID 1 saw it
 };
@@ -88,6 +96,8 @@ class Sandbox {
   // A connected-to-be TCP socket that lives in the sandbox's network namespace (Network::Private);
   // non-blocking, not yet connected. The caller connects it to 127.0.0.1:port.
   virtual UniqueFd dial_socket() = 0;
+  // What was asked for and could not be had (a limit without its cgroup), one sentence each; for the log.
+  virtual std::vector<std::string> warnings() const { return {}; }
 };
 
 // Makes sandboxes. Thread-safe.
@@ -109,6 +119,7 @@ struct RunResult {
   ExitStatus status;
   bool cancelled = false;
   bool timed_out = false;
+  std::vector<std::string> warnings;  // Sandbox::warnings
 };
 RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
                      const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop = {},

@@ -219,7 +219,10 @@ struct GuardedRegistry {
         remote([this](HttpExchange& exchange) { return guard(exchange); }) {}
   Awaitable<void> issue(HttpExchange& exchange) {
     const auto scopes = exchange.query_values("scope");
-    scope = scopes.empty() ? "" : scopes[0];
+    {
+      std::lock_guard lock(mutex);
+      scope = scopes.empty() ? "" : scopes[0];
+    }
     const bool known = exchange.header("Authorization") == "Basic " + base64_encode("me:secret");
     if (known)
       co_await exchange.respond_json(200, R"({"token":"granted"})");
@@ -234,6 +237,11 @@ struct GuardedRegistry {
     co_await exchange.respond(401, std::move(headers), "");
     co_return true;
   }
+  std::string asked_scope() {
+    std::lock_guard lock(mutex);
+    return scope;
+  }
+  std::mutex mutex;
   std::string scope;
   HttpServer issuer;
   FaultyRegistry remote;
@@ -257,14 +265,18 @@ TEST(Client, LogsInWithTheTokenFlow) {
   EXPECT_THAT(denied.hint(), HasSubstr("kiln login"));
   options.environment = {{"HOME", home.path().string()}};
   Client(options).push(store, image.descriptor, reference);
-  EXPECT_EQ(guarded.scope, "repository:team/x:pull,push");
+  EXPECT_EQ(guarded.asked_scope(), "repository:team/x:pull,push");
   EXPECT_TRUE(guarded.remote.store.resolve("team/x:latest"));
 }
 
 TEST(Client, RedirectsDoNotCarryTheAuthorizationAway) {
+  std::mutex mutex;
   std::string seen = "nothing";
   HttpServer cdn(on_free_port(), [&](HttpExchange& exchange) -> Awaitable<void> {
-    seen = std::string(exchange.header("Authorization"));
+    {
+      std::lock_guard lock(mutex);
+      seen = std::string(exchange.header("Authorization"));
+    }
     co_await exchange.respond(200, {}, "content");
   });
   FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
@@ -286,6 +298,7 @@ TEST(Client, RedirectsDoNotCarryTheAuthorizationAway) {
   options.environment = {{"HOME", home.path().string()}};
   const Descriptor blob{"x/y", sha256("content"), 7, {}, {}, {}, {}};
   EXPECT_EQ(Client(options).fetch_blob(Reference::parse(remote.host() + "/x"), blob), "content");
+  std::lock_guard lock(mutex);
   EXPECT_EQ(seen, "");
 }
 

@@ -1,0 +1,170 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "steps/helper/spec.h"
+
+// The step's own process. It shares PID 1's memory until it execs (vfork), so everything here is plain system
+// calls, and what goes wrong is simply left in memory for PID 1 to report.
+namespace kiln::steps::helper {
+namespace {
+
+struct Launch {
+  const Spec* spec;
+  int code = 0;  // 126 or 127 when it could not be started
+  int error = 0;
+  const char* what = nullptr;
+  const char* object = "";
+};
+
+[[noreturn]] void give_up(Launch& launch, int code, const char* what, const char* object = "") {
+  launch.error = errno;
+  launch.code = code;
+  launch.what = what;
+  launch.object = object;
+  _exit(code);
+}
+
+void set_capabilities(uint64_t mask) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  for (int i = 0; i < 2; ++i) {
+    data[i].effective = static_cast<uint32_t>(mask >> (32 * i));
+    data[i].permitted = data[i].effective;
+  }
+  syscall(SYS_capset, &header, data);
+}
+
+void drop_privileges(Launch& launch) {
+  const Spec& spec = *launch.spec;
+  const wire::Header& h = *spec.header;
+  const bool trusted = spec.has(wire::kTrusted);
+  const uint64_t keep = h.uid == 0 ? wire::kRootCapabilities : 0;
+  if (!trusted) {
+    for (unsigned cap = 0; cap < 64; ++cap)
+      if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {
+        if (errno == EINVAL) break;  // past the last one this kernel knows
+        give_up(launch, 126, "cannot drop capabilities");
+      }
+  }
+  if (spec.has(wire::kSetGroups) && syscall(SYS_setgroups, h.groups, spec.groups) != 0)
+    give_up(launch, 126, "cannot set the groups");
+  if (syscall(SYS_setresgid, h.gid, h.gid, h.gid) != 0) give_up(launch, 126, "cannot set the group");
+  if (syscall(SYS_setresuid, h.uid, h.uid, h.uid) != 0) give_up(launch, 126, "cannot set the user");
+  if (trusted) return;
+  prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+  set_capabilities(keep);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(launch, 126, "cannot set no_new_privs");
+  if (h.seccomp) {
+    const sock_fprog program{static_cast<unsigned short>(h.seccomp), const_cast<sock_filter*>(spec.seccomp)};
+    if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) != 0)
+      give_up(launch, 126, "cannot install the seccomp filter");
+  }
+}
+
+const char* path_variable(char** env) {
+  for (; *env; ++env)
+    if (strncmp(*env, "PATH=", 5) == 0) return *env + 5;
+  return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+// execvpe(3), but with the sandbox's PATH, never through a shell, and with every way to fail told apart.
+[[noreturn]] void exec(Launch& launch) {
+  char** args = launch.spec->args;
+  char** env = launch.spec->env;
+  const char* name = args[0];
+  if (!name || !*name) give_up(launch, 127, "there is no command to run");
+  bool denied = false;
+  auto attempt = [&](const char* path) {
+    execve(path, args, env);
+    struct stat st;
+    if (errno == ENOENT && stat(path, &st) == 0)
+      give_up(launch, 127, "the interpreter or dynamic loader is missing of", name);
+    if (errno == EACCES)
+      denied = true;
+    else if (errno != ENOENT && errno != ENOTDIR)
+      give_up(launch, 126, "cannot execute", name);
+  };
+  if (strchr(name, '/')) {
+    attempt(name);
+    give_up(launch, denied ? 126 : 127, "cannot execute", name);
+  }
+  char path[4096];
+  const size_t length = strlen(name);
+  for (const char* folder = path_variable(env);; ++folder) {
+    const size_t n = strcspn(folder, ":");
+    if (n + length + 2 < sizeof path) {
+      memcpy(path, n ? folder : ".", n ? n : 1);
+      size_t used = n ? n : 1;
+      path[used++] = '/';
+      memcpy(path + used, name, length + 1);
+      attempt(path);
+    }
+    folder += n;
+    if (!*folder) break;
+  }
+  errno = denied ? EACCES : ENOENT;
+  give_up(launch, denied ? 126 : 127, denied ? "cannot execute" : "not found in PATH:", name);
+}
+
+int child(void* argument) {
+  Launch& launch = *static_cast<Launch*>(argument);
+  const Spec& spec = *launch.spec;
+  for (uint32_t i = 0; i < spec.header->cgroups; ++i)
+    if (write(wire::kFirstCgroupFd + static_cast<int>(i), "0", 1) != 1)
+      give_up(launch, 126, "cannot join the cgroup");
+  // Signal dispositions are not shared with PID 1 (no CLONE_SIGHAND). Not by sigaction(3), which refuses the C
+  // library's own two signals; zeros are the kernel's SIG_DFL, no flags, an empty mask.
+  const unsigned long fresh[4] = {};
+  for (int number = 1; number < 65; ++number) syscall(SYS_rt_sigaction, number, fresh, nullptr, 8);
+  syscall(SYS_close_range, 3u, ~0u, 0u);
+  setsid();
+  umask(022);
+  if (chdir(spec.cwd) != 0) give_up(launch, 126, "cannot enter the working directory", spec.cwd);
+  drop_privileges(launch);
+  sigset_t none;
+  sigemptyset(&none);
+  sigprocmask(SIG_SETMASK, &none, nullptr);
+  exec(launch);
+}
+
+alignas(16) char child_stack[64 << 10];
+
+}  // namespace
+
+int start_process(const Spec& spec, int64_t& started_ns) {
+  Launch launch{&spec};
+  const int pid = clone(child, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &launch);
+  if (pid < 0) fail("cannot start a process");
+  started_ns = now_ns();
+  wire::Status status{};
+  if (launch.what) {
+    status.event = wire::Event::ExecFailed;
+    status.code = launch.code;
+    set_message(status, launch.what, *launch.object ? " " : "", launch.object);
+    const char* reason = strerrordesc_np(launch.error);
+    if (launch.error && reason) {
+      const size_t used = strlen(status.message);
+      if (used + strlen(reason) + 3 < sizeof status.message) {
+        strcpy(status.message + used, ": ");
+        strcpy(status.message + used + 2, reason);
+      }
+    }
+  } else {
+    status.event = wire::Event::Started;
+  }
+  report(status);
+  if (status.event != wire::Event::Started) _exit(0);
+  return pid;
+}
+
+}  // namespace kiln::steps::helper

@@ -1,0 +1,90 @@
+#include "steps/host_network.h"
+
+#include <optional>
+#include <unistd.h>
+
+#include "base/fs.h"
+#include "base/text.h"
+
+namespace kiln::steps {
+namespace {
+
+// Where package managers get packages from. Settings that name folders of the host, or change what is built,
+// do not belong here.
+constexpr const char* kRegistrySettings[] = {"npm_config_registry",
+                                             "NPM_CONFIG_REGISTRY",
+                                             "COREPACK_NPM_REGISTRY",
+                                             "YARN_REGISTRY",
+                                             "YARN_NPM_REGISTRY_SERVER",
+                                             "PIP_INDEX_URL",
+                                             "PIP_EXTRA_INDEX_URL",
+                                             "PIP_TRUSTED_HOST",
+                                             "PIP_DEFAULT_TIMEOUT",
+                                             "UV_INDEX_URL",
+                                             "UV_EXTRA_INDEX_URL",
+                                             "UV_DEFAULT_INDEX",
+                                             "UV_INDEX",
+                                             "GOPROXY",
+                                             "GOSUMDB",
+                                             "GONOPROXY",
+                                             "GONOSUMDB",
+                                             "GOPRIVATE",
+                                             "GOINSECURE",
+                                             "RUBYGEMS_HOST",
+                                             "BUNDLE_MIRROR__ALL",
+                                             "CARGO_REGISTRIES_CRATES_IO_PROTOCOL"};
+
+constexpr const char* kProxies[] = {"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"};
+
+// Every tool has its own name for the same file.
+constexpr const char* kCaVariables[] = {"SSL_CERT_FILE",      "NODE_EXTRA_CA_CERTS", "PIP_CERT",
+                                        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",      "GIT_SSL_CAINFO"};
+
+bool readable_file(const fs::path& path) {
+  return fs::is_regular_file(path) && ::access(path.c_str(), R_OK) == 0;
+}
+
+std::optional<fs::path> ca_bundle(const Environment& environment) {
+  if (const auto named = environment.find("SSL_CERT_FILE"); named != environment.end())
+    if (readable_file(named->second)) return fs::canonical(named->second);
+  for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
+                           "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"})
+    if (readable_file(path)) return fs::canonical(path);
+  return std::nullopt;
+}
+
+std::string upper(std::string text) {
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return text;
+}
+
+}  // namespace
+
+HostNetwork host_network(const Environment& environment, Network network, bool host_root) {
+  std::map<std::string, std::string> env;
+  const auto inherit = [&](const std::string& name) {
+    if (const auto found = environment.find(name); found != environment.end()) env[name] = found->second;
+  };
+  for (const char* name : kProxies) {
+    inherit(name);
+    inherit(upper(name));
+  }
+  for (const char* name : kRegistrySettings) inherit(name);
+
+  HostNetwork result;
+  const auto bind = [&](const fs::path& source, std::string_view destination) {
+    result.mounts.push_back({.source = source, .destination = destination, .read_only = true});
+  };
+  if (const auto bundle = ca_bundle(environment)) {
+    for (const char* name : kCaVariables) env[name] = host_root ? bundle->native() : std::string(kCaBundle);
+    if (!host_root) bind(*bundle, kCaBundle);
+  }
+  if (network == Network::Host && !host_root)
+    for (const char* path : {"/etc/resolv.conf", "/etc/hosts"})
+      if (readable_file(path)) bind(fs::canonical(path), path);
+  for (const auto& [name, value] : env) result.env.push_back(name + "=" + value);
+  return result;
+}
+
+}  // namespace kiln::steps

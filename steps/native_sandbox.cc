@@ -1,0 +1,324 @@
+#include "steps/native_sandbox.h"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "steps/cgroup.h"
+#include "steps/idmap.h"
+#include "steps/seccomp_profile.h"
+#include "steps/spawn.h"
+#include "steps/user_namespace.h"
+#include "steps/wire.h"
+
+namespace kiln::steps {
+namespace {
+
+class SpecWriter {
+ public:
+  template <class T>
+  void put(std::span<const T> values) {
+    bytes_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
+  }
+  // A NUL inside would shift everything after it.
+  void text(std::string_view value) {
+    if (value.find('\0') != std::string_view::npos)
+      throw Error(ErrorKind::Invalid,
+                  "a NUL byte in a command, variable or path: " + std::string(value.data()));
+    bytes_.append(value).push_back('\0');
+  }
+  void texts(const std::vector<std::string>& values) {
+    for (const std::string& value : values) text(value);
+  }
+  UniqueFd finish() const {
+    UniqueFd fd(::memfd_create("kiln-sandbox-spec", MFD_CLOEXEC));
+    if (!fd) throw_errno("cannot describe the sandbox");
+    write_all(fd.get(), bytes_, "cannot describe the sandbox");
+    return fd;
+  }
+
+ private:
+  std::string bytes_;
+};
+
+// The user namespace to map a mount's owners with, -1 for none. Not for trusted steps: what they mount on for
+// their own sandboxes could not be mapped a second time.
+int idmap_of(const Mount& mount, const SandboxSpec& spec) {
+  if (!mount.owned_by_step || spec.trusted || mount.kind != Mount::Kind::Bind) return -1;
+  struct stat st;
+  if (::stat(mount.source.c_str(), &st) != 0) return -1;
+  const Owner on_disk{st.st_uid, st.st_gid}, inside{spec.uid, spec.gid};
+  return on_disk == inside ? -1 : swapping_user_namespace(on_disk, inside);
+}
+
+// `idmaps` receives the descriptors that mounts are mapped with; they follow `first_idmap` in the program.
+UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mount_point,
+                    const Cgroup* cgroup, int first_idmap, std::vector<int>& idmaps) {
+  const std::span<const sock_filter> seccomp =
+      spec.trusted ? std::span<const sock_filter>() : seccomp_program();
+  const std::vector<fs::path> none;
+  const std::vector<fs::path>& lowers = spec.rootfs.host ? none : spec.rootfs.lowers;
+  const wire::Header header{
+      .flags = flags,
+      .uid = spec.uid,
+      .gid = spec.gid,
+      .groups = static_cast<uint32_t>(spec.groups.size()),
+      .lowers = static_cast<uint32_t>(lowers.size()),
+      .mounts = static_cast<uint32_t>(spec.mounts.size()),
+      .args = static_cast<uint32_t>(spec.args.size()),
+      .env = static_cast<uint32_t>(spec.env.size()),
+      .seccomp = static_cast<uint32_t>(seccomp.size()),
+      .cgroups = cgroup ? static_cast<uint32_t>(cgroup->procs().size()) : 0,
+  };
+  std::vector<wire::MountEntry> mounts;
+  for (const Mount& mount : spec.mounts) {
+    const int fd = flags & wire::kUserNamespace ? -1 : idmap_of(mount, spec);
+    auto at = std::find(idmaps.begin(), idmaps.end(), fd);
+    if (fd >= 0 && at == idmaps.end()) at = idmaps.insert(at, fd);
+    const int inside = fd < 0 ? -1 : first_idmap + static_cast<int>(at - idmaps.begin());
+    mounts.push_back({mount.kind == Mount::Kind::Tmpfs, mount.read_only, mount.mode, inside, mount.size});
+  }
+  SpecWriter writer;
+  writer.put(std::span(&header, 1));
+  writer.put(std::span<const wire::MountEntry>(mounts));
+  writer.put(seccomp);
+  writer.put(std::span<const uint32_t>(spec.groups));
+  writer.text(mount_point.native());
+  writer.text(spec.rootfs.upper.native());
+  writer.text(spec.hostname);
+  writer.text(spec.cwd.native());
+  writer.text(cgroup ? cgroup->name() : "");
+  for (const fs::path& lower : lowers) writer.text(lower.native());
+  for (const Mount& mount : spec.mounts) {
+    writer.text(mount.source.native());
+    writer.text(mount.destination.native());
+  }
+  writer.texts(spec.args);
+  writer.texts(spec.env);
+  return writer.finish();
+}
+
+class NativeSandbox final : public Sandbox {
+ public:
+  NativeSandbox(Spawned spawned, UniqueFd control, UniqueFd status, std::optional<Cgroup> cgroup,
+                std::vector<std::string> warnings)
+      : spawned_(std::move(spawned)),
+        control_(std::move(control)),
+        status_(std::move(status)),
+        cgroup_(std::move(cgroup)),
+        warnings_(std::move(warnings)) {}
+
+  // Closing the lifeline would do; the signal spares a running step the detour through PID 1. Waiting makes
+  // it a promise: no process, mount or namespace is left when this returns.
+  ~NativeSandbox() override {
+    control_.reset();
+    const bool ended = exit_.has_value();
+    if (!ended) kill();
+    siginfo_t info;
+    while (::waitid(P_PIDFD, static_cast<id_t>(spawned_.pidfd.get()), &info, WEXITED) < 0 && errno == EINTR) {
+    }
+  }
+
+  // The first words of PID 1: nothing, or why the sandbox (throws) or the process (`exit_`) did not start.
+  void await_start() {
+    wire::Status status{};
+    if (!read_status(status))
+      throw Error(ErrorKind::Infrastructure, "the sandbox ended before its step could start",
+                  "the machine may be out of memory; `kiln doctor` tests the sandbox");
+    if (status.event == wire::Event::SetupFailed) {
+      errno = status.code;
+      throw_errno(status.code, std::string("cannot make the sandbox: ") + status.message);
+    }
+    if (status.event == wire::Event::ExecFailed)
+      exit_ = ExitStatus{.code = status.code, .started = false, .message = status.message};
+  }
+
+  ExitStatus wait() override {
+    for (;;) {
+      {
+        const std::lock_guard lock(mutex_);
+        if (exit_) return *exit_;
+        pollfd ready{status_.get(), POLLIN, 0};
+        if (::poll(&ready, 1, 0) == 1) return take_exit();
+      }
+      pollfd ready{status_.get(), POLLIN, 0};
+      ::poll(&ready, 1, -1);
+    }
+  }
+
+  int exit_fd() const override { return status_.get(); }
+
+  void signal(int number) override { ask(wire::Ask::Signal, number); }
+
+  void kill() override { ::syscall(SYS_pidfd_send_signal, spawned_.pidfd.get(), SIGKILL, nullptr, 0); }
+
+  UniqueFd dial_socket() override {
+    const std::lock_guard lock(dial_mutex_);
+    if (!ask(wire::Ask::Dial, 0)) throw Error(ErrorKind::Unavailable, "the sandbox has ended");
+    int32_t result = 0;
+    iovec bytes{&result, sizeof result};
+    alignas(cmsghdr) char buffer[CMSG_SPACE(sizeof(int))];
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = buffer;
+    message.msg_controllen = sizeof buffer;
+    ssize_t n;
+    do n = ::recvmsg(control_.get(), &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof result) throw Error(ErrorKind::Unavailable, "the sandbox has ended");
+    if (result != 0) throw_errno(result, "cannot make a socket in the sandbox");
+    const cmsghdr* header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_type != SCM_RIGHTS)
+      throw Error(ErrorKind::Infrastructure, "the sandbox sent no socket (too many open files?)");
+    int fd;
+    std::memcpy(&fd, CMSG_DATA(header), sizeof fd);
+    return UniqueFd(fd);
+  }
+
+  std::vector<std::string> warnings() const override { return warnings_; }
+
+ private:
+  // False at the end of file: PID 1 is gone.
+  bool read_status(wire::Status& status) {
+    ssize_t n;
+    do n = ::read(status_.get(), &status, sizeof status);
+    while (n < 0 && errno == EINTR);
+    return n == sizeof status;
+  }
+
+  ExitStatus take_exit() {
+    wire::Status status{};
+    ExitStatus exit;
+    if (read_status(status)) {
+      exit.code = status.code;
+      exit.run_time = std::chrono::nanoseconds(status.run_time_ns);
+    } else {
+      exit.code = 128 + SIGKILL;  // killed with everything else inside
+    }
+    exit.out_of_memory = exit.code == 128 + SIGKILL && cgroup_ && cgroup_->out_of_memory();
+    exit_ = exit;
+    return exit;
+  }
+
+  bool ask(wire::Ask what, int argument) {
+    const wire::Request request{what, argument};
+    return ::send(control_.get(), &request, sizeof request, MSG_NOSIGNAL) == sizeof request;
+  }
+
+  Spawned spawned_;
+  UniqueFd control_, status_;
+  std::optional<Cgroup> cgroup_;
+  std::vector<std::string> warnings_;
+  std::mutex mutex_, dial_mutex_;
+  std::optional<ExitStatus> exit_;
+};
+
+int namespaces_of(const SandboxSpec& spec, bool user_namespace) {
+  int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
+  if (user_namespace) flags |= CLONE_NEWUSER;
+  if (!spec.trusted) flags |= CLONE_NEWCGROUP;
+  if (spec.network != Network::Host) flags |= CLONE_NEWNET;
+  return flags;
+}
+
+}  // namespace
+
+NativeRuntime::NativeRuntime(const fs::path& runtime_dir) : mount_point_(runtime_dir / "mnt") {
+  make_dirs(runtime_dir, 0700);
+  make_dirs(mount_point_, 0700);
+  mount_point_ = fs::canonical(mount_point_);
+}
+
+std::unique_ptr<Sandbox> NativeRuntime::start(const SandboxSpec& spec, const Streams& streams) {
+  return make(spec, streams, 0);
+}
+
+void NativeRuntime::probe() {
+  SandboxSpec spec;
+  spec.id = "kiln-probe";
+  spec.rootfs.host = true;
+  spec.args = {"true"};
+  make(spec, {}, wire::kProbe);
+}
+
+std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Streams& streams,
+                                             uint32_t extra_flags) {
+  if (spec.rootfs.lowers.empty() && !spec.rootfs.host)
+    throw Error(ErrorKind::Infrastructure, "the sandbox " + spec.id + " has no root folder");
+  const bool user_namespace = needs_user_namespace();
+  IdMaps maps;
+  if (user_namespace) maps = plan_id_maps(spec.uid, spec.gid);
+
+  std::vector<std::string> warnings;
+  std::optional<Cgroup> cgroup;
+  if (spec.resources.memory_bytes || spec.resources.pids || spec.resources.cpus > 0)
+    cgroup.emplace(spec.id, spec.resources, warnings);
+
+  uint32_t flags = extra_flags;
+  if (user_namespace) flags |= wire::kUserNamespace;
+  if (!user_namespace || maps.set_groups) flags |= wire::kSetGroups;
+  if (spec.trusted) flags |= wire::kTrusted;
+  if (spec.rootfs.host) flags |= wire::kHostRoot;
+  if (spec.rootfs.read_only) flags |= wire::kReadOnlyRoot;
+  if (spec.make_cwd) flags |= wire::kMakeCwd;
+  if (spec.network != Network::Host) flags |= wire::kLoopback;
+  const std::vector<int> procs = cgroup ? cgroup->procs() : std::vector<int>();
+  const std::vector<int> parents = cgroup ? cgroup->parents() : std::vector<int>();
+  const int first_idmap = wire::kFirstCgroupFd + static_cast<int>(procs.size() + parents.size());
+  std::vector<int> idmaps;
+  const UniqueFd description =
+      write_spec(spec, flags, mount_point_, cgroup ? &*cgroup : nullptr, first_idmap, idmaps);
+
+  int pair[2], pipe[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
+    throw_errno("cannot make a socket pair");
+  UniqueFd control(pair[0]), control_inside(pair[1]);
+  if (::pipe2(pipe, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
+  UniqueFd status(pipe[0]), status_inside(pipe[1]);
+  UniqueFd null;
+  if (streams.in < 0 || streams.out < 0 || streams.err < 0) null = open_file("/dev/null", O_RDWR);
+  const auto or_null = [&](int fd) { return fd < 0 ? null.get() : fd; };
+
+  std::vector<int> fds = {or_null(streams.in),  or_null(streams.out), or_null(streams.err),
+                          control_inside.get(), status_inside.get(),  description.get()};
+  for (const std::vector<int>& more : {procs, parents, idmaps})
+    fds.insert(fds.end(), more.begin(), more.end());
+  Spawned spawned = spawn_sandbox_program(fds, namespaces_of(spec, user_namespace));
+  if (spawned.pid < 0) {
+    if (user_namespace) throw no_user_namespaces(errno);
+    throw_errno("cannot make the sandbox's namespaces");
+  }
+  control_inside.reset();
+  status_inside.reset();
+  const pid_t pid = spawned.pid;
+  const int control_fd = control.get();
+  auto sandbox = std::make_unique<NativeSandbox>(std::move(spawned), std::move(control), std::move(status),
+                                                 std::move(cgroup), std::move(warnings));
+  if (user_namespace) {
+    try {
+      write_id_maps(maps, pid);
+    } catch (const Error& error) {
+      sandbox.reset();
+      if (maps.how == IdMaps::How::Tools) return make(spec, streams, extra_flags);  // plans without them now
+      throw error.because("cannot map users into the sandbox");
+    }
+    const wire::Request go{wire::Ask::Go, 0};
+    ::send(control_fd, &go, sizeof go, MSG_NOSIGNAL);
+  }
+  sandbox->await_start();
+  return sandbox;
+}
+
+}  // namespace kiln::steps

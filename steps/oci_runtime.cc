@@ -1,0 +1,191 @@
+#include "steps/oci_runtime.h"
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <mutex>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "steps/runtime_spec.h"
+#include "steps/user_namespace.h"
+
+extern char** environ;
+
+namespace kiln::steps {
+namespace {
+
+void remove_bundle(const fs::path& bundle) {
+  ::umount2((bundle / "rootfs").c_str(), MNT_DETACH);
+  ::umount2((bundle / "own").c_str(), MNT_DETACH);
+  try {
+    remove_tree(bundle);
+  } catch (const Error&) {  // the next start tries again
+  }
+}
+
+void mount_or_throw(const char* type, const fs::path& target, const std::string& options) {
+  if (::mount(type, target.c_str(), type, MS_NODEV, options.c_str()) != 0)
+    throw_errno("cannot mount the sandbox's root at " + target.string());
+}
+
+void mount_root(const SandboxSpec& spec, const fs::path& bundle) {
+  fs::path place = spec.rootfs.upper;
+  if (place.empty()) {
+    place = bundle / "own";
+    make_dirs(place);
+    mount_or_throw("tmpfs", place, "mode=0755");
+  }
+  for (const char* name : {"upper", "work"}) make_dirs(place / name);
+  std::vector<std::string> lowers;
+  for (const fs::path& lower : spec.rootfs.lowers) lowers.push_back(lower.native());
+  const std::string options = "lowerdir=" + join(lowers, ":") + ",upperdir=" + (place / "upper").native() +
+                              ",workdir=" + (place / "work").native();
+  if (options.size() >= 4096)
+    throw Error(ErrorKind::Infrastructure, "this image has too many layers for runc's root",
+                "run it with --sandbox=native");
+  make_dirs(bundle / "rootfs");
+  mount_or_throw("overlay", bundle / "rootfs", options);
+}
+
+class OciSandbox final : public Sandbox {
+ public:
+  OciSandbox(std::string program, std::string id, fs::path bundle, pid_t pid)
+      : program_(std::move(program)), id_(std::move(id)), bundle_(std::move(bundle)), pid_(pid) {
+    pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  }
+  ~OciSandbox() override {
+    if (!exit_) {
+      kill();
+      wait();
+    }
+    delete_container();
+    remove_bundle(bundle_);
+  }
+
+  ExitStatus wait() override {
+    const std::lock_guard lock(mutex_);
+    if (exit_) return *exit_;
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    ExitStatus exit{.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status)};
+    exit.run_time = std::chrono::steady_clock::now() - started_;
+    if (std::string problem = start_problem(); !problem.empty()) {
+      exit.started = false;
+      exit.code = problem.find("permission denied") != std::string::npos ? 126 : 127;
+      exit.message = std::move(problem);
+    }
+    exit_ = exit;
+    return exit;
+  }
+  int exit_fd() const override { return pidfd_.get(); }
+  // The runtime passes signals on to the process it runs.
+  void signal(int number) override { ::syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0); }
+  void kill() override { delete_container(); }
+  UniqueFd dial_socket() override {
+    throw Error(ErrorKind::Infrastructure, program_ + " sandboxes cannot be dialled", "use --sandbox=native");
+  }
+
+ private:
+  void delete_container() {
+    run({{program_, "--root", (bundle_ / "state").native(), "delete", "--force", id_}});
+  }
+  // The runtime's own errors are in its log; what the process wrote is in its streams.
+  std::string start_problem() const {
+    try {
+      for (const std::string& line : split(read_file(bundle_ / "log"), '\n'))
+        if (line.find("level=error") != std::string::npos ||
+            line.find("\"level\":\"error\"") != std::string::npos)
+          return program_ + ": " + line;
+    } catch (const Error&) {
+    }
+    return {};
+  }
+
+  std::string program_, id_;
+  fs::path bundle_;
+  pid_t pid_;
+  UniqueFd pidfd_;
+  std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::mutex mutex_;
+  std::optional<ExitStatus> exit_;
+};
+
+pid_t spawn(const std::vector<std::string>& argv, const Streams& streams) {
+  UniqueFd null = open_file("/dev/null", O_RDWR);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  const int fds[] = {streams.in, streams.out, streams.err};
+  for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, fds[i] < 0 ? null.get() : fds[i], i);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  std::vector<char*> pointers;
+  for (const std::string& word : argv) pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) throw_errno(error, "cannot run " + argv[0]);
+  return pid;
+}
+
+}  // namespace
+
+OciRuntime::OciRuntime(std::string program, const fs::path& runtime_dir)
+    : program_(std::move(program)), native_(runtime_dir) {
+  if (!find_program(program_))
+    throw Error(ErrorKind::Infrastructure, program_ + " is not installed",
+                "apt-get install " + program_ + ", or use --sandbox=native");
+  if (needs_user_namespace())
+    throw Error(ErrorKind::Infrastructure, "--sandbox=" + program_ + " needs root",
+                "use --sandbox=native, which does not");
+  const fs::path all = runtime_dir / "oci";
+  make_dirs(all, 0700);
+  for (const auto& entry : fs::directory_iterator(all)) {
+    const pid_t owner = static_cast<pid_t>(std::strtol(entry.path().filename().c_str(), nullptr, 10));
+    if (owner > 0 && owner != ::getpid() && ::kill(owner, 0) != 0 && errno == ESRCH) {
+      for (const auto& bundle : fs::directory_iterator(entry.path())) remove_bundle(bundle.path());
+      fs::remove(entry.path());
+    }
+  }
+  folder_ = fs::canonical(all) / std::to_string(::getpid());
+  make_dirs(folder_, 0700);
+}
+
+OciRuntime::~OciRuntime() {
+  ::rmdir(folder_.c_str());
+}
+
+std::unique_ptr<Sandbox> OciRuntime::start(const SandboxSpec& spec, const Streams& streams) {
+  if (spec.trusted || spec.rootfs.host) return native_.start(spec, streams);
+  static std::atomic<unsigned> serial = 0;
+  const fs::path bundle = folder_ / std::to_string(serial++);
+  make_dirs(bundle);
+  OnExit undo([&] { remove_bundle(bundle); });
+  mount_root(spec, bundle);
+  if (spec.make_cwd) make_dirs(bundle / "rootfs" / spec.cwd.relative_path());
+  write_file(bundle / "config.json", runtime_spec(spec, bundle / "rootfs"));
+  const std::string id = "kiln-" + std::to_string(::getpid()) + "-" + bundle.filename().native();
+  const pid_t pid = spawn({program_, "--root", (bundle / "state").native(), "--log",
+                           (bundle / "log").native(), "run", "--bundle", bundle.native(), id},
+                          streams);
+  undo.dismiss();
+  return std::make_unique<OciSandbox>(program_, id, bundle, pid);
+}
+
+}  // namespace kiln::steps

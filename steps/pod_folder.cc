@@ -1,0 +1,103 @@
+#include "steps/pod_folder.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+
+namespace kiln::steps {
+namespace {
+
+// Whoever a step runs as must be able to write here, with idmapped mounts or without.
+void make_shared_dir(const fs::path& path) {
+  make_dirs(path);
+  if (::chmod(path.c_str(), 0777) != 0) throw_errno("cannot open up " + path.string());
+}
+
+void make_link(const std::string& target, const fs::path& link) {
+  if (::symlink(target.c_str(), link.c_str()) != 0 && errno != EEXIST)
+    throw_errno("cannot make " + link.string());
+}
+
+}  // namespace
+
+PodFolder::PodFolder(fs::path folder, const std::vector<StepSpec>& steps) : folder_(std::move(folder)) {
+  make_dirs(folder_);
+  for (const char* name : {"workspace", "home", "results", "artifacts", "creds"})
+    make_shared_dir(folder_ / name);
+  for (const char* name : {"steps", "scripts", "run"}) make_dirs(folder_ / name);
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const std::string number = std::to_string(i);
+    const fs::path status = folder_ / "run" / number / "status";
+    make_dirs(status);
+    make_shared_dir(status / "results");
+    make_shared_dir(status / "artifacts");
+    const std::string target = "/tekton/run/" + number + "/status";
+    make_link(target, folder_ / "steps" / number);
+    // Names come from a document; one that is no file name simply has no link.
+    if (!steps[i].name.empty() && steps[i].name.find('/') == std::string::npos)
+      make_link(target, folder_ / "steps" / ("step-" + steps[i].name));
+  }
+  // An image's /etc/hosts is meant to be written by whoever runs it.
+  write_file(folder_ / "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
+}
+
+std::string PodFolder::write_script(size_t index, std::string_view content) const {
+  const std::string name = "script-" + std::to_string(index);
+  const fs::path file = folder_ / "scripts" / name;
+  write_file(file, content, 0755);
+  if (::chmod(file.c_str(), 0755) != 0) throw_errno("cannot make " + file.string() + " executable");
+  return "/tekton/scripts/" + name;
+}
+
+std::vector<Mount> PodFolder::mounts(size_t index, Network network) const {
+  std::vector<Mount> mounts;
+  const auto bind = [&](const fs::path& source, const fs::path& destination, bool read_only) {
+    mounts.push_back({.source = folder_ / source,
+                      .destination = destination,
+                      .read_only = read_only,
+                      .owned_by_step = !read_only});
+  };
+  bind("workspace", "/workspace", false);
+  for (const char* name : {"home", "results", "artifacts", "creds"})
+    bind(name, fs::path("/tekton") / name, false);
+  for (const char* name : {"steps", "run", "scripts"}) bind(name, fs::path("/tekton") / name, true);
+  const fs::path own = fs::path("run") / std::to_string(index) / "status";
+  for (const char* name : {"results", "artifacts"}) bind(own / name, "/tekton" / own / name, false);
+  if (network != Network::Host) bind("hosts", "/etc/hosts", true);
+  return mounts;
+}
+
+void PodFolder::write_exit_code(size_t index, int code) const {
+  write_file(folder_ / "run" / std::to_string(index) / "status" / "exitCode", std::to_string(code));
+}
+
+std::optional<PodFolder::Result> PodFolder::read_result(const std::string& name, uint64_t limit) const {
+  const UniqueFd results = open_file(folder_ / "results", O_PATH | O_DIRECTORY);
+  open_how how{};
+  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  const UniqueFd file(
+      static_cast<int>(::syscall(SYS_openat2, results.get(), name.c_str(), &how, sizeof how)));
+  struct stat st;
+  if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
+  Result result{.size = static_cast<uint64_t>(st.st_size), .value = {}};
+  if (result.size > limit) return result;
+  result.value.resize(result.size);
+  size_t used = 0;
+  while (used < result.value.size()) {
+    const ssize_t n = ::read(file.get(), result.value.data() + used, result.value.size() - used);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno("cannot read the result " + name);
+    if (n == 0) break;
+    used += static_cast<size_t>(n);
+  }
+  result.value.resize(used);
+  return result;
+}
+
+}  // namespace kiln::steps

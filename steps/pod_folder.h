@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "steps/pod.h"
+
+namespace kiln::steps {
+
+// The host folder behind one TaskRun's shared places (spec/tekton.md, "Filesystem"):
+//   workspace/ home/ results/ artifacts/ creds/    → /workspace and /tekton/…, written by any step
+//   run/N/status/{results,artifacts}/              → /tekton/run/N/…, written by step N only
+//   run/N/status/exitCode                          written by Kiln
+//   steps/step-NAME, steps/N                       → /tekton/steps: links to /tekton/run/N/status
+//   scripts/script-N                               → /tekton/scripts, read-only
+class PodFolder {
+ public:
+  // Makes all of it, empty.
+  PodFolder(std::filesystem::path folder, const std::vector<StepSpec>& steps);
+
+  // Writes the file of step `index`'s script; returns its path inside the sandbox.
+  std::string write_script(size_t index, std::string_view content) const;
+  // The mounts that every step gets, with the parts that only step `index` may write.
+  std::vector<Mount> mounts(size_t index, Network network) const;
+  void write_exit_code(size_t index, int code) const;
+
+  struct Result {
+    uint64_t size = 0;
+    std::string value;  // empty when larger than the limit
+  };
+  // What steps left in results/NAME; nullopt when nothing, or nothing that is a plain file. Whatever a step
+  // puts there, no link is followed and no pipe waited for.
+  std::optional<Result> read_result(const std::string& name, uint64_t limit) const;
+
+ private:
+  std::filesystem::path folder_;
+};
+
+}  // namespace kiln::steps

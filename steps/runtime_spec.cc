@@ -1,0 +1,134 @@
+#include "steps/runtime_spec.h"
+
+#include <nlohmann/json.hpp>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/text.h"
+#include "steps/seccomp_profile.h"
+
+namespace kiln::steps {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// wire::kRootCapabilities by name.
+constexpr const char* kRootCapabilityNames[] = {
+    "CAP_CHOWN",      "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID",           "CAP_KILL",
+    "CAP_SETGID",     "CAP_SETUID",       "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",
+    "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE",  "CAP_SETFCAP"};
+
+Json process_of(const SandboxSpec& spec) {
+  Json user{{"uid", spec.uid}, {"gid", spec.gid}};
+  if (!spec.groups.empty()) user["additionalGids"] = spec.groups;
+  Json names = Json::array();
+  if (spec.uid == 0)
+    for (const char* name : kRootCapabilityNames) names.push_back(name);
+  const Json none = Json::array();
+  return {{"terminal", false},
+          {"user", user},
+          {"args", spec.args},
+          {"env", spec.env},
+          {"cwd", spec.cwd.native()},
+          {"capabilities",
+           {{"bounding", names},
+            {"effective", names},
+            {"permitted", names},
+            {"inheritable", none},
+            {"ambient", none}}},
+          {"noNewPrivileges", true}};
+}
+
+Json mount(const char* destination, const char* type, const char* source, std::vector<std::string> options) {
+  return {{"destination", destination}, {"type", type}, {"source", source}, {"options", std::move(options)}};
+}
+
+Json mounts_of(const SandboxSpec& spec) {
+  Json mounts = Json::array();
+  mounts.push_back(mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
+  mounts.push_back(
+      mount("/dev", "tmpfs", "tmpfs", {"nosuid", "noexec", "strictatime", "mode=755", "size=65536k"}));
+  mounts.push_back(mount("/dev/pts", "devpts", "devpts",
+                         {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}));
+  mounts.push_back(
+      mount("/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}));
+  mounts.push_back(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
+  mounts.push_back(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
+  for (const Mount& m : spec.mounts) {
+    if (m.kind == Mount::Kind::Tmpfs) {
+      char mode[16];
+      std::snprintf(mode, sizeof mode, "mode=%o", m.mode);
+      mounts.push_back(
+          mount(m.destination.c_str(), "tmpfs", "tmpfs",
+                {"nosuid", "nodev", mode, "size=" + std::to_string(m.size ? m.size : 64u << 20)}));
+    } else {
+      mounts.push_back(mount(m.destination.c_str(), "bind", m.source.c_str(),
+                             {"rbind", "rprivate", "nosuid", "nodev", m.read_only ? "rro" : "rw"}));
+      if (m.read_only) mounts.back()["options"].push_back("ro");
+    }
+  }
+  return mounts;
+}
+
+Json seccomp() {
+  Json allowed = Json::array();
+  for (const char* name : allowed_system_calls()) allowed.push_back(name);
+  const auto argument = [](uint64_t value, const char* op, uint64_t value_two = 0) {
+    return Json::array({{{"index", 0}, {"value", value}, {"valueTwo", value_two}, {"op", op}}});
+  };
+  Json calls = Json::array();
+  calls.push_back({{"names", allowed}, {"action", "SCMP_ACT_ALLOW"}});
+  for (const uint64_t persona : {0ul, 0x0008ul, 0x20000ul, 0x20008ul, 0xfffffffful})
+    calls.push_back({{"names", {"personality"}},
+                     {"action", "SCMP_ACT_ALLOW"},
+                     {"args", argument(persona, "SCMP_CMP_EQ")}});
+  calls.push_back({{"names", {"clone"}},
+                   {"action", "SCMP_ACT_ALLOW"},
+                   {"args", argument(0x7E020000, "SCMP_CMP_MASKED_EQ")}});  // no CLONE_NEW… flag
+  calls.push_back({{"names", {"clone3"}}, {"action", "SCMP_ACT_ERRNO"}, {"errnoRet", 38}});
+  calls.push_back(
+      {{"names", {"socket"}}, {"action", "SCMP_ACT_ALLOW"}, {"args", argument(AF_VSOCK, "SCMP_CMP_NE")}});
+  return {{"defaultAction", "SCMP_ACT_ERRNO"},
+          {"defaultErrnoRet", 1},
+          {"architectures", {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}},
+          {"syscalls", calls}};
+}
+
+Json resources_of(const Resources& wanted) {
+  Json resources{{"devices", Json::array({{{"allow", false}, {"access", "rwm"}}})}};
+  if (wanted.memory_bytes)
+    resources["memory"] = {{"limit", wanted.memory_bytes}, {"swap", wanted.memory_bytes}};
+  if (wanted.pids) resources["pids"] = {{"limit", wanted.pids}};
+  if (wanted.cpus > 0)
+    resources["cpu"] = {{"quota", static_cast<int64_t>(wanted.cpus * 100'000)}, {"period", 100'000}};
+  return resources;
+}
+
+}  // namespace
+
+std::string runtime_spec(const SandboxSpec& spec, const std::filesystem::path& root) {
+  Json namespaces = Json::array();
+  for (const char* type : {"mount", "pid", "ipc", "uts", "cgroup"}) namespaces.push_back({{"type", type}});
+  if (spec.network != Network::Host) namespaces.push_back({{"type", "network"}});
+  const Json document{
+      {"ociVersion", "1.0.2"},
+      {"process", process_of(spec)},
+      {"root", {{"path", root.native()}, {"readonly", spec.rootfs.read_only}}},
+      {"hostname", spec.hostname},
+      {"mounts", mounts_of(spec)},
+      {"linux",
+       {{"namespaces", namespaces},
+        {"cgroupsPath", "/kiln/" + replace_all(spec.id, "/", "-")},
+        {"resources", resources_of(spec.resources)},
+        {"seccomp", seccomp()},
+        {"maskedPaths",
+         {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+          "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+          "/sys/devices/virtual/powercap"}},
+        {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}}}};
+  // Paths and arguments may be any bytes; a document cannot hold them all.
+  return document.dump(2, ' ', false, Json::error_handler_t::replace);
+}
+
+}  // namespace kiln::steps
