@@ -44,25 +44,33 @@ toml::table to_table(const json& object);
 
 toml::array to_array(const json& list) {
   toml::array array;
-  for (const json& value : list) add_converted(array, value, [](toml::array& a, auto&& v) { a.push_back(v); });
+  for (const json& value : list)
+    add_converted(array, value, [](toml::array& a, auto&& v) { a.push_back(v); });
   return array;
 }
 
 template <class Container, class Adder>
 void add_converted(Container& into, const json& value, const Adder& add) {
-  if (value.is_object()) add(into, to_table(value));
-  else if (value.is_array()) add(into, to_array(value));
-  else if (value.is_string()) add(into, value.get<std::string>());
-  else if (value.is_boolean()) add(into, value.get<bool>());
-  else if (value.is_number_integer()) add(into, value.get<int64_t>());
-  else if (value.is_number()) add(into, value.get<double>());
+  if (value.is_object())
+    add(into, to_table(value));
+  else if (value.is_array())
+    add(into, to_array(value));
+  else if (value.is_string())
+    add(into, value.get<std::string>());
+  else if (value.is_boolean())
+    add(into, value.get<bool>());
+  else if (value.is_number_integer())
+    add(into, value.get<int64_t>());
+  else if (value.is_number())
+    add(into, value.get<double>());
 }
 
 toml::table to_table(const json& object) {
   toml::table table;
   for (const auto& [key, value] : object.items())
-    add_converted(table, value,
-                  [&](toml::table& t, auto&& v) { t.insert_or_assign(key, std::forward<decltype(v)>(v)); });
+    add_converted(table, value, [&, &name = key](toml::table& t, auto&& v) {
+      t.insert_or_assign(name, std::forward<decltype(v)>(v));
+    });
   return table;
 }
 
