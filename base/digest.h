@@ -11,9 +11,12 @@ struct evp_md_ctx_st;
 namespace kiln {
 
 // A content digest, "sha256:<64 hex>" or "sha512:<128 hex>" (OCI image-spec, descriptor.md "Digests").
-// A Digest that exists is well-formed, so its parts are safe as file names.
+// A Digest is well-formed, so its parts are safe as file names; a default-constructed one is empty and stands
+// for "none yet".
 class Digest {
  public:
+  Digest() = default;
+  bool empty() const { return text_.empty(); }
   // nullopt unless the algorithm is known and the encoding has its exact length in lower-case hex.
   static std::optional<Digest> parse(std::string_view text);
   // As parse, but throws Invalid.

@@ -1,1 +1,78 @@
-int main() { return 0; }
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdlib>
+#include <new>
+
+#include "base/error.h"
+#include "cli/context.h"
+#include "cli/options.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+
+namespace {
+
+using namespace kiln;
+using namespace kiln::cli;
+
+void add_verbs(CLI::App& app, Context& context) {
+  add_run(app, context);
+  add_lint(app, context);
+  add_graph(app, context);
+  add_runs(app, context);
+  add_logs(app, context);
+  add_build(app, context);
+  add_image(app, context);
+  add_stack(app, context);
+  add_deploy(app, context);
+  add_service(app, context);
+  add_invoke(app, context);
+  add_serve(app, context);
+  add_git_clone(app, context);
+  add_doctor(app, context);
+  add_completion(app, context);
+  add_version(app, context);
+}
+
+int run(int argc, char** argv) {
+  Context context;
+  CLI::App app(
+      "From Tekton YAML and a source tree to a running revision.\n\n"
+      "  kiln stack create                  make the base images, once\n"
+      "  kiln serve                         registry, API and gateway on 127.0.0.1:8080\n"
+      "  kiln run pipeline.yaml -p k=v      compile and run a pipeline\n",
+      "kiln");
+  app.require_subcommand(1);
+  app.fallthrough();
+  app.add_option("--root", context.root, "Keep everything under one folder instead of the XDG folders");
+  app.add_option("--sandbox", context.sandbox, "Who runs steps: native, runc or crun")->capture_default_str();
+  app.add_option("--server", context.server, "Address of a running `kiln serve`");
+  add_verbs(app, context);
+  add_environment_names(app);
+  context.catch_interrupts();
+  try {
+    load_settings(".kiln/config.toml");
+    // The user's own file lies where --root or KILN_ROOT say, if they do.
+    const char* root = std::getenv("KILN_ROOT");
+    load_settings((root ? Dirs::under(root) : Dirs::of_user()).config / "config.toml");
+    std::vector<std::string> words = arguments_of(argc, argv);
+    std::ranges::reverse(words);  // as CLI11 takes them
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);  // prints help, or what was wrong
+    return code == 0 ? 0 : exit_code(ErrorKind::Usage);
+  } catch (const Error& error) {
+    print_error(error);
+    return exit_code(error.kind());
+  } catch (const std::bad_alloc&) {
+    print_error(Error(ErrorKind::Infrastructure, "out of memory"));
+    return exit_code(ErrorKind::Infrastructure);
+  } catch (const std::exception& error) {
+    print_error(Error(ErrorKind::Infrastructure, error.what()));
+    return exit_code(ErrorKind::Infrastructure);
+  }
+  return context.exit_code;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) { return run(argc, argv); }

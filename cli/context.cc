@@ -1,0 +1,89 @@
+#include "cli/context.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "registry/client.h"
+#include "registry/images.h"
+#include "registry/store.h"
+#include "steps/sandbox.h"
+
+namespace kiln::cli {
+
+// A thread that does nothing but wait for signals; SIGUSR2 to it means "end".
+struct Context::Signals {
+  std::jthread thread;
+  ~Signals() {
+    ::pthread_kill(thread.native_handle(), SIGUSR2);
+  }
+};
+
+Context::Context() = default;
+Context::~Context() = default;
+
+const Dirs& Context::dirs() {
+  if (!dirs_) dirs_ = root.empty() ? Dirs::of_user() : Dirs::under(root);
+  return *dirs_;
+}
+
+registry::Store& Context::store() {
+  if (!store_) store_ = std::make_unique<registry::Store>(dirs().store());
+  return *store_;
+}
+
+registry::Client& Context::client() {
+  if (!client_) client_ = std::make_unique<registry::Client>();
+  return *client_;
+}
+
+registry::Images& Context::images() {
+  if (!images_) images_ = std::make_unique<registry::Images>(store(), client());
+  return *images_;
+}
+
+steps::SandboxRuntime& Context::runtime() {
+  if (!runtime_) {
+    if (const std::string problem = steps::sandbox_problem(); sandbox == "native" && !problem.empty())
+      throw Error(ErrorKind::Infrastructure, problem, "`kiln doctor` shows what this machine can do");
+    runtime_ = steps::make_runtime(sandbox, dirs().runtime);
+  }
+  return *runtime_;
+}
+
+fs::path Context::server_file() { return dirs().state / "serve.json"; }
+
+std::string Context::server_url() {
+  if (!server.empty()) return server.find("://") == std::string::npos ? "http://" + server : server;
+  try {
+    const auto json = nlohmann::json::parse(read_file(server_file(), 64 << 10));
+    return json.at("url").get<std::string>();
+  } catch (const Error&) {  // no server has run on these folders, or it ended in order
+  } catch (const nlohmann::json::exception&) {
+  }
+  return "http://127.0.0.1:8080";
+}
+
+void Context::catch_interrupts() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR2}) sigaddset(&set, number);
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  signals_ = std::make_unique<Signals>();
+  signals_->thread = std::jthread([this, set] {
+    for (;;) {
+      int number = 0;
+      if (::sigwait(&set, &number) != 0 || number == SIGUSR2) return;
+      if (kill_.stop_requested()) ::_exit(128 + number);
+      if (stop_.stop_requested()) kill_.request_stop();
+      stop_.request_stop();
+    }
+  });
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,61 @@
+#include <CLI/CLI.hpp>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "cli/context.h"
+#include "cli/plan_input.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "dag/graph.h"
+
+namespace kiln::cli {
+namespace {
+
+const char* name_of(Severity severity) {
+  return severity == Severity::Error ? "error" : severity == Severity::Warning ? "warning" : "note";
+}
+
+}  // namespace
+
+void add_lint(CLI::App& app, Context& context) {
+  struct Options {
+    std::vector<std::string> files;
+    bool strict = false;
+    std::string output;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("lint", "Check Tekton files without running anything\n\n  kiln lint pipeline.yaml tasks/\n");
+  verb->add_option("files", options->files, "Files or folders")->required();
+  verb->add_flag("--strict", options->strict, "Warnings are errors");
+  verb->add_option("-o,--output", options->output, "json");
+  verb->callback([options, &context] {
+    Diagnostics found;
+    const dag::Documents documents = load_documents(options->files, found);
+    dag::StoredResolver resolver;
+    Diagnostics diagnostics = dag::lint(documents, resolver, std::move(found));
+    for (Diagnostic& diagnostic : diagnostics)
+      if (options->strict && diagnostic.severity == Severity::Warning) diagnostic.severity = Severity::Error;
+    if (options->output == "json") {
+      nlohmann::json list = nlohmann::json::array();
+      for (const Diagnostic& d : diagnostics)
+        list.push_back({{"severity", name_of(d.severity)}, {"file", d.file}, {"line", d.at.line},
+                        {"column", d.at.column}, {"message", d.message}, {"hint", d.hint}});
+      print(list.dump(2) + "\n");
+    } else {
+      print(dag::render(diagnostics, documents));
+    }
+    if (has_errors(diagnostics)) context.exit_code = exit_code(ErrorKind::Invalid);
+  });
+}
+
+void add_graph(CLI::App& app, Context&) {
+  auto input = std::make_shared<PlanInput>();
+  auto format = std::make_shared<std::string>("ascii");
+  CLI::App* verb = app.add_subcommand("graph", "Show the DAG of a pipeline\n\n  kiln graph pipeline.yaml -o mermaid\n");
+  add_plan_options(*verb, *input);
+  verb->add_option("-o,--output", *format, "ascii, dot, mermaid or json")->capture_default_str();
+  verb->callback([input, format] { print(dag::graph(compile_plan(*input), *format)); });
+}
+
+}  // namespace kiln::cli

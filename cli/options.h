@@ -1,0 +1,25 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace CLI {
+class App;
+}
+
+namespace kiln::cli {
+
+// Makes every flag of every verb also settable as KILN_<FLAG> ("--dry-run" → KILN_DRY_RUN).
+void add_environment_names(CLI::App& app);
+
+// The arguments after the program's name, `--name=` written as two words: the parser would take the next word
+// for the value, where a Task that passes `--revision=$(params.revision)` means the empty one.
+std::vector<std::string> arguments_of(int argc, char** argv);
+
+// Puts settings of a config.toml into the environment as KILN_<FLAG>, unless set there already: so flags win
+// over environment, environment over the project's file, that over the user's. Only plain values at the top
+// level count; tables belong to others. A missing file does nothing; a malformed one throws Invalid.
+void load_settings(const std::filesystem::path& file);
+
+}  // namespace kiln::cli

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <memory>
+
+#include "executor/driver.h"
+#include "steps/pod.h"
+
+namespace kiln::cli {
+
+class Context;
+
+struct PipelineRunOptions {
+  size_t jobs = 0;
+  bool allow_host = false;
+  bool json = false;  // the PipelineRun object on stdout instead of result lines
+  std::string network = "host";
+};
+
+// Runs a plan to its end on this machine, printing as it goes; sets the context's exit code.
+void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options);
+
+}  // namespace kiln::cli

@@ -1,0 +1,95 @@
+#include "cli/plan_input.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "cli/terminal.h"
+
+namespace kiln::cli {
+namespace {
+
+constexpr uint64_t kFileLimit = 64u << 20;
+
+std::vector<std::string> expand(const std::string& path) {
+  if (path == "-" || !fs::is_directory(path)) return {path};
+  std::vector<std::string> files;
+  for (const auto& entry : fs::directory_iterator(path)) {
+    const std::string extension = entry.path().extension().string();
+    if (entry.is_regular_file() && (extension == ".yaml" || extension == ".yml" || extension == ".json"))
+      files.push_back(entry.path().string());
+  }
+  if (files.empty())
+    throw Error(ErrorKind::Usage, path + " holds no .yaml, .yml or .json file", "name the file itself");
+  std::ranges::sort(files);
+  return files;
+}
+
+std::string read_stdin() {
+  std::string text;
+  char buffer[64 << 10];
+  for (ssize_t n; (n = ::read(0, buffer, sizeof buffer)) > 0;) {
+    text.append(buffer, static_cast<size_t>(n));
+    if (text.size() > kFileLimit) throw Error(ErrorKind::Invalid, "standard input is too large");
+  }
+  return text;
+}
+
+}  // namespace
+
+void add_plan_options(CLI::App& verb, PlanInput& input) {
+  verb.add_option("files", input.files, "YAML or JSON files or folders of them; - is standard input")->required();
+  verb.add_option("-p,--param", input.params, "NAME=VALUE; repeat for more")->allow_extra_args(false);
+  verb.add_option("-w,--workspace", input.workspaces,
+                  "NAME=DIR, NAME=emptyDir, NAME=claim=NAME, NAME=config=NAME or NAME=secret=NAME")
+      ->allow_extra_args(false);
+  verb.add_option("--pipeline", input.target, "What to run when the files hold several");
+}
+
+dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics& diagnostics) {
+  dag::Documents documents;
+  for (const std::string& path : paths)
+    for (const std::string& file : expand(path)) {
+      std::string text;
+      try {
+        text = file == "-" ? read_stdin() : read_file(file, kFileLimit);
+      } catch (const Error& error) {
+        if (error.kind() == ErrorKind::NotFound)
+          throw Error(ErrorKind::Usage, "there is no file " + file, "check the path");
+        throw;
+      }
+      dag::load(documents, file == "-" ? "<stdin>" : file, std::move(text), diagnostics);
+    }
+  return documents;
+}
+
+dag::Plan compile_plan(const PlanInput& input) {
+  dag::RunRequest request;
+  request.target = input.target;
+  for (const std::string& param : input.params) {
+    const size_t equals = param.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw Error(ErrorKind::Usage, "-p " + param + " has no value", "write -p name=value");
+    request.params.emplace_back(param.substr(0, equals), param.substr(equals + 1));
+  }
+  for (const std::string& workspace : input.workspaces)
+    request.workspaces.push_back(dag::parse_workspace_flag(workspace));
+
+  Diagnostics found;
+  const dag::Documents documents = load_documents(input.files, found);
+  dag::StoredResolver resolver;
+  dag::Compiled compiled = dag::compile(documents, request, resolver, std::move(found));
+  const std::string rendered = dag::render(compiled.diagnostics, documents);
+  if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
+  if (!compiled.plan) {
+    const auto errors = std::ranges::count(compiled.diagnostics, Severity::Error, &Diagnostic::severity);
+    throw Error(ErrorKind::Invalid,
+                std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
+  }
+  return std::move(*compiled.plan);
+}
+
+}  // namespace kiln::cli

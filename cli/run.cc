@@ -1,0 +1,118 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/pipeline_run.h"
+#include "cli/plan_input.h"
+#include "cli/run_printer.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "dag/graph.h"
+#include "dag/resolve.h"
+#include "executor/report.h"
+#include "registry/images.h"
+
+namespace kiln::cli {
+namespace {
+
+// `-n`: each task with everything substituted that is known before running.
+void preview(const dag::Plan& plan) {
+  print(dag::graph_ascii(plan) + "\n");
+  for (size_t i = 0; i < plan.tasks.size(); ++i) {
+    const dag::ResolvedTask task = dag::resolve_task(plan, i, dag::no_facts(), {"<run>", "<uid>", "default"}, 0);
+    print(plan.tasks[i].name + ":\n");
+    for (const auto& step : task.spec.steps) {
+      print("  " + step.name.value + "  (image " + step.image.value + ")\n");
+      std::string line;
+      for (const auto& word : step.command) line += (line.empty() ? "" : " ") + shell_quote(word.value);
+      for (const auto& word : step.args) line += (line.empty() ? "" : " ") + shell_quote(word.value);
+      if (!line.empty()) print("    " + line + "\n");
+      if (!step.script.value.empty())
+        for (const std::string& text : split(trim(step.script.value), '\n')) print("    | " + text + "\n");
+    }
+  }
+}
+
+// How `image: kiln` steps find the same folders and server as this process.
+std::vector<std::string> step_environment(Context& context) {
+  const Dirs& dirs = context.dirs();
+  std::vector<std::string> env{"KILN_SERVER=" + context.server_url(), "KILN_SANDBOX=" + context.sandbox};
+  if (!context.root.empty()) {
+    env.push_back("KILN_ROOT=" + fs::absolute(context.root).lexically_normal().string());
+  } else {
+    env.push_back("XDG_DATA_HOME=" + dirs.data.parent_path().string());
+    env.push_back("XDG_STATE_HOME=" + dirs.state.parent_path().string());
+    env.push_back("XDG_CACHE_HOME=" + dirs.cache.parent_path().string());
+    env.push_back("XDG_CONFIG_HOME=" + dirs.config.parent_path().string());
+  }
+  return env;
+}
+
+steps::Network network_named(const std::string& name) {
+  if (name == "host") return steps::Network::Host;
+  if (name == "private") return steps::Network::Private;
+  if (name == "none") return steps::Network::None;
+  throw Error(ErrorKind::Usage, "there is no network \"" + name + "\"", "--network host, private or none");
+}
+
+}  // namespace
+
+void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options) {
+  const Dirs& dirs = context.dirs();
+  executor::Journal journal(dirs.database());
+  for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
+    say("note: run " + lost.id + " was cut off earlier: " + lost.message);
+  steps::LocalPods pods(context.runtime(), context.images(),
+                        {.kiln_binary = "/proc/self/exe",
+                         .kiln_dirs = {dirs.data, dirs.state, dirs.cache, dirs.runtime},
+                         .inherited_env = step_environment(context)});
+  executor::LocalPodRunner runner(pods);
+  executor::Driver driver(journal, runner, dirs);
+  RunPrinter printer(dirs);
+  const executor::RunEnd end = driver.run(plan, printer,
+                                          {.jobs = options.jobs,
+                                           .stop = context.stop(),
+                                           .kill = context.kill(),
+                                           .allow_host_image = options.allow_host,
+                                           .network = network_named(options.network)});
+  printer.summary(end, plan, !options.json);
+  if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
+  context.exit_code = end.exit_code();
+}
+
+void add_run(CLI::App& app, Context& context) {
+  struct Options {
+    PlanInput input;
+    PipelineRunOptions run;
+    bool dry_run = false;
+    std::string output;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("run",
+                                      "Compile and run a pipeline or a task\n\n"
+                                      "  kiln run pipeline.yaml -p url=https://example.org/app.git\n"
+                                      "  kiln run pipeline.yaml -w source=.\n");
+  add_plan_options(*verb, options->input);
+  verb->add_flag("-n,--dry-run", options->dry_run, "Show what would run");
+  verb->add_option("-j,--jobs", options->run.jobs, "Tasks at once; default: one per CPU");
+  verb->add_flag("--allow-host", options->run.allow_host, "Allow `image: host`: steps on this machine's own root, read-only");
+  verb->add_option("--network", options->run.network, "Network of steps: host, private or none")->capture_default_str();
+  verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout");
+  verb->callback([options, &context] {
+    if (!options->output.empty() && options->output != "json")
+      throw Error(ErrorKind::Usage, "there is no output format \"" + options->output + "\"", "-o json");
+    options->run.json = options->output == "json";
+    const dag::Plan plan = compile_plan(options->input);
+    if (options->dry_run) return preview(plan);
+    run_plan(context, plan, options->run);
+  });
+}
+
+}  // namespace kiln::cli

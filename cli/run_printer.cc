@@ -1,0 +1,119 @@
+#include "cli/run_printer.h"
+
+#include <algorithm>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "cli/terminal.h"
+#include "dag/resolve.h"
+
+namespace kiln::cli {
+namespace {
+
+using executor::Phase;
+
+std::string prefix_of(const std::string& task, const std::string& step) { return "[" + task + " : " + step + "] "; }
+
+std::string duration(const executor::TaskState& state) { return format_seconds(seconds(state.finished - state.started)); }
+
+// The last lines of a log, for the summary of a failure.
+std::string tail(const fs::path& log, size_t lines) {
+  std::string text;
+  try {
+    text = read_file(log, 1u << 30);
+  } catch (const Error&) {
+    return {};
+  }
+  size_t at = text.size();
+  for (size_t seen = 0; at > 0; --at)
+    if (text[at - 1] == '\n' && at != text.size() && ++seen == lines) break;
+  return text.substr(at);
+}
+
+}  // namespace
+
+void RunPrinter::run_started(const executor::RunRecord& run, const dag::Plan& plan) {
+  say(paint(Colour::Bold, "run " + run.id) + "  " + std::string(plan.kind_name()) + " " + plan.name + ", " +
+      std::to_string(plan.tasks.size()) + (plan.tasks.size() == 1 ? " task" : " tasks"));
+}
+
+void RunPrinter::task_started(const dag::PlannedTask& task, int attempt) {
+  say(paint(Colour::Blue, "▶ ") + task.name + (attempt > 0 ? " (retry " + std::to_string(attempt) + ")" : ""));
+}
+
+void RunPrinter::step_output(const dag::PlannedTask& task, const steps::StepSpec& step, bool, std::string_view bytes) {
+  const std::string prefix = prefix_of(task.name, step.name);
+  std::string& line = partial_[prefix];
+  while (!bytes.empty()) {
+    const size_t end = bytes.find('\n');
+    line += bytes.substr(0, end);
+    if (end == std::string_view::npos) return;
+    bytes.remove_prefix(end + 1);
+    if (line.find("CACHED") != std::string::npos || line.find("reused") != std::string::npos) ++cached_[task.name];
+    say(paint(Colour::Dim, prefix) + line);
+    line.clear();
+  }
+}
+
+void RunPrinter::flush(const std::string& prefix) {
+  const auto found = partial_.find(prefix);
+  if (found == partial_.end()) return;
+  if (!found->second.empty()) say(paint(Colour::Dim, prefix) + found->second);
+  partial_.erase(found);
+}
+
+void RunPrinter::step_finished(const dag::PlannedTask& task, const steps::StepOutcome& outcome) {
+  flush(prefix_of(task.name, outcome.name));
+}
+
+void RunPrinter::task_finished(const dag::PlannedTask& task, const executor::TaskState& state) {
+  if (state.phase == Phase::Succeeded) say(paint(Colour::Green, "✔ ") + task.name + "  " + duration(state));
+  else if (state.phase == Phase::Ready) say(paint(Colour::Yellow, "↻ ") + task.name + "  " + state.message);
+  else say(paint(Colour::Red, "✘ ") + task.name + "  " + duration(state) + "  " + state.message);
+}
+
+void RunPrinter::task_skipped(const dag::PlannedTask& task, std::string_view reason) {
+  say(paint(Colour::Yellow, "– ") + task.name + "  skipped: " + std::string(reason));
+}
+
+void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, bool print_results) {
+  const executor::State& state = end.state;
+  std::vector<std::vector<std::string>> rows;
+  for (size_t i = 0; i < plan.tasks.size(); ++i) {
+    const dag::PlannedTask& task = plan.tasks[i];
+    const executor::TaskState& t = state.tasks[i];
+    const auto cached = cached_.find(task.name);
+    rows.push_back({"  " + task.name, std::string(to_string(t.phase)),
+                    t.phase == Phase::Skipped || t.started == Time{} ? "" : duration(t),
+                    cached != cached_.end() && t.phase == Phase::Succeeded
+                        ? "CACHED ×" + std::to_string(cached->second) : ""});
+  }
+  say("");
+  std::string text = table(rows);
+  say(std::string_view(text).substr(0, text.size() - 1));
+  const bool good = state.succeeded();
+  say(paint(good ? Colour::Green : Colour::Red, state.reason) + "  " + end.run.id + "  " +
+      format_seconds(seconds(state.finished - state.started)) + "  " + state.message);
+
+  for (size_t i = 0; i < plan.tasks.size(); ++i) {
+    const executor::TaskState& t = state.tasks[i];
+    if (t.phase != Phase::Failed) continue;
+    for (const executor::StepRecord& step : t.steps) {
+      if (step.exit_code == 0 || step.reason == "Skipped" || step.reason == "Continued") continue;
+      const fs::path log = executor::log_file(dirs_, end.run.id, plan.tasks[i].name, t.attempt, step.name);
+      say("\n" + paint(Colour::Red, plan.tasks[i].name + " : " + step.name) + " exited with code " +
+          std::to_string(step.exit_code) + "; its last lines:");
+      for (const std::string& line : split(trim(tail(log, 12)), '\n')) say("  " + line);
+      say("  whole log: " + log.string());
+      break;
+    }
+  }
+  if (!good) say("run it again: kiln runs rerun " + end.run.id);
+  if (!print_results) return;
+  for (const auto& [name, value] : dag::resolve_results(plan, executor::StateFacts(plan, state),
+                                                        {end.run.id, end.run.uid, "default"}))
+    print(name + "\t" + (value.type == dag::ParamType::String ? value.text : "[…]") + "\n");
+}
+
+}  // namespace kiln::cli

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <string>
+
+#include "base/dirs.h"
+#include "executor/driver.h"
+
+namespace kiln::cli {
+
+// Tells a person what a run does, in plain lines: "[task : step] output", starts and ends with durations, and
+// a summary. Nothing is held back but incomplete lines.
+class RunPrinter final : public executor::RunObserver {
+ public:
+  explicit RunPrinter(const Dirs& dirs) : dirs_(dirs) {}
+
+  void run_started(const executor::RunRecord& run, const dag::Plan& plan) override;
+  void task_started(const dag::PlannedTask& task, int attempt) override;
+  void step_output(const dag::PlannedTask& task, const steps::StepSpec& step, bool is_stderr,
+                   std::string_view bytes) override;
+  void step_finished(const dag::PlannedTask& task, const steps::StepOutcome& outcome) override;
+  void task_finished(const dag::PlannedTask& task, const executor::TaskState& state) override;
+  void task_skipped(const dag::PlannedTask& task, std::string_view reason) override;
+
+  // After the end: what each task took, what failed and how to go on; results to stdout if wanted.
+  void summary(const executor::RunEnd& end, const dag::Plan& plan, bool print_results);
+
+ private:
+  void flush(const std::string& prefix);
+
+  const Dirs& dirs_;
+  std::map<std::string, std::string> partial_;  // prefix → the line so far
+  std::map<std::string, int> cached_;           // task → lines that said CACHED or reused
+};
+
+}  // namespace kiln::cli

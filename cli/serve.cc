@@ -1,0 +1,134 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_future.hpp>
+#include <future>
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/http_server.h"
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "executor/journal.h"
+#include "registry/server.h"
+#include "serving/api.h"
+#include "serving/gateway.h"
+#include "serving/serving.h"
+
+namespace kiln::cli {
+namespace {
+
+constexpr Duration kShutdownGrace = std::chrono::seconds(10);
+
+// A plain page that says what is here.
+std::string home_page(serving::Serving& serving) {
+  std::string rows;
+  for (const auto& service : serving.records().services()) {
+    const std::string host = service.spec.name + "." + service.spec.name_space + "." + serving.options().domain;
+    const std::string& authority = serving.options().authority;
+    const std::string url = "http://" + host + authority.substr(authority.rfind(':'));
+    rows += "<tr><td><a href=\"" + url + "/\">" + host + "</a></td><td>" + service.latest_ready + "</td></tr>\n";
+  }
+  return "<!doctype html><meta charset=\"utf-8\"><title>Kiln</title>\n<h1>Kiln</h1>\n"
+         "<table><tr><th>Service</th><th>Ready revision</th></tr>\n" + rows + "</table>\n"
+         "<p>Registry at <a href=\"/v2/_catalog\">/v2/</a>, API at /apis/serving.knative.dev/v1/.</p>\n";
+}
+
+Awaitable<void> answer(HttpExchange& exchange, serving::Serving& serving, registry::RegistryServer& registry) {
+  if (serving.is_service_host(exchange.host())) {
+    co_await serving::serve_service(serving, exchange);
+  } else if (exchange.path().starts_with("/v2")) {
+    co_await registry.handle(exchange);
+  } else if (serving::is_api_path(exchange.path())) {
+    co_await serving::serve_api(serving, exchange);
+  } else if (exchange.path() == "/") {
+    const std::string page = home_page(serving);
+    HttpHeaders headers;
+    headers.add("Content-Type", "text/html; charset=utf-8");
+    co_await exchange.respond(200, std::move(headers), page);
+  } else {
+    co_await exchange.respond_json(404, "{\"error\":{\"message\":\"there is nothing at this path\"}}");
+  }
+}
+
+// The address of the running server, for the other verbs; gone when the server ends in order.
+class ServerFile {
+ public:
+  ServerFile(fs::path file, const std::string& url) : file_(std::move(file)) {
+    write_file_atomic(file_, nlohmann::json{{"url", url}, {"pid", ::getpid()}}.dump() + "\n");
+  }
+  ~ServerFile() { ::unlink(file_.c_str()); }
+
+ private:
+  fs::path file_;
+};
+
+// One server per set of folders: two would both think that the services are theirs.
+UniqueFd lock_server(const fs::path& state) {
+  make_dirs(state, 0700);
+  UniqueFd lock = open_file(state / "serve.lock", O_RDWR | O_CREAT, 0600);
+  struct flock range {};
+  range.l_type = F_WRLCK;
+  if (::fcntl(lock.get(), F_SETLK, &range) != 0)
+    throw Error(ErrorKind::Infrastructure, "a `kiln serve` runs on these folders already (" + state.string() + ")",
+                "use that one, or give this one folders of its own with --root");
+  return lock;
+}
+
+void serve(const std::string& listen, const std::string& domain, Context& context) {
+  const UniqueFd lock = lock_server(context.dirs().state);
+  executor::Journal journal(context.dirs().database());
+  for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
+    say("note: run " + lost.id + " was cut off earlier: " + lost.message);
+
+  const auto [address, port] = parse_listen_address(listen);
+  registry::RegistryServer registry(context.store());
+  std::unique_ptr<serving::Serving> serving;
+  // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
+  HttpServer server({.address = address, .port = port, .threads = 1}, [&](HttpExchange& exchange) {
+    return answer(exchange, *serving, registry);
+  });
+  const std::string authority = "localhost:" + std::to_string(server.port());
+  serving = std::make_unique<serving::Serving>(
+      serving::Serving::Options{.database = context.dirs().database(),
+                                .logs = context.dirs().state / "services",
+                                .domain = domain,
+                                .authority = authority},
+      context.images(), context.runtime(), server.io(), server.pool());
+  asio::post(server.io(), [&] { serving->resume(); });
+  const ServerFile file(context.server_file(), "http://" + server.authority());
+  say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." + domain + ")");
+
+  std::promise<void> stopped;
+  std::stop_callback on_stop(context.stop(), [&] { stopped.set_value(); });
+  stopped.get_future().wait();
+  say("stopping");
+  std::future<void> down = asio::co_spawn(server.io(), serving->shut_down(kShutdownGrace), asio::use_future);
+  down.wait();
+  server.stop();
+  context.exit_code = 0;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, Context& context) {
+  struct Options {
+    std::string listen = "127.0.0.1:8080", domain = "localhost";
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* verb = app.add_subcommand("serve",
+                                      "Run registry, API and gateway on one port\n\n"
+                                      "  kiln serve\n"
+                                      "  kiln serve --listen 127.0.0.1:0    a free port\n");
+  verb->add_option("--listen", options->listen, "Address and port")->capture_default_str();
+  verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")->capture_default_str();
+  verb->callback([options, &context] { serve(options->listen, options->domain, context); });
+}
+
+}  // namespace kiln::cli

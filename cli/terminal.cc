@@ -1,0 +1,84 @@
+#include "cli/terminal.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+
+#include "base/fs.h"
+
+namespace kiln::cli {
+namespace {
+
+bool colours_wanted() {
+  static const bool wanted = [] {
+    const auto set = [](const char* name) {
+      const char* value = std::getenv(name);
+      return value && *value && std::string_view(value) != "0";
+    };
+    if (set("NO_COLOR")) return false;
+    return set("CLICOLOR_FORCE") || ::isatty(2) == 1;
+  }();
+  return wanted;
+}
+
+// A reader that went away (`kiln … | head`) is no error of ours.
+void write_quietly(int fd, std::string_view text) {
+  try {
+    write_all(fd, text);
+  } catch (const Error&) {
+  }
+}
+
+// Cells count characters, not bytes.
+size_t width(std::string_view text) {
+  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
+}
+
+}  // namespace
+
+std::string paint(Colour colour, std::string_view text) {
+  if (colour == Colour::Plain || !colours_wanted()) return std::string(text);
+  const char* code = "0";
+  switch (colour) {
+    case Colour::Plain: break;
+    case Colour::Bold: code = "1"; break;
+    case Colour::Dim: code = "2"; break;
+    case Colour::Red: code = "31"; break;
+    case Colour::Green: code = "32"; break;
+    case Colour::Yellow: code = "33"; break;
+    case Colour::Blue: code = "34"; break;
+  }
+  return "\033[" + std::string(code) + "m" + std::string(text) + "\033[0m";
+}
+
+void say(std::string_view line) { write_quietly(2, std::string(line) + "\n"); }
+
+void print(std::string_view text) { write_quietly(1, text); }
+
+void print_error(const Error& error) {
+  std::string text = paint(Colour::Red, "kiln: ") + error.full() + "\n";
+  if (!error.hint().empty()) text += paint(Colour::Bold, "  hint: ") + error.hint() + "\n";
+  write_quietly(2, text);
+}
+
+std::string table(const std::vector<std::vector<std::string>>& rows) {
+  std::vector<size_t> widths;
+  for (const auto& row : rows) {
+    widths.resize(std::max(widths.size(), row.size()));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+  }
+  std::string out;
+  for (const auto& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - width(row[i]) + 2, ' ');
+    }
+    out += line + "\n";
+  }
+  return out;
+}
+
+}  // namespace kiln::cli

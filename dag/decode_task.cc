@@ -1,0 +1,429 @@
+#include <unordered_map>
+
+#include "base/text.h"
+#include "dag/fields.h"
+
+namespace kiln::dag {
+
+std::string_view to_string(ParamType type) {
+  switch (type) {
+    case ParamType::String:
+      return "string";
+    case ParamType::Array:
+      return "array";
+    case ParamType::Object:
+      return "object";
+  }
+  return "string";
+}
+
+ParamValue ParamValue::string(std::string text) {
+  return {.type = ParamType::String, .text = std::move(text)};
+}
+ParamValue ParamValue::array(std::vector<std::string> items) {
+  return {.type = ParamType::Array, .items = std::move(items)};
+}
+ParamValue ParamValue::object(std::map<std::string, std::string> fields) {
+  return {.type = ParamType::Object, .fields = std::move(fields)};
+}
+
+std::string Metadata::display() const {
+  if (!name.empty()) return name;
+  std::string_view generated = generate_name.value;
+  while (generated.ends_with('-')) generated.remove_suffix(1);
+  return std::string(generated);
+}
+
+namespace {
+
+// Type of a param or result: as written, else from `properties`, else from the default (Tekton's inference).
+ParamType type_of(DecodeContext& context, const Text& type, bool has_properties, const ParamValue* fallback) {
+  if (type.value == "string") return ParamType::String;
+  if (type.value == "array") return ParamType::Array;
+  if (type.value == "object") return ParamType::Object;
+  if (!type.empty()) {
+    static const std::vector<std::string> kTypes{"string", "array", "object"};
+    const auto near = nearest(type.value, kTypes);
+    context.error(type.at, "unknown type \"" + type.value + "\"",
+                  near ? "did you mean `" + *near + "`?" : "types are string, array and object");
+  }
+  if (has_properties) return ParamType::Object;
+  return fallback ? fallback->type : ParamType::String;
+}
+
+std::vector<std::string> decode_properties(DecodeContext& context, Fields& fields) {
+  std::vector<std::string> keys;
+  const Node* properties = fields.mapping("properties");
+  if (properties == nullptr) return keys;
+  for (const Entry& entry : properties->entries) {
+    keys.push_back(entry.key);
+    Fields property(context, *entry.value, "property");
+    const Text type = property.text("type");
+    if (!type.empty() && type.value != "string")
+      context.error(type.at, "properties of an object are strings; `" + entry.key + "` says " + type.value);
+    property.ignore({"description"});
+    property.done();
+  }
+  return keys;
+}
+
+std::vector<EnvVar> decode_env(DecodeContext& context, Fields& step) {
+  std::vector<EnvVar> out;
+  const Node* list = step.sequence("env");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "environment variable");
+    EnvVar variable;
+    variable.name = fields.text("name");
+    variable.value = fields.text("value");
+    if (const Node* from = fields.mapping("valueFrom")) variable.value_from = from->at;
+    fields.done();
+    if (variable.name.empty()) {
+      context.error(item->at, "an environment variable needs a `name`");
+      continue;
+    }
+    out.push_back(std::move(variable));
+  }
+  return out;
+}
+
+std::vector<VolumeMount> decode_volume_mounts(DecodeContext& context, Fields& step) {
+  std::vector<VolumeMount> out;
+  const Node* list = step.sequence("volumeMounts");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "volume mount");
+    VolumeMount mount{fields.text("name"), fields.text("mountPath"), fields.text("subPath"),
+                      fields.flag("readOnly")};
+    fields.ignore({"subPathExpr", "mountPropagation", "recursiveReadOnly"});
+    fields.done();
+    out.push_back(std::move(mount));
+  }
+  return out;
+}
+
+std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
+  std::vector<Volume> out;
+  const Node* list = spec.sequence("volumes");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "volume");
+    Volume volume;
+    volume.name = fields.text("name");
+    const auto source = [&](std::string_view key, Volume::Kind kind, std::string_view name_field) {
+      const Node* node = fields.find(key);
+      if (node == nullptr) return;
+      volume.kind = kind;
+      if (name_field.empty()) return;
+      for (const Entry& entry : node->entries)
+        if (iequals(entry.key, name_field)) volume.source = {entry.value->scalar, entry.value->at};
+    };
+    source("emptyDir", Volume::Kind::EmptyDir, "");
+    source("persistentVolumeClaim", Volume::Kind::PersistentVolumeClaim, "claimName");
+    source("hostPath", Volume::Kind::HostPath, "path");
+    source("configMap", Volume::Kind::ConfigMap, "name");
+    source("secret", Volume::Kind::Secret, "secretName");
+    source("projected", Volume::Kind::Projected, "");
+    source("csi", Volume::Kind::Csi, "driver");
+    for (std::string_view other :
+         {"downwardAPI", "ephemeral", "nfs", "image", "gcePersistentDisk", "awsElasticBlockStore",
+          "azureDisk", "azureFile", "iscsi", "cephfs", "rbd", "fc", "local"})
+      source(other, Volume::Kind::Other, "");
+    fields.done();
+    check_plain_name(context, volume.name, "volume");
+    out.push_back(std::move(volume));
+  }
+  return out;
+}
+
+void decode_resources(DecodeContext& context, Fields& step, ComputeResources& out) {
+  for (std::string_view key : {"computeResources", "resources"}) {
+    const Node* node = step.mapping(key);
+    if (node == nullptr) continue;
+    Fields fields(context, *node, "computeResources");
+    if (const Node* limits = fields.mapping("limits")) {
+      Fields values(context, *limits, "limits");
+      out.cpu_limit = values.scalar("cpu");
+      out.memory_limit = values.scalar("memory");
+    }
+    fields.ignore({"requests", "claims"});
+    fields.done();
+  }
+}
+
+void decode_security(DecodeContext& context, Fields& step, SecurityContext& out) {
+  const Node* node = step.mapping("securityContext");
+  if (node == nullptr) return;
+  Fields fields(context, *node, "securityContext");
+  out.run_as_user = fields.integer("runAsUser");
+  out.run_as_group = fields.integer("runAsGroup");
+  out.read_only_root = fields.flag("readOnlyRootFilesystem");
+  out.privileged = fields.flag("privileged");
+  for (const auto& id : {out.run_as_user, out.run_as_group})
+    if (id && (*id < 0 || *id > 0x7FFFFFFF))
+      context.error(node->at, "user and group ids are between 0 and 2147483647");
+  fields.ignore({"runAsNonRoot", "allowPrivilegeEscalation", "capabilities", "seLinuxOptions",
+                 "seccompProfile", "procMount", "windowsOptions", "appArmorProfile", "fsGroup",
+                 "supplementalGroups", "sysctls"});
+  fields.done();
+}
+
+// Fields that steps, stepTemplate and StepActions share.
+void decode_step_fields(DecodeContext& context, Fields& fields, Step& step) {
+  step.image = fields.text("image");
+  step.command = fields.texts("command");
+  step.args = fields.texts("args");
+  step.working_dir = fields.text("workingDir");
+  step.env = decode_env(context, fields);
+  step.volume_mounts = decode_volume_mounts(context, fields);
+  decode_security(context, fields, step.security);
+}
+
+Step decode_step(DecodeContext& context, const Node& node, std::string_view what) {
+  Fields fields(context, node, what);
+  Step step;
+  step.at = node.at;
+  step.name = fields.text("name");
+  if (!step.name.empty() && !is_dns_label(step.name.value))
+    context.error(step.name.at,
+                  "invalid value \"" + step.name.value.substr(0, 100) + "\": " + std::string(what) +
+                      " name must be a valid DNS Label",
+                  "lower-case letters, digits and `-`, at most 63");
+  decode_step_fields(context, fields, step);
+  step.script = fields.text("script");
+  step.env_from = fields.sequence("envFrom") != nullptr;
+  step.image_pull_policy = fields.text("imagePullPolicy");
+  decode_resources(context, fields, step.resources);
+  step.timeout = fields.text("timeout");
+  step.on_error = fields.text("onError");
+  step.params = decode_params(context, fields);
+  step.results = decode_results(context, fields);
+  step.when = decode_when(context, fields);
+  if (const Node* ref = fields.mapping("ref")) {
+    step.ref_at = ref->at;
+    Fields ref_fields(context, *ref, "step ref");
+    step.ref = ref_fields.text("name");
+    step.ref_resolver = ref_fields.text("resolver");
+    ref_fields.ignore({"params"});
+    ref_fields.done();
+  }
+  if (const Node* list = fields.sequence("workspaces"))
+    for (const Node* item : list->items) {
+      Fields usage(context, *item, "step workspace");
+      step.workspaces.push_back({usage.text("name"), usage.text("mountPath")});
+      usage.done();
+    }
+  fields.ignore({"displayName", "volumeDevices", "stdoutConfig", "stderrConfig", "ports", "livenessProbe",
+                 "readinessProbe", "startupProbe", "lifecycle", "terminationMessagePath",
+                 "terminationMessagePolicy", "stdin", "stdinOnce", "tty"});
+  fields.done();
+  return step;
+}
+
+}  // namespace
+
+std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner) {
+  std::vector<ParamSpec> out;
+  const Node* list = owner.sequence("params");
+  if (list == nullptr) return out;
+  std::unordered_map<std::string, std::string> seen;  // Tekton compares names without regard to case
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "param");
+    ParamSpec spec;
+    spec.name = fields.text("name");
+    const Text type = fields.text("type");
+    if (const Node* node = fields.find("default")) {
+      spec.default_value = param_value(context, *node);
+      spec.default_at = node->at;
+    }
+    for (const Text& value : fields.texts("enum")) spec.enumeration.push_back(value);
+    spec.properties = decode_properties(context, fields);
+    spec.type =
+        type_of(context, type, !spec.properties.empty(), spec.default_value ? &*spec.default_value : nullptr);
+    fields.ignore({"description"});
+    fields.done();
+    if (spec.name.empty()) {
+      context.error(item->at, "a param needs a `name`");
+      continue;
+    }
+    if (spec.default_value && spec.default_value->type != spec.type)
+      context.error(spec.default_at, "the default of param `" + spec.name.value + "` is " +
+                                         std::string(to_string(spec.default_value->type)) + ", its type is " +
+                                         std::string(to_string(spec.type)));
+    if (!spec.enumeration.empty() && spec.type != ParamType::String)
+      context.error(spec.name.at, "enum can only be set with string type param: \"" + spec.name.value + "\"");
+    if (auto [it, fresh] = seen.emplace(to_lower(spec.name.value), spec.name.value); !fresh) {
+      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"",
+                    it->second == spec.name.value
+                        ? ""
+                        : "names are compared without regard to case: `" + it->second + "`");
+      continue;
+    }
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+std::vector<Param> decode_params(DecodeContext& context, Fields& owner) {
+  std::vector<Param> out;
+  const Node* list = owner.sequence("params");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "param");
+    Param param;
+    param.name = fields.text("name");
+    param.at = param.name.at;
+    if (const Node* node = fields.find("value")) {
+      param.value = param_value(context, *node);
+      param.at = node->at;
+    }
+    fields.done();
+    if (param.name.empty()) {
+      context.error(item->at, "a param needs a `name`");
+      continue;
+    }
+    if (std::ranges::any_of(out, [&](const Param& p) { return p.name.value == param.name.value; })) {
+      context.error(param.name.at, "parameter names must be unique, the parameter \"" + param.name.value +
+                                       "\" is also defined before");
+      continue;
+    }
+    out.push_back(std::move(param));
+  }
+  return out;
+}
+
+std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
+  std::vector<ResultSpec> out;
+  const Node* list = owner.sequence("results");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "result");
+    ResultSpec spec;
+    spec.name = fields.text("name");
+    const Text type = fields.text("type");
+    if (const Node* node = fields.find("value")) {
+      spec.value = param_value(context, *node);
+      spec.value_at = node->at;
+    }
+    spec.properties = decode_properties(context, fields);
+    spec.type = type_of(context, type, !spec.properties.empty(), spec.value ? &*spec.value : nullptr);
+    fields.ignore({"description"});
+    fields.done();
+    if (spec.name.empty()) {
+      context.error(item->at, "a result needs a `name`");
+      continue;
+    }
+    check_plain_name(context, spec.name, "result");
+    if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
+      context.error(spec.name.at, "result `" + spec.name.value + "` is declared twice");
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& owner) {
+  std::vector<WorkspaceDeclaration> out;
+  const Node* list = owner.sequence("workspaces");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "workspace");
+    WorkspaceDeclaration workspace;
+    workspace.name = fields.text("name");
+    workspace.mount_path = fields.text("mountPath");
+    workspace.optional = fields.flag("optional");
+    workspace.read_only = fields.flag("readOnly");
+    fields.ignore({"description"});
+    fields.done();
+    if (workspace.name.empty()) {
+      context.error(item->at, "a workspace needs a `name`");
+      continue;
+    }
+    check_plain_name(context, workspace.name, "workspace");
+    if (std::ranges::any_of(out, [&](const auto& w) { return w.name.value == workspace.name.value; }))
+      context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique");
+    out.push_back(std::move(workspace));
+  }
+  return out;
+}
+
+std::vector<When> decode_when(DecodeContext& context, Fields& owner) {
+  std::vector<When> out;
+  const Node* list = owner.sequence("when");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "when expression");
+    When when;
+    when.at = item->at;
+    when.input = fields.scalar("input");
+    when.op = fields.text("operator");
+    const Node* values = fields.sequence("values");
+    if (values != nullptr)
+      for (const Node* value : values->items) {
+        if (value->kind == Node::Kind::Scalar)
+          when.values.push_back({value->scalar, value->at});
+        else
+          when.values.push_back(text_of(context, *value, "values"));
+      }
+    when.cel = fields.text("cel");
+    fields.done();
+    if (!when.cel.empty() && !when.op.empty()) {
+      context.error(when.op.at, "cel and input+operator+values cannot be set in one WhenExpression");
+    } else if (when.cel.empty()) {
+      if (when.op.value != "in" && when.op.value != "notin")
+        context.error(when.op.at.line > 0 ? when.op.at : when.at,
+                      when.op.empty() ? "a when expression needs an `operator`"
+                                      : "operator \"" + when.op.value + "\" is not recognized",
+                      "valid operators: in, notin");
+      if (when.values.empty()) context.error(when.at, "expecting non-empty values field");
+    }
+    out.push_back(std::move(when));
+  }
+  return out;
+}
+
+std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "task spec");
+  auto spec = std::make_shared<TaskSpec>();
+  spec->at = node.at;
+  spec->params = decode_param_specs(context, fields);
+  spec->results = decode_results(context, fields);
+  spec->workspaces = decode_workspaces(context, fields);
+  if (const Node* steps = fields.sequence("steps")) {
+    spec->steps.reserve(steps->items.size());
+    for (const Node* step : steps->items) spec->steps.push_back(decode_step(context, *step, "step"));
+  }
+  if (const Node* step_template = fields.mapping("stepTemplate"))
+    spec->step_template = decode_step(context, *step_template, "stepTemplate");
+  if (const Node* sidecars = fields.sequence("sidecars"))
+    for (const Node* item : sidecars->items) {
+      const Step sidecar = decode_step(context, *item, "sidecar");
+      spec->sidecars.push_back({sidecar.name, item->at});
+    }
+  spec->volumes = decode_volumes(context, fields);
+  spec->display_name = fields.text("displayName");
+  fields.ignore({"description", "metadata", "apiVersion", "kind"});
+  for (std::string_view legacy : {"resources", "inputs", "outputs"})
+    if (const Node* old = fields.find(legacy)) {
+      spec->legacy_resources = old->at;
+      context.report(Severity::Warning, old->at,
+                     "`" + std::string(legacy) + "` belongs to PipelineResources, which Tekton removed",
+                     "pass a workspace and params instead");
+    }
+  fields.done();
+  return spec;
+}
+
+StepAction decode_step_action(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "StepAction spec");
+  StepAction action;
+  action.step.at = node.at;
+  decode_step_fields(context, fields, action.step);
+  action.step.script = fields.text("script");
+  action.step.results = decode_results(context, fields);
+  action.params = decode_param_specs(context, fields);
+  fields.ignore({"description", "displayName"});
+  fields.done();
+  return action;
+}
+
+}  // namespace kiln::dag

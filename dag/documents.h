@@ -1,0 +1,37 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "dag/model.h"
+
+namespace kiln::dag {
+
+// Everything that was loaded for one command, from however many files. Objects never move once loaded.
+struct Documents {
+  std::map<std::string, std::string> sources;  // file as the user named it → its text
+  std::deque<Task> tasks;
+  std::deque<Pipeline> pipelines;
+  std::deque<PipelineRun> pipeline_runs;
+  std::deque<TaskRun> task_runs;
+  std::deque<StepAction> step_actions;
+  std::deque<OtherObject> others;
+
+  const Task* task(std::string_view name) const;  // nullptr when not loaded
+  const Pipeline* pipeline(std::string_view name) const;
+  const StepAction* step_action(std::string_view name) const;
+};
+
+// Reads the documents of one file (YAML or JSON, many per file, `List` objects) into `documents`. Mistakes
+// are Diagnostics; what could be read is kept, so that later checks see as much as possible.
+void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics);
+
+// Each diagnostic rendered with its line, sorted by place: what `kiln lint` prints.
+std::string render(Diagnostics diagnostics, const Documents& documents);
+
+// The place of `needle` in a text that starts at `from` (a script, say); `from` when it is not found.
+Position locate(std::string_view source, Position from, std::string_view needle);
+
+}  // namespace kiln::dag

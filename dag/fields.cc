@@ -1,0 +1,210 @@
+#include "dag/fields.h"
+
+#include <charconv>
+
+#include "base/text.h"
+
+namespace kiln::dag {
+namespace {
+
+std::string_view name_of(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::Null:
+      return "nothing";
+    case Node::Kind::Sequence:
+      return "a list";
+    case Node::Kind::Mapping:
+      return "a mapping";
+    case Node::Kind::Scalar:
+      break;
+  }
+  switch (scalar_type(node)) {
+    case ScalarType::Number:
+      return "a number";
+    case ScalarType::Boolean:
+      return "a boolean";
+    case ScalarType::String:
+      break;
+  }
+  return "a string";
+}
+
+// Tekton keeps every item of an array or object as a string; anything deeper is not a param value.
+std::string item_text(DecodeContext& context, const Node& node) {
+  if (node.kind == Node::Kind::Scalar) return node.scalar;
+  if (node.kind == Node::Kind::Null) return "";
+  context.error(node.at,
+                "a param holds strings, lists of strings, or mappings of strings; found " +
+                    std::string(name_of(node)) + " inside one",
+                "pass nested values as a JSON string in quotes");
+  return "";
+}
+
+}  // namespace
+
+Fields::Fields(DecodeContext& context, const Node& node, std::string_view what)
+    : context_(context), node_(node), what_(what), used_(node.entries.size()) {
+  if (node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null)
+    context.error(node.at,
+                  "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)));
+}
+
+const Node* Fields::find(std::string_view key) {
+  known_.push_back(key);
+  size_t found = node_.entries.size();
+  for (size_t i = 0; i < node_.entries.size(); ++i) {
+    if (node_.entries[i].key == key) {
+      found = i;
+      break;
+    }
+    if (found == node_.entries.size() && !used_[i] && iequals(node_.entries[i].key, key)) found = i;
+  }
+  if (found == node_.entries.size()) return nullptr;
+  const Entry& entry = node_.entries[found];
+  if (entry.key != key && !used_[found])
+    context_.report(Severity::Warning, entry.key_at,
+                    "field `" + entry.key + "` is spelt `" + std::string(key) + "`",
+                    "Kubernetes takes it, other tools may not");
+  used_[found] = true;
+  return entry.value->kind == Node::Kind::Null ? nullptr : entry.value;
+}
+
+const Node* Fields::sequence(std::string_view key) {
+  const Node* node = find(key);
+  if (node == nullptr || node->kind == Node::Kind::Sequence) return node;
+  context_.error(node->at, "`" + std::string(key) + "` takes a list, found " + std::string(name_of(*node)),
+                 node->kind == Node::Kind::Mapping ? "start each item with `- `" : "");
+  return nullptr;
+}
+
+const Node* Fields::mapping(std::string_view key) {
+  const Node* node = find(key);
+  if (node == nullptr || node->kind == Node::Kind::Mapping) return node;
+  context_.error(node->at,
+                 "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)));
+  return nullptr;
+}
+
+bool is_dns_label(std::string_view name) {
+  if (name.empty() || name.size() > 63 || name.front() == '-' || name.back() == '-') return false;
+  return std::ranges::all_of(
+      name, [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; });
+}
+
+bool is_plain_name(std::string_view name) {
+  const auto alphanumeric = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
+  if (name.empty() || name.size() > 253 || !alphanumeric(name.front()) || !alphanumeric(name.back()))
+    return false;
+  return std::ranges::all_of(name,
+                             [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
+}
+
+void check_plain_name(DecodeContext& context, const Text& name, std::string_view what) {
+  if (!name.empty() && !is_plain_name(name.value))
+    context.error(name.at, "invalid " + std::string(what) + " name \"" + name.value.substr(0, 100) + "\"",
+                  "letters, digits, `-`, `_` and `.`, with a letter or digit at both ends");
+}
+
+Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
+  if (node.kind == Node::Kind::Null) return {"", node.at};
+  if (node.kind != Node::Kind::Scalar) {
+    context.error(node.at,
+                  "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)));
+    return {"", node.at};
+  }
+  if (scalar_type(node) != ScalarType::String)
+    context.error(node.at,
+                  "`" + std::string(field) + "` takes a string, but YAML reads " + node.scalar + " as " +
+                      std::string(name_of(node)),
+                  "put it in quotes: \"" + node.scalar + "\"");
+  return {node.scalar, node.at};
+}
+
+Text Fields::text(std::string_view key) {
+  const Node* node = find(key);
+  return node ? text_of(context_, *node, key) : Text{};
+}
+
+Text Fields::scalar(std::string_view key) {
+  const Node* node = find(key);
+  if (node == nullptr) return {};
+  if (node->kind == Node::Kind::Scalar) return {node->scalar, node->at};
+  return text_of(context_, *node, key);
+}
+
+std::vector<Text> Fields::texts(std::string_view key) {
+  std::vector<Text> out;
+  const Node* node = sequence(key);
+  if (node == nullptr) return out;
+  out.reserve(node->items.size());
+  for (const Node* item : node->items) out.push_back(text_of(context_, *item, key));
+  return out;
+}
+
+bool Fields::flag(std::string_view key, bool fallback) {
+  const Node* node = find(key);
+  if (node == nullptr) return fallback;
+  if (scalar_type(*node) == ScalarType::Boolean) {
+    const std::string word = to_lower(node->scalar);
+    return word == "true" || word == "yes" || word == "on";
+  }
+  context_.error(node->at,
+                 "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)));
+  return fallback;
+}
+
+std::optional<int64_t> Fields::integer(std::string_view key) {
+  const Node* node = find(key);
+  if (node == nullptr) return std::nullopt;
+  int64_t value = 0;
+  const char* end = node->scalar.data() + node->scalar.size();
+  if (node->kind == Node::Kind::Scalar && node->plain) {
+    const auto [rest, problem] = std::from_chars(node->scalar.data(), end, value);
+    if (problem == std::errc() && rest == end && !node->scalar.empty()) return value;
+  }
+  context_.error(node->at, "`" + std::string(key) + "` takes a whole number, found " +
+                               (node->kind == Node::Kind::Scalar ? "\"" + node->scalar.substr(0, 40) + "\""
+                                                                 : std::string(name_of(*node))));
+  return std::nullopt;
+}
+
+void Fields::ignore(std::initializer_list<std::string_view> keys) {
+  for (std::string_view key : keys) find(key);
+}
+
+void Fields::done() {
+  for (size_t i = 0; i < used_.size(); ++i) {
+    if (used_[i]) continue;
+    const Entry& entry = node_.entries[i];
+    if (std::ranges::find(known_, entry.key) != known_.end()) continue;  // given twice: already reported
+    const std::vector<std::string> candidates(known_.begin(), known_.end());
+    const std::optional<std::string> near = nearest(entry.key, candidates);
+    context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
+                   near ? "did you mean `" + *near + "`?" : "");
+  }
+}
+
+ParamValue param_value(DecodeContext& context, const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::Null:
+      return ParamValue::string("");
+    case Node::Kind::Scalar:
+      return ParamValue::string(node.scalar);
+    case Node::Kind::Sequence: {
+      std::vector<std::string> items;
+      items.reserve(node.items.size());
+      for (const Node* item : node.items) items.push_back(item_text(context, *item));
+      return ParamValue::array(std::move(items));
+    }
+    case Node::Kind::Mapping: {
+      std::map<std::string, std::string> fields;
+      for (const Entry& entry : node.entries) fields[entry.key] = item_text(context, *entry.value);
+      return ParamValue::object(std::move(fields));
+    }
+  }
+  return {};
+}
+
+}  // namespace kiln::dag

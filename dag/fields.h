@@ -1,0 +1,88 @@
+#pragma once
+
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dag/model.h"
+#include "dag/yaml.h"
+
+// Decoding of YAML nodes into the model. Used by decode_*.cc only.
+namespace kiln::dag {
+
+// Where mistakes found while decoding go.
+struct DecodeContext {
+  std::string file;
+  Diagnostics& diagnostics;
+
+  void report(Severity severity, Position at, std::string message, std::string hint = {}) {
+    diagnostics.push_back({severity, file, at, std::move(message), std::move(hint)});
+  }
+  void error(Position at, std::string message, std::string hint = {}) {
+    report(Severity::Error, at, std::move(message), std::move(hint));
+  }
+};
+
+// One mapping being read. Each field asked for is thereby known; done() reports the fields of the document
+// that nobody asked for, with the nearest known name. Names match as Go's JSON does: exactly, else without
+// regard to case (with a warning).
+class Fields {
+ public:
+  // `what` names the mapping in messages: "step", "pipeline task". A node that is no mapping is reported
+  // and then reads as empty; a null node reads as empty without a word.
+  Fields(DecodeContext& context, const Node& node, std::string_view what);
+
+  const Node* find(std::string_view key);  // nullptr: absent or null
+  // Like find, and reports a node of another kind than the one asked for.
+  const Node* sequence(std::string_view key);
+  const Node* mapping(std::string_view key);
+
+  Text text(std::string_view key);
+  // Text, where Kubernetes also takes a number (quantities, ports, int-or-string).
+  Text scalar(std::string_view key);
+  std::vector<Text> texts(std::string_view key);
+  bool flag(std::string_view key, bool fallback = false);
+  std::optional<int64_t> integer(std::string_view key);
+
+  // Fields that are valid and that Kiln has no use for.
+  void ignore(std::initializer_list<std::string_view> keys);
+  void done();
+
+  Position at() const { return node_.at; }
+
+ private:
+  DecodeContext& context_;
+  const Node& node_;
+  std::string_view what_;
+  std::vector<bool> used_;
+  std::vector<std::string_view> known_;
+};
+
+// Lower-case letters, digits and "-", at most 63: names of tasks and steps (RFC 1123).
+bool is_dns_label(std::string_view name);
+// Letters, digits, "-", "_", ".", with a letter or digit at both ends: other names. Both are safe as file
+// names.
+bool is_plain_name(std::string_view name);
+// Reports a name that is not plain. An empty one is somebody else's mistake.
+void check_plain_name(DecodeContext& context, const Text& name, std::string_view what);
+
+Text text_of(DecodeContext& context, const Node& node, std::string_view field);
+ParamValue param_value(DecodeContext& context, const Node& node);
+
+// decode_task.cc
+std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& fields);
+std::vector<Param> decode_params(DecodeContext& context, Fields& fields);
+std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& fields);
+std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& fields);
+std::vector<When> decode_when(DecodeContext& context, Fields& fields);
+std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node);
+StepAction decode_step_action(DecodeContext& context, const Node& node);
+
+// decode_pipeline.cc
+PipelineSpec decode_pipeline_spec(DecodeContext& context, const Node& node);
+PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node);
+TaskRun decode_task_run(DecodeContext& context, const Node& node);
+
+}  // namespace kiln::dag

@@ -1,0 +1,148 @@
+#include "dag/params.h"
+
+#include <nlohmann/json.hpp>
+#include <unordered_map>
+
+#include "base/text.h"
+
+namespace kiln::dag {
+namespace {
+
+constexpr int kDeepestDefault = 10;
+
+class Evaluation {
+ public:
+  Evaluation(const std::vector<ParamSpec>& specs, const std::vector<Param>& given, const Variables& outer,
+             const std::function<void(const ParamSpec&)>& on_cycle)
+      : specs_(specs), outer_(outer), on_cycle_(on_cycle) {
+    for (const Param& param : given) given_[param.name.value] = &param;
+    for (const ParamSpec& spec : specs) by_name_[spec.name.value] = &spec;
+  }
+
+  const ParamValue* value(const ParamSpec& spec, int depth) {
+    const std::string& name = spec.name.value;
+    if (const auto done = values_.find(name); done != values_.end()) return &done->second;
+    const auto given = given_.find(name);
+    if (!spec.default_value) return given == given_.end() ? nullptr : &(values_[name] = given->second->value);
+    if (given != given_.end() && spec.type != ParamType::Object)
+      return &(values_[name] = given->second->value);
+    if (depth > kDeepestDefault) {
+      if (on_cycle_ && !std::exchange(reported_, true)) on_cycle_(spec);
+      return &(values_[name] = *spec.default_value);
+    }
+    ParamValue result = with_defaults(*spec.default_value, depth);
+    if (given != given_.end()) {
+      if (given->second->value.type != ParamType::Object) return &(values_[name] = given->second->value);
+      for (const auto& [key, text] : given->second->value.fields) result.fields[key] = text;
+    }
+    return &(values_[name] = std::move(result));
+  }
+
+ private:
+  ParamValue with_defaults(const ParamValue& written, int depth) {
+    Variables variables;
+    const auto need = [&](std::string_view text) {
+      if (!may_have_variables(text)) return;
+      for (const Variable& variable : find_variables(text)) {
+        const Reference& reference = variable.reference;
+        if (reference.path[0] != "params") {
+          if (const auto known = outer_.find(reference)) variables.set(reference.path, *known);
+          continue;
+        }
+        const auto spec = by_name_.find(reference.path[1]);
+        if (spec == by_name_.end()) {
+          const std::vector<std::string> path{reference.path[0], reference.path[1]};
+          if (const ParamValue* outer = outer_.exact(path)) variables.set(path, *outer);
+        } else if (const ParamValue* found = value(*spec->second, depth + 1)) {
+          variables.set("params", reference.path[1], *found);
+        }
+      }
+    };
+    need(written.text);
+    for (const std::string& item : written.items) need(item);
+    for (const auto& [key, text] : written.fields) need(text);
+    return variables.empty() ? written : substitute_value(written, variables);
+  }
+
+  const std::vector<ParamSpec>& specs_;
+  const Variables& outer_;
+  const std::function<void(const ParamSpec&)>& on_cycle_;
+  std::unordered_map<std::string, const Param*> given_;
+  std::unordered_map<std::string, const ParamSpec*> by_name_;
+  std::map<std::string, ParamValue> values_;  // node-based: references stay valid
+  bool reported_ = false;
+};
+
+}  // namespace
+
+std::vector<Param> evaluate_params(const std::vector<ParamSpec>& specs, const std::vector<Param>& given,
+                                   const Variables& outer,
+                                   const std::function<void(const ParamSpec&)>& on_cycle) {
+  std::vector<Param> out;
+  Evaluation evaluation(specs, given, outer, on_cycle);
+  for (const ParamSpec& spec : specs)
+    if (const ParamValue* value = evaluation.value(spec, 0))
+      out.push_back({spec.name, *value, spec.default_at});
+  for (const Param& param : given) {
+    const auto same = [&](const Param& p) { return p.name.value == param.name.value; };
+    if (const auto declared = std::ranges::find_if(out, same); declared != out.end())
+      declared->at = param.at;
+    else
+      out.push_back(param);
+  }
+  return out;
+}
+
+namespace {
+
+// A JSON scalar as the string Tekton keeps; nullopt for anything deeper.
+std::optional<std::string> scalar_text(const nlohmann::json& value) {
+  if (value.is_structured()) return std::nullopt;
+  return value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+}  // namespace
+
+std::optional<ParamValue> value_from_json(ParamType type, std::string_view text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  if (type == ParamType::Array && json.is_array()) {
+    std::vector<std::string> items;
+    for (const auto& item : json) {
+      auto scalar = scalar_text(item);
+      if (!scalar) return std::nullopt;
+      items.push_back(std::move(*scalar));
+    }
+    return ParamValue::array(std::move(items));
+  }
+  if (type == ParamType::Object && json.is_object()) {
+    std::map<std::string, std::string> fields;
+    for (const auto& [key, item] : json.items()) {
+      auto scalar = scalar_text(item);
+      if (!scalar) return std::nullopt;
+      fields[key] = std::move(*scalar);
+    }
+    return ParamValue::object(std::move(fields));
+  }
+  return std::nullopt;
+}
+
+std::optional<ParamValue> parse_param_flag(ParamType type, std::string_view text) {
+  if (type == ParamType::String) return ParamValue::string(std::string(text));
+  const std::string_view trimmed = trim(text);
+  if (trimmed.starts_with('[') || trimmed.starts_with('{')) return value_from_json(type, trimmed);
+  if (type == ParamType::Array)
+    return ParamValue::array(trimmed.empty() ? std::vector<std::string>{} : split(text, ','));
+  std::map<std::string, std::string> fields;
+  for (const std::string& pair : split(trimmed, ',')) {
+    const size_t colon = pair.find(':');
+    if (colon == std::string::npos) return std::nullopt;
+    fields[std::string(trim(pair.substr(0, colon)))] = trim(pair.substr(colon + 1));
+  }
+  return ParamValue::object(std::move(fields));
+}
+
+void set_params(Variables& variables, const std::vector<Param>& params) {
+  for (const Param& param : params) variables.set("params", param.name.value, param.value);
+}
+
+}  // namespace kiln::dag

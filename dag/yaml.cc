@@ -1,0 +1,321 @@
+#include "dag/yaml.h"
+
+#include <array>
+#include <istream>
+#include <limits>
+#include <streambuf>
+#include <unordered_map>
+#include <unordered_set>
+#include <yaml-cpp/depthguard.h>
+#include <yaml-cpp/eventhandler.h>
+#include <yaml-cpp/exceptions.h>
+#include <yaml-cpp/parser.h>
+
+namespace kiln::dag {
+namespace {
+
+// Thrown through yaml-cpp to end the parse after a Diagnostic was recorded.
+struct Abort {};
+
+constexpr uint64_t kHuge = std::numeric_limits<uint64_t>::max() / 4;
+
+class Builder final : public YAML::EventHandler {
+ public:
+  Builder(YamlFile& file, std::string_view name, Diagnostics& diagnostics, const YamlLimits& limits)
+      : file_(file), name_(name), diagnostics_(diagnostics), limits_(limits) {}
+
+  void OnDocumentStart(const YAML::Mark&) override {
+    anchors_.clear();
+    weights_.clear();
+    root_ = nullptr;
+  }
+  void OnDocumentEnd() override {
+    if (root_ != nullptr && root_->kind != Node::Kind::Null) file_.documents.push_back(root_);
+    root_ = nullptr;
+  }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    add(make(Node::Kind::Null, mark, anchor), 1);
+  }
+  void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    const auto target = anchors_.find(anchor);
+    if (target == anchors_.end()) fail(position(mark), "unknown alias");
+    if (open_.contains(target->second))
+      fail(position(mark), "this alias refers to the node that contains it",
+           "YAML can say that, a Kubernetes object cannot");
+    const auto weight = weights_.find(target->second);
+    const uint64_t nodes = weight == weights_.end() ? 1 : weight->second;
+    aliased_ = std::min(kHuge, aliased_ + nodes);
+    if (aliased_ > limits_.aliased_nodes)
+      fail(position(mark), "aliases expand to more than " + std::to_string(limits_.aliased_nodes) + " nodes",
+           "write the repeated part out, or split the file");
+    add(target->second, nodes);
+  }
+  void OnScalar(const YAML::Mark& mark, const std::string& tag, YAML::anchor_t anchor,
+                const std::string& value) override {
+    if (value.size() > limits_.scalar_bytes)
+      fail(
+          position(mark), "a single value of " + std::to_string(value.size()) + " bytes",
+          "values may have " + std::to_string(limits_.scalar_bytes) + " bytes; keep large content in a file");
+    Node* node = make(Node::Kind::Scalar, mark, anchor);
+    node->plain = tag == "?";
+    node->scalar = value;
+    add(node, 1);
+  }
+  void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                       YAML::EmitterStyle::value) override {
+    open(make(Node::Kind::Sequence, mark, anchor));
+  }
+  void OnSequenceEnd() override { close(); }
+  void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
+                  YAML::EmitterStyle::value) override {
+    open(make(Node::Kind::Mapping, mark, anchor));
+  }
+  void OnMapEnd() override {
+    Frame& frame = stack_.back();
+    expand_merge_keys(frame);
+    std::unordered_map<std::string_view, int> seen;
+    for (const Entry& entry : frame.node->entries)
+      if (auto [it, fresh] = seen.emplace(entry.key, entry.key_at.line); !fresh)
+        diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
+                                "field `" + entry.key + "` is given twice",
+                                "it is already on line " + std::to_string(it->second)});
+    close();
+  }
+
+ private:
+  struct Frame {
+    Node* node;
+    bool have_key = false;
+    Entry entry;
+    uint64_t weight = 1;
+    std::vector<const Node*> merges;
+  };
+
+  static Position position(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
+
+  [[noreturn]] void fail(Position at, std::string message, std::string hint = {}) {
+    diagnostics_.push_back({Severity::Error, std::string(name_), at, std::move(message), std::move(hint)});
+    throw Abort{};
+  }
+
+  Node* make(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
+    Node& node = file_.nodes.emplace_back();
+    node.kind = kind;
+    node.at = position(mark);
+    if (anchor != 0) anchors_[anchor] = &node;
+    return &node;
+  }
+
+  void open(Node* node) {
+    if (stack_.size() >= limits_.depth)
+      fail(node->at, "nested more than " + std::to_string(limits_.depth) + " levels deep");
+    stack_.push_back({.node = node});
+    open_.insert(node);
+  }
+
+  void close() {
+    Frame frame = std::move(stack_.back());
+    stack_.pop_back();
+    open_.erase(frame.node);
+    if (frame.weight > 1) weights_[frame.node] = frame.weight;
+    add(frame.node, frame.weight);
+  }
+
+  void add(const Node* node, uint64_t weight) {
+    if (stack_.empty()) {
+      root_ = node;
+      return;
+    }
+    Frame& frame = stack_.back();
+    frame.weight = std::min(kHuge, frame.weight + weight);
+    if (frame.node->kind == Node::Kind::Sequence) {
+      frame.node->items.push_back(node);
+    } else if (!frame.have_key) {
+      if (node->kind != Node::Kind::Scalar) fail(node->at, "a field name must be plain text");
+      frame.entry = {node->scalar, node->at, nullptr};
+      frame.have_key = true;
+    } else {
+      frame.have_key = false;
+      if (frame.entry.key == "<<") {
+        frame.merges.push_back(node);
+      } else {
+        frame.entry.value = node;
+        frame.node->entries.push_back(std::move(frame.entry));
+      }
+    }
+  }
+
+  // YAML's merge key: fields of the mapping named (or of each of a list) that are not given here.
+  void expand_merge_keys(Frame& frame) {
+    if (frame.merges.empty()) return;
+    std::unordered_set<std::string> have;
+    for (const Entry& entry : frame.node->entries) have.insert(entry.key);
+    const auto merge = [&](const Node* from) {
+      if (from->kind != Node::Kind::Mapping) fail(from->at, "`<<` takes a mapping or a list of mappings");
+      for (const Entry& entry : from->entries)
+        if (have.insert(entry.key).second) frame.node->entries.push_back(entry);
+    };
+    for (const Node* source : frame.merges) {
+      if (source->kind == Node::Kind::Sequence)
+        for (const Node* item : source->items) merge(item);
+      else
+        merge(source);
+    }
+  }
+
+  YamlFile& file_;
+  std::string_view name_;
+  Diagnostics& diagnostics_;
+  const YamlLimits& limits_;
+  std::vector<Frame> stack_;
+  std::unordered_map<YAML::anchor_t, const Node*> anchors_;
+  std::unordered_map<const Node*, uint64_t> weights_;  // nodes below, aliases expanded; 1 when absent
+  std::unordered_set<const Node*> open_;
+  uint64_t aliased_ = 0;
+  const Node* root_ = nullptr;
+};
+
+// Reads a string_view without copying it.
+class ViewBuffer final : public std::streambuf {
+ public:
+  explicit ViewBuffer(std::string_view text) {
+    char* begin = const_cast<char*>(text.data());
+    setg(begin, begin, begin + text.size());
+  }
+};
+
+// Offset of the first byte that is NUL or not UTF-8; npos when there is none.
+size_t first_bad_byte(std::string_view text) {
+  for (size_t i = 0; i < text.size();) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == 0) return i;
+    if (c < 0x80) {
+      ++i;
+      continue;
+    }
+    const size_t length = c >= 0xF0 && c < 0xF5   ? 4
+                          : c >= 0xE0 && c < 0xF0 ? 3
+                          : c >= 0xC2 && c < 0xE0 ? 2
+                                                  : 0;
+    if (length == 0 || i + length > text.size()) return i;
+    uint32_t code = c & (0x7Fu >> length);
+    for (size_t k = 1; k < length; ++k) {
+      const auto next = static_cast<unsigned char>(text[i + k]);
+      if ((next & 0xC0) != 0x80) return i;
+      code = code << 6 | (next & 0x3Fu);
+    }
+    constexpr std::array<uint32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
+    if (code < kSmallest[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return i;
+    i += length;
+  }
+  return std::string_view::npos;
+}
+
+Position position_of(std::string_view text, size_t offset) {
+  Position at{1, 1};
+  for (size_t i = 0; i < offset; ++i) {
+    if (text[i] == '\n')
+      at = {at.line + 1, 1};
+    else
+      ++at.column;
+  }
+  return at;
+}
+
+std::string_view line_at(std::string_view text, int line) {  // from 0
+  size_t begin = 0;
+  for (; line > 0; --line) {
+    begin = text.find('\n', begin);
+    if (begin == std::string_view::npos) return {};
+    ++begin;
+  }
+  return text.substr(begin, text.find('\n', begin) - begin);
+}
+
+std::string hint_for(std::string_view message, std::string_view line) {
+  const size_t first = line.find_first_not_of(" \t");
+  if (line.substr(0, first).find('\t') != std::string_view::npos)
+    return "indent with spaces: YAML does not take tabs";
+  if (message.find("alias not found") != std::string_view::npos)
+    return "a value with `[*]` needs quotes inside `[…]`: \"$(params.list[*])\"";
+  if (message.find("end of map not found") != std::string_view::npos ||
+      message.find("end of sequence not found") != std::string_view::npos)
+    return "this line is not indented like the one it belongs to";
+  if (message.find("flow not found") != std::string_view::npos)
+    return "a `[` or `{` before this is not closed";
+  if (message.find("illegal map value") != std::string_view::npos)
+    return "a value with `: ` in it needs quotes";
+  return {};
+}
+
+bool is_number(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  if (text.empty()) return false;
+  if (text == ".inf" || text == ".nan" || text == ".Inf" || text == ".NaN") return true;
+  if (text.starts_with("0x"))
+    return text.size() > 2 && text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
+  size_t digits = 0, dots = 0, exponents = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c >= '0' && c <= '9') {
+      ++digits;
+    } else if (c == '.' && exponents == 0) {
+      if (++dots > 1) return false;
+    } else if ((c == 'e' || c == 'E') && digits > 0 && exponents == 0) {
+      ++exponents;
+      if (i + 1 < text.size() && (text[i + 1] == '+' || text[i + 1] == '-')) ++i;
+      if (i + 1 == text.size()) return false;
+    } else {
+      return false;
+    }
+  }
+  return digits > 0;
+}
+
+}  // namespace
+
+ScalarType scalar_type(const Node& node) {
+  if (node.kind != Node::Kind::Scalar || !node.plain) return ScalarType::String;
+  constexpr std::array<std::string_view, 18> kBooleans{"true", "True", "TRUE", "false", "False", "FALSE",
+                                                       "yes",  "Yes",  "YES",  "no",    "No",    "NO",
+                                                       "on",   "On",   "ON",   "off",   "Off",   "OFF"};
+  if (std::ranges::find(kBooleans, node.scalar) != kBooleans.end()) return ScalarType::Boolean;
+  return is_number(node.scalar) ? ScalarType::Number : ScalarType::String;
+}
+
+YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& diagnostics,
+                    const YamlLimits& limits) {
+  YamlFile out;
+  const auto report = [&](Position at, std::string message, std::string hint) {
+    diagnostics.push_back({Severity::Error, std::string(file), at, std::move(message), std::move(hint)});
+  };
+  if (text.size() > limits.bytes) {
+    report({}, "the file has " + std::to_string(text.size()) + " bytes",
+           "files up to " + std::to_string(limits.bytes >> 20) + " MiB are read");
+    return out;
+  }
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  if (const size_t bad = first_bad_byte(text); bad != std::string_view::npos) {
+    const bool nul = text[bad] == '\0';
+    report(position_of(text, bad), nul ? "the file holds a NUL byte" : "the file is not valid UTF-8",
+           "is this a YAML file? save it as UTF-8 text");
+    return out;
+  }
+  ViewBuffer buffer(text);
+  std::istream stream(&buffer);
+  Builder builder(out, file, diagnostics, limits);
+  try {
+    YAML::Parser parser(stream);
+    while (parser.HandleNextDocument(builder)) {
+    }
+  } catch (const Abort&) {  // already reported
+  } catch (const YAML::DeepRecursion& e) {
+    report({e.mark.line + 1, e.mark.column + 1}, "nested too deeply", "");
+  } catch (const YAML::Exception& e) {
+    const Position at = e.mark.is_null() ? Position{} : Position{e.mark.line + 1, e.mark.column + 1};
+    report(at, "not valid YAML: " + e.msg, hint_for(e.msg, line_at(text, e.mark.line)));
+  }
+  return out;
+}
+
+}  // namespace kiln::dag

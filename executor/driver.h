@@ -1,0 +1,71 @@
+#pragma once
+
+#include <filesystem>
+#include <stop_token>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/dirs.h"
+#include "executor/journal.h"
+#include "executor/pod_runner.h"
+#include "executor/state.h"
+
+namespace kiln::executor {
+
+// What happens in a run, as it happens, for printing. Calls come from several threads, one at a time; they
+// should return soon, since the steps' output waits meanwhile. Durations are in the State.
+class RunObserver {
+ public:
+  virtual ~RunObserver() = default;
+  virtual void run_started(const RunRecord&, const dag::Plan&) {}
+  virtual void task_started(const dag::PlannedTask&, int /*attempt*/) {}
+  virtual void step_started(const dag::PlannedTask&, const steps::StepSpec&) {}
+  // Bytes as they came, not lines.
+  virtual void step_output(const dag::PlannedTask&, const steps::StepSpec&, bool /*is_stderr*/,
+                           std::string_view) {}
+  virtual void step_finished(const dag::PlannedTask&, const steps::StepOutcome&) {}
+  // Also for a failed attempt that will be retried: then state.phase is Ready.
+  virtual void task_finished(const dag::PlannedTask&, const TaskState&) {}
+  virtual void task_skipped(const dag::PlannedTask&, std::string_view /*reason*/) {}
+  virtual void run_finished(const RunRecord&, const State&) {}
+};
+
+struct RunOptions {
+  size_t jobs = 0;       // 0: one per CPU, at least 2
+  std::stop_token stop;  // first Ctrl-C: cancel, then run `finally` (CancelledRunFinally)
+  std::stop_token kill;  // second Ctrl-C: end everything now (Cancelled)
+  bool allow_host_image = false;
+  steps::Network network = steps::Network::Host;
+};
+
+struct RunEnd {
+  RunRecord run;
+  State state;
+  int exit_code() const;  // DESIGN.md, "The command line"
+};
+
+// Runs plans: the scheduler's decisions become pods, and their ends become events. Every event is in the
+// journal before anything is done about it. Logs go whole to runs/<id>/logs/<task>.<attempt>/<step>.log.
+// Thread-safe: many runs at once.
+class Driver {
+ public:
+  Driver(Journal& journal, PodRunner& pods, const Dirs& dirs, const Clock& clock = system_clock())
+      : journal_(journal), pods_(pods), dirs_(dirs), clock_(clock) {}
+
+  // Blocks until the run has ended, well or not. Throws only when the run cannot be recorded (disk,
+  // database).
+  RunEnd run(const dag::Plan& plan, RunObserver& observer, const RunOptions& options = {});
+
+ private:
+  Journal& journal_;
+  PodRunner& pods_;
+  const Dirs& dirs_;
+  const Clock& clock_;
+};
+
+// The log of one step of one attempt.
+std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task, int attempt,
+                               std::string_view step);
+
+}  // namespace kiln::executor

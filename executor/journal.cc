@@ -1,0 +1,227 @@
+#include "executor/journal.h"
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/text.h"
+
+namespace kiln::executor {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::string_view kSchema = R"(
+  CREATE TABLE IF NOT EXISTS runs (
+    id TEXT PRIMARY KEY, uid TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
+    created INTEGER NOT NULL, finished INTEGER, reason TEXT NOT NULL, message TEXT NOT NULL,
+    origin TEXT NOT NULL);
+  CREATE INDEX IF NOT EXISTS runs_by_age ON runs (created DESC);
+  CREATE TABLE IF NOT EXISTS events (
+    run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE, sequence INTEGER NOT NULL, event TEXT NOT NULL,
+    PRIMARY KEY (run, sequence)) WITHOUT ROWID;
+)";
+constexpr std::string_view kColumns =
+    "SELECT id, uid, kind, name, created, finished, reason, message FROM runs ";
+
+int64_t nanoseconds(Time time) {
+  return time.time_since_epoch().count();
+}
+
+RunRecord record(const Statement& row) {
+  RunRecord out{row.text(0), row.text(1), row.text(2), row.text(3), Time(Duration(row.integer(4))),
+                {},          row.text(6), row.text(7)};
+  if (!row.is_null(5)) out.finished = Time(Duration(row.integer(5)));
+  return out;
+}
+
+// Kubernetes' own alphabet for generated names: no vowels, so no words.
+std::string random_suffix() {
+  constexpr std::string_view kAlphabet = "bcdfghjklmnpqrstvwxz2456789";
+  const std::string random = random_hex(10);
+  std::string out;
+  for (size_t i = 0; i < 5; ++i)
+    out += kAlphabet[std::stoul(random.substr(i * 4, 4), nullptr, 16) % kAlphabet.size()];
+  return out;
+}
+
+std::string random_uid() {
+  std::string hex = random_hex(16);
+  hex[12] = '4';
+  hex[16] = "89ab"[hex[16] % 4];
+  for (size_t at : {20, 16, 12, 8}) hex.insert(at, "-");
+  return hex;
+}
+
+json origin_of(const dag::Plan& plan) {
+  json workspaces = json::array();
+  for (const dag::WorkspaceBinding& w : plan.request.workspaces)
+    workspaces.push_back({{"name", w.name.value}, {"kind", static_cast<int>(w.kind)}, {"source", w.source}});
+  return {{"target", plan.request.target},
+          {"params", plan.request.params},
+          {"workspaces", std::move(workspaces)},
+          {"sources", plan.sources},
+          {"remote", plan.remote}};
+}
+
+}  // namespace
+
+Journal::Journal(const std::filesystem::path& database) : database_(database) {
+  database_.execute(kSchema);
+}
+
+RunRecord Journal::create(const dag::Plan& plan, Time now) {
+  const std::lock_guard lock(mutex_);
+  RunRecord run{"", random_uid(), std::string(plan.kind_name()), plan.name, now, {}, "Running", ""};
+  const std::string origin = origin_of(plan).dump();
+  Transaction transaction(database_);
+  Statement taken = database_.prepare("SELECT 1 FROM runs WHERE id = ?");
+  do {
+    run.id = plan.run_prefix + random_suffix();
+    taken.reset();
+  } while (taken.bind(1, run.id).step());
+  taken.reset();
+  database_
+      .prepare(
+          "INSERT INTO runs (id, uid, kind, name, created, reason, message, origin) VALUES (?, ?, ?, ?, ?, "
+          "?, '', ?)")
+      .bind(1, run.id)
+      .bind(2, run.uid)
+      .bind(3, run.kind)
+      .bind(4, run.name)
+      .bind(5, nanoseconds(now))
+      .bind(6, run.reason)
+      .bind(7, origin)
+      .run();
+  transaction.commit();
+  return run;
+}
+
+void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const Event> events) {
+  if (events.empty()) return;
+  const std::lock_guard lock(mutex_);
+  Transaction transaction(database_);
+  Statement last = database_.prepare("SELECT COALESCE(MAX(sequence), 0) FROM events WHERE run = ?");
+  last.bind(1, id).step();
+  int64_t sequence = last.integer(0);
+  last.reset();
+  Statement insert = database_.prepare("INSERT INTO events (run, sequence, event) VALUES (?, ?, ?)");
+  for (const Event& event : events) {
+    insert.bind(1, id).bind(2, ++sequence).bind(3, to_json(event, plan).dump()).run();
+    if (event.kind == Event::Kind::RunFinished)
+      database_.prepare("UPDATE runs SET finished = ?, reason = ?, message = ? WHERE id = ?")
+          .bind(1, nanoseconds(event.at))
+          .bind(2, event.reason)
+          .bind(3, event.message)
+          .bind(4, id)
+          .run();
+  }
+  transaction.commit();
+}
+
+std::vector<RunRecord> Journal::list(size_t limit) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<RunRecord> out;
+  Statement rows = database_.prepare(std::string(kColumns) + "ORDER BY created DESC, rowid DESC LIMIT ?");
+  rows.bind(1, static_cast<int64_t>(limit));
+  while (rows.step()) out.push_back(record(rows));
+  return out;
+}
+
+std::vector<RunRecord> Journal::unfinished() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<RunRecord> out;
+  Statement rows = database_.prepare(std::string(kColumns) + "WHERE finished IS NULL ORDER BY created");
+  while (rows.step()) out.push_back(record(rows));
+  return out;
+}
+
+RunRecord Journal::find(std::string_view id) const {
+  if (id.empty() || id == "last") {
+    std::vector<RunRecord> newest = list(1);
+    if (newest.empty()) throw Error(ErrorKind::NotFound, "nothing has run yet", "start one: kiln run FILE");
+    return std::move(newest.front());
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    Statement row = database_.prepare(std::string(kColumns) + "WHERE id = ?");
+    if (row.bind(1, id).step()) return record(row);
+  }
+  std::vector<std::string> names;
+  for (const RunRecord& run : list()) names.push_back(run.id);
+  const auto near = nearest(id, names);
+  throw Error(ErrorKind::NotFound, "there is no run \"" + std::string(id) + "\"",
+              near ? "did you mean `" + *near + "`?" : "kiln runs list shows them");
+}
+
+dag::Plan Journal::plan(std::string_view id) const {
+  json origin;
+  {
+    const std::lock_guard lock(mutex_);
+    Statement row = database_.prepare("SELECT origin FROM runs WHERE id = ?");
+    if (!row.bind(1, id).step())
+      throw Error(ErrorKind::NotFound, "there is no run \"" + std::string(id) + "\"");
+    origin = json::parse(row.text(0));
+  }
+  dag::RunRequest request;
+  request.target = origin.at("target").get<std::string>();
+  request.params = origin.at("params").get<std::vector<std::pair<std::string, std::string>>>();
+  for (const json& w : origin.at("workspaces"))
+    request.workspaces.push_back({.name = {w.at("name").get<std::string>(), {}},
+                                  .kind = static_cast<dag::WorkspaceBinding::Kind>(w.at("kind").get<int>()),
+                                  .source = w.at("source").get<std::string>()});
+  dag::Compiled compiled =
+      dag::recompile(origin.at("sources").get<std::map<std::string, std::string>>(),
+                     origin.at("remote").get<std::map<std::string, std::string>>(), request);
+  if (compiled.plan) return std::move(*compiled.plan);
+  std::string first;
+  for (const Diagnostic& diagnostic : compiled.diagnostics)
+    if (diagnostic.severity == Severity::Error && first.empty()) first = diagnostic.message;
+  throw Error(ErrorKind::Invalid, "run " + std::string(id) + " was made by another version of kiln: " + first,
+              "its logs are still there: kiln logs " + std::string(id));
+}
+
+std::vector<Event> Journal::events(std::string_view id, const dag::Plan& plan) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Event> out;
+  Statement rows = database_.prepare("SELECT event FROM events WHERE run = ? ORDER BY sequence");
+  rows.bind(1, id);
+  while (rows.step()) {
+    const json value = json::parse(rows.text(0), nullptr, false);
+    if (value.is_discarded())
+      throw Error(ErrorKind::Invalid, "the journal of run " + std::string(id) + " is damaged");
+    out.push_back(event_from_json(value, plan));
+  }
+  return out;
+}
+
+void Journal::remove(std::string_view id) {
+  const std::lock_guard lock(mutex_);
+  database_.prepare("DELETE FROM runs WHERE id = ?").bind(1, id).run();
+}
+
+std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::path& runs, Time now) {
+  std::vector<RunRecord> lost;
+  for (RunRecord& run : journal.unfinished()) {
+    // Its kiln holds this lock as long as it lives; the kernel frees it however that ends.
+    std::error_code no_folder;
+    if (std::filesystem::exists(runs / run.id / "lock", no_folder)) {
+      const UniqueFd lock = open_file(runs / run.id / "lock", O_RDWR);
+      if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    } else if (now - run.created < std::chrono::minutes(1)) {
+      continue;  // perhaps just being started: the lock comes after the record
+    }
+    run.reason = "Cancelled";
+    run.message = "kiln ended before this run did (killed, or the machine went down)";
+    run.finished = now;
+    const Event end{
+        .kind = Event::Kind::RunFinished, .at = now, .reason = run.reason, .message = run.message};
+    journal.append(run.id, dag::Plan{}, std::span(&end, 1));
+    lost.push_back(std::move(run));
+  }
+  return lost;
+}
+
+}  // namespace kiln::executor

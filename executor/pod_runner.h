@@ -1,0 +1,31 @@
+#pragma once
+
+#include <stop_token>
+
+#include "steps/pod.h"
+
+namespace kiln::executor {
+
+// The seam between deciding and doing (DESIGN.md, decision 12): whoever can run a pod. Nothing above it
+// assumes that pods are processes of this machine.
+class PodRunner {
+ public:
+  virtual ~PodRunner() = default;
+  // Blocks until the pod has ended, or `stop` was requested and it has been ended. Called from many threads.
+  // Throws only for what keeps any pod from running at all.
+  virtual steps::PodOutcome run(const steps::PodSpec& spec, steps::PodObserver& observer,
+                                std::stop_token stop) = 0;
+};
+
+// Pods in sandboxes of this machine.
+class LocalPodRunner final : public PodRunner {
+ public:
+  explicit LocalPodRunner(steps::LocalPods& pods) : pods_(pods) {}
+  steps::PodOutcome run(const steps::PodSpec& spec, steps::PodObserver& observer,
+                        std::stop_token stop) override;
+
+ private:
+  steps::LocalPods& pods_;
+};
+
+}  // namespace kiln::executor

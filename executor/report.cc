@@ -1,0 +1,189 @@
+#include "executor/report.h"
+
+#include <nlohmann/json.hpp>
+
+#include "executor/scheduler.h"
+
+namespace kiln::executor {
+namespace {
+
+using nlohmann::json;
+
+json value_json(const dag::ParamValue& value) {
+  switch (value.type) {
+    case dag::ParamType::Array:
+      return value.items;
+    case dag::ParamType::Object:
+      return value.fields;
+    case dag::ParamType::String:
+      break;
+  }
+  return value.text;
+}
+
+json params_json(const std::vector<dag::Param>& params) {
+  json out = json::array();
+  for (const dag::Param& param : params)
+    out.push_back({{"name", param.name.value}, {"value", value_json(param.value)}});
+  return out;
+}
+
+json condition(std::string_view status, std::string_view reason, std::string_view message, Time at) {
+  return json::array({{{"type", "Succeeded"},
+                       {"status", status},
+                       {"reason", reason},
+                       {"message", message},
+                       {"lastTransitionTime", format_rfc3339(at)}}});
+}
+
+std::string_view status_word(Phase phase) {
+  switch (phase) {
+    case Phase::Succeeded:
+      return "True";
+    case Phase::Failed:
+    case Phase::Cancelled:
+      return "False";
+    default:
+      return "Unknown";
+  }
+}
+
+json when_json(const std::vector<dag::When>& whens) {
+  json out = json::array();
+  for (const dag::When& when : whens) {
+    json values = json::array();
+    for (const dag::Text& value : when.values) values.push_back(value.value);
+    out.push_back({{"input", when.input.value}, {"operator", when.op.value}, {"values", std::move(values)}});
+  }
+  return out;
+}
+
+json steps_json(const std::vector<StepRecord>& steps) {
+  json out = json::array();
+  for (const StepRecord& step : steps) {
+    json terminated{{"exitCode", step.exit_code},
+                    {"reason", step.exit_code == 0 ? "Completed" : "Error"},
+                    {"startedAt", format_rfc3339(step.started)},
+                    {"finishedAt", format_rfc3339(step.finished)}};
+    if (!step.message.empty()) terminated["message"] = step.message;
+    json one{{"name", step.name},
+             {"container", "step-" + step.name},
+             {"terminationReason", step.reason},
+             {"terminated", std::move(terminated)}};
+    if (!step.image_digest.empty()) one["imageID"] = step.image_digest;
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+json result_json(const std::string& name, const dag::ParamValue& value) {
+  return {{"name", name}, {"type", dag::to_string(value.type)}, {"value", value_json(value)}};
+}
+
+bool has_run(const TaskState& task) {
+  return task.started != Time{} && task.phase != Phase::Skipped;
+}
+
+json task_status(const TaskState& task) {
+  json status{
+      {"conditions", condition(status_word(task.phase), task.reason, task.message,
+                               is_terminal(task.phase) ? task.finished : task.started)},
+      {"startTime", format_rfc3339(task.retries.empty() ? task.started : task.retries.front().started)},
+      {"steps", steps_json(task.steps)}};
+  if (is_terminal(task.phase)) status["completionTime"] = format_rfc3339(task.finished);
+  json results = json::array();
+  for (const auto& [name, value] : task.results) results.push_back(result_json(name, value));
+  if (!results.empty()) status["results"] = std::move(results);
+  for (const AttemptRecord& attempt : task.retries)
+    status["retriesStatus"].push_back({{"conditions", condition("False", attempt.outcome.reason,
+                                                                attempt.outcome.message, attempt.finished)},
+                                       {"startTime", format_rfc3339(attempt.started)},
+                                       {"completionTime", format_rfc3339(attempt.finished)},
+                                       {"steps", steps_json(attempt.outcome.steps)}});
+  return status;
+}
+
+json metadata(const RunRecord& run, std::string name, std::string_view task = {}) {
+  json labels{{"tekton.dev/" + std::string(run.kind == "Task" ? "task" : "pipeline"), run.name}};
+  if (!task.empty()) {
+    labels["tekton.dev/pipelineRun"] = run.id;
+    labels["tekton.dev/pipelineTask"] = task;
+  }
+  return {{"name", std::move(name)},
+          {"namespace", "default"},
+          {"uid", run.uid},
+          {"creationTimestamp", format_rfc3339(run.created)},
+          {"labels", std::move(labels)}};
+}
+
+}  // namespace
+
+json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, size_t task) {
+  const dag::PlannedTask& planned = plan.tasks[task];
+  const dag::ResolvedTask resolved = dag::resolve_task(
+      plan, task, StateFacts(plan, state), {run.id, run.uid, "default"}, state.tasks[task].attempt);
+  json spec{{"params", params_json(resolved.params)}, {"retries", planned.retries}};
+  if (!planned.task_name.empty()) spec["taskRef"] = {{"name", planned.task_name}, {"kind", "Task"}};
+  json out{{"apiVersion", "tekton.dev/v1"},
+           {"kind", "TaskRun"},
+           {"metadata", metadata(run, dag::child_name(plan, task, run.id), planned.name)},
+           {"spec", std::move(spec)},
+           {"status", task_status(state.tasks[task])}};
+  out["status"]["podName"] = dag::child_name(plan, task, run.id) + "-pod";
+  return out;
+}
+
+json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
+  if (plan.kind == dag::Plan::Kind::Task && !state.tasks.empty()) {
+    json out = describe_task(run, plan, state, 0);
+    out["metadata"] = metadata(run, run.id);
+    if (state.has_finished)
+      out["status"]["conditions"] =
+          condition(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished);
+    return out;
+  }
+  json children = json::array(), skipped = json::array();
+  for (size_t i = 0; i < state.tasks.size(); ++i) {
+    const TaskState& task = state.tasks[i];
+    const dag::PlannedTask& planned = plan.tasks[i];
+    if (task.phase == Phase::Skipped) {
+      if (task.reason == skip::kNone) continue;
+      json one{{"name", planned.name}, {"reason", task.reason}};
+      if (task.reason == skip::kWhen) one["whenExpressions"] = when_json(planned.when);
+      skipped.push_back(std::move(one));
+    } else if (has_run(task)) {
+      json one{{"apiVersion", "tekton.dev/v1"},
+               {"kind", "TaskRun"},
+               {"name", dag::child_name(plan, i, run.id)},
+               {"pipelineTaskName", planned.name}};
+      if (!planned.display_name.empty()) one["displayName"] = planned.display_name;
+      if (!planned.when.empty()) one["whenExpressions"] = when_json(planned.when);
+      children.push_back(std::move(one));
+    }
+  }
+  json status{{"childReferences", std::move(children)}};
+  if (state.has_started) status["startTime"] = format_rfc3339(state.started);
+  if (state.in_finally) status["finallyStartTime"] = format_rfc3339(state.finally_started);
+  if (!skipped.empty()) status["skippedTasks"] = std::move(skipped);
+  if (state.has_finished) {
+    status["completionTime"] = format_rfc3339(state.finished);
+    status["conditions"] =
+        condition(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished);
+    json results = json::array();
+    for (const auto& [name, value] :
+         dag::resolve_results(plan, StateFacts(plan, state), {run.id, run.uid, "default"}))
+      results.push_back({{"name", name}, {"value", value_json(value)}});
+    if (!results.empty()) status["results"] = std::move(results);
+  } else {
+    status["conditions"] = condition("Unknown", "Running", summary(plan, state), state.started);
+  }
+  json spec{{"params", params_json(plan.params)}, {"pipelineRef", {{"name", plan.name}}}};
+  if (plan.timeout > Duration{}) spec["timeouts"] = {{"pipeline", go_duration(plan.timeout)}};
+  return {{"apiVersion", "tekton.dev/v1"},
+          {"kind", "PipelineRun"},
+          {"metadata", metadata(run, run.id)},
+          {"spec", std::move(spec)},
+          {"status", std::move(status)}};
+}
+
+}  // namespace kiln::executor

@@ -1,0 +1,263 @@
+#include "executor/scheduler.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace kiln::executor {
+namespace {
+
+constexpr std::string_view kTimedOutMessage =
+    "TaskRun cancelled as the PipelineRun it belongs to has timed out.";
+
+// One call of advance() or tick().
+class Turn {
+ public:
+  Turn(const dag::Plan& plan, const Scheduler::Options& options, State& state, Time now)
+      : plan_(plan), options_(options), state_(state), now_(now) {}
+
+  void emit(Event event) {
+    apply(plan_, state_, event);
+    log_.push_back(std::move(event));
+  }
+
+  std::vector<Event> settle() {
+    if (state_.has_started && !state_.has_finished) {
+      check_run_timeouts();
+      stop_running();
+      check_task_timeouts();
+      if (!state_.in_finally) {
+        if (const std::string_view reason = why_nothing_starts(); !reason.empty())
+          skip_unstarted(0, plan_.dag_size, reason);
+        start_ready();
+        if (state_.dag_left == 0) enter_finally();
+      }
+      if (state_.in_finally) {
+        if (const std::string_view reason = why_no_finally_starts(); !reason.empty())
+          skip_unstarted(plan_.dag_size, plan_.tasks.size(), reason);
+        start_ready();
+      }
+      if (state_.dag_left == 0 && state_.finally_left == 0) finish();
+    }
+    return std::move(log_);
+  }
+
+ private:
+  Event event(Event::Kind kind, std::string_view reason = {}, std::string_view message = {}) const {
+    return {.kind = kind, .at = now_, .reason = std::string(reason), .message = std::string(message)};
+  }
+  Event task_event(Event::Kind kind, size_t task, std::string_view reason = {},
+                   std::string_view message = {}) const {
+    Event out = event(kind, reason, message);
+    out.task = task;
+    out.attempt = state_.tasks[task].attempt;
+    return out;
+  }
+
+  static bool past(Time start, Duration limit, Time now) {
+    return limit > Duration{} && now >= start + limit;
+  }
+
+  void check_run_timeouts() {
+    if (!state_.pipeline_timed_out && past(state_.started, plan_.timeout, now_))
+      emit(event(Event::Kind::TimedOut, "pipeline"));
+    if (!state_.tasks_timed_out && state_.dag_left > 0 && past(state_.started, plan_.tasks_timeout, now_))
+      emit(event(Event::Kind::TimedOut, "tasks"));
+    if (!state_.finally_timed_out && state_.in_finally &&
+        past(state_.finally_started, plan_.finally_timeout, now_))
+      emit(event(Event::Kind::TimedOut, "finally"));
+  }
+
+  // Ends what runs and must not go on.
+  void stop_running() {
+    const bool timed_out = state_.pipeline_timed_out || state_.tasks_timed_out || state_.finally_timed_out;
+    if (state_.running == 0 || (!timed_out && state_.cancel == Cancel::No)) return;
+    for (size_t i = 0; i < state_.tasks.size(); ++i) {
+      const TaskState& task = state_.tasks[i];
+      if (task.phase != Phase::Running || !task.stop_reason.empty()) continue;
+      const bool is_finally = plan_.tasks[i].is_finally;
+      if (state_.pipeline_timed_out || (is_finally ? state_.finally_timed_out : state_.tasks_timed_out))
+        emit(task_event(Event::Kind::TaskStopped, i, "TaskRunCancelled", kTimedOutMessage));
+      else if (state_.cancel == Cancel::Now || (state_.cancel == Cancel::RunFinally && !is_finally))
+        emit(task_event(Event::Kind::TaskStopped, i, "TaskRunCancelled",
+                        "TaskRun cancelled as the PipelineRun it belongs to has been cancelled."));
+    }
+  }
+
+  void check_task_timeouts() {
+    while (!state_.deadlines.empty() && state_.deadlines.begin()->first <= now_) {
+      const size_t i = state_.deadlines.begin()->second;
+      const std::string name = dag::child_name(plan_, i, options_.context.run_name);
+      emit(task_event(Event::Kind::TaskStopped, i, "TaskRunTimeout",
+                      "TaskRun \"" + name + "\" failed to finish within \"" +
+                          go_duration(plan_.tasks[i].timeout) + "\""));
+    }
+  }
+
+  // Tekton's order of skip checks.
+  std::string_view why_nothing_starts() const {
+    if (state_.cancel == Cancel::Now) return skip::kNone;
+    if (state_.pipeline_timed_out && !state_.stopping) return skip::kPipelineTimeout;
+    if (state_.tasks_timed_out && !state_.stopping) return skip::kTasksTimeout;
+    if (state_.cancel == Cancel::RunFinally) return skip::kCancelled;
+    if (state_.cancel == Cancel::StopRunFinally) return skip::kStopped;
+    if (state_.stopping) return skip::kStopping;
+    return {};
+  }
+
+  std::string_view why_no_finally_starts() const {
+    if (state_.cancel == Cancel::Now) return skip::kNone;
+    if (state_.pipeline_timed_out) return skip::kPipelineTimeout;
+    if (state_.finally_timed_out) return skip::kFinallyTimeout;
+    return {};
+  }
+
+  // A task between two attempts goes on when another has failed, but not when the run is being ended.
+  void skip_unstarted(size_t begin, size_t end, std::string_view reason) {
+    if ((begin == 0 ? state_.dag_left : state_.finally_left) == state_.running) return;
+    for (size_t i = begin; i < end; ++i) {
+      const TaskState& task = state_.tasks[i];
+      const bool unstarted = task.phase == Phase::Waiting || task.phase == Phase::Ready;
+      if (!unstarted || (task.attempt > 0 && (reason == skip::kStopping || reason == skip::kStopped)))
+        continue;
+      emit(task_event(Event::Kind::TaskSkipped, i, reason));
+    }
+  }
+
+  bool parent_was_skipped(size_t i) const {
+    return std::ranges::any_of(plan_.tasks[i].needs, [&](const dag::Edge& edge) {
+      const TaskState& parent = state_.tasks[edge.from];
+      return !plan_.tasks[i].is_finally && parent.phase == Phase::Skipped && parent.reason != skip::kWhen;
+    });
+  }
+
+  void start_ready() {
+    const StateFacts facts(plan_, state_);
+    while (!state_.ready.empty() && state_.running < std::max<size_t>(1, options_.jobs)) {
+      const size_t i = *state_.ready.begin();
+      if (state_.tasks[i].attempt > 0) {
+        start(i);
+        continue;
+      }
+      const dag::Readiness readiness = dag::check_ready(plan_, i, facts, options_.context);
+      if (readiness.kind == dag::Readiness::Kind::WhenFalse)
+        emit(task_event(Event::Kind::TaskSkipped, i, skip::kWhen));
+      else if (parent_was_skipped(i))
+        emit(task_event(Event::Kind::TaskSkipped, i, skip::kParent));
+      else if (readiness.kind == dag::Readiness::Kind::MissingResults)
+        emit(task_event(Event::Kind::TaskSkipped, i, skip::kMissingResults));
+      else if (readiness.kind == dag::Readiness::Kind::Invalid)
+        fail_unstarted(i, readiness.message);
+      else
+        start(i);
+      if (state_.stopping && !state_.in_finally) {
+        skip_unstarted(0, plan_.dag_size, skip::kStopping);
+      }
+    }
+  }
+
+  void start(size_t i) {
+    Event started = task_event(Event::Kind::TaskStarted, i);
+    emit(std::move(started));
+  }
+
+  // What it is to be given cannot be made: no attempt would go better.
+  void fail_unstarted(size_t i, const std::string& message) {
+    Event finished = task_event(Event::Kind::TaskFinished, i);
+    finished.outcome.reason = "InvalidTaskResultReference";
+    finished.outcome.message = message;
+    emit(std::move(finished));
+  }
+
+  void enter_finally() {
+    if (state_.finally_left == 0) return;
+    emit(event(Event::Kind::FinallyStarted));
+  }
+
+  void finish() {
+    const Counts& counts = state_.counts;
+    std::string reason = "Succeeded";
+    std::string message = summary(plan_, state_);
+    const std::string& name = options_.context.run_name;
+    if (plan_.kind == dag::Plan::Kind::Task && !plan_.tasks.empty() && !state_.pipeline_timed_out) {
+      const TaskState& task = state_.tasks.front();
+      reason = task.phase == Phase::Skipped ? "Cancelled" : task.reason;
+      message = task.message.empty() ? "All Steps have completed executing" : task.message;
+      if (task.phase == Phase::Succeeded) reason = "Succeeded";
+      if (task.phase == Phase::Cancelled) reason = "Cancelled";
+    } else if (state_.cancel == Cancel::Now) {
+      reason = "Cancelled";
+      message = "PipelineRun \"" + name + "\" was cancelled";
+    } else if (state_.pipeline_timed_out) {
+      reason = "PipelineRunTimeout";
+      message = "PipelineRun \"" + name + "\" failed to finish within \"" + go_duration(plan_.timeout) + "\"";
+    } else if (counts.failed > 0 || counts.skipped_by_timeout > 0) {
+      reason = "Failed";
+    } else if (state_.cancel != Cancel::No || counts.cancelled > 0) {
+      reason = "Cancelled";
+    } else if (counts.skipped > 0) {
+      reason = "Completed";
+    }
+    emit(event(Event::Kind::RunFinished, reason, message));
+  }
+
+  const dag::Plan& plan_;
+  const Scheduler::Options& options_;
+  State& state_;
+  Time now_;
+  std::vector<Event> log_;
+};
+
+}  // namespace
+
+std::vector<Event> Scheduler::advance(State& state, Event event, Time now) const {
+  Turn turn(plan_, options_, state, now);
+  turn.emit(std::move(event));
+  return turn.settle();
+}
+
+std::vector<Event> Scheduler::tick(State& state, Time now) const {
+  return Turn(plan_, options_, state, now).settle();
+}
+
+std::optional<Time> Scheduler::next_deadline(const State& state) const {
+  if (!state.has_started || state.has_finished) return std::nullopt;
+  std::optional<Time> next;
+  const auto consider = [&](Time time) { next = next ? std::min(*next, time) : time; };
+  if (plan_.timeout > Duration{} && !state.pipeline_timed_out) consider(state.started + plan_.timeout);
+  if (plan_.tasks_timeout > Duration{} && !state.tasks_timed_out && state.dag_left > 0)
+    consider(state.started + plan_.tasks_timeout);
+  if (plan_.finally_timeout > Duration{} && !state.finally_timed_out && state.in_finally)
+    consider(state.finally_started + plan_.finally_timeout);
+  if (!state.deadlines.empty()) consider(state.deadlines.begin()->first);
+  return next;
+}
+
+std::string summary(const dag::Plan& plan, const State& state) {
+  const Counts& counts = state.counts;
+  const size_t completed = counts.succeeded + counts.failed + counts.ignored + counts.cancelled;
+  std::string out = "Tasks Completed: " + std::to_string(completed) +
+                    " (Failed: " + std::to_string(counts.failed + counts.ignored);
+  if (counts.ignored > 0) out += " (Ignored: " + std::to_string(counts.ignored) + ")";
+  out += ", Cancelled " + std::to_string(counts.cancelled) + ")";
+  const size_t incomplete = plan.tasks.size() - completed - counts.skipped;
+  if (incomplete > 0) out += ", Incomplete: " + std::to_string(incomplete);
+  return out + ", Skipped: " + std::to_string(counts.skipped);
+}
+
+std::string go_duration(Duration duration) {
+  const double total = seconds(duration);
+  const auto whole = static_cast<long long>(total);
+  char text[64];
+  const double rest = total - static_cast<double>(whole - whole % 60);
+  if (total < 1 && total > 0)
+    std::snprintf(text, sizeof text, "%gms", total * 1000);
+  else if (whole >= 3600)
+    std::snprintf(text, sizeof text, "%lldh%lldm%gs", whole / 3600, whole % 3600 / 60, rest);
+  else if (whole >= 60)
+    std::snprintf(text, sizeof text, "%lldm%gs", whole / 60, rest);
+  else
+    std::snprintf(text, sizeof text, "%gs", rest);
+  return text;
+}
+
+}  // namespace kiln::executor

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "executor/state.h"
+
+namespace kiln::executor {
+
+// Decides what happens next in a run. Pure: no clock, no I/O; everything it does is return events.
+//
+//   (Plan, State, Event, now) → (State, events that follow)
+//
+// The caller journals the events, then acts on them: TaskStarted → start a pod, TaskStopped → end it,
+// RunFinished → done. Feeding the journalled events to apply() alone gives the equal State.
+class Scheduler {
+ public:
+  struct Options {
+    size_t jobs = 8;  // pods at once, at least 1
+    dag::RunContext context;
+  };
+  Scheduler(const dag::Plan& plan, Options options) : plan_(plan), options_(std::move(options)) {}
+
+  // Applies `event` (RunStarted first, TaskFinished, CancelRequested) and everything that follows from it.
+  // Returns all of them in order, `event` first.
+  std::vector<Event> advance(State& state, Event event, Time now) const;
+  // The same without an event of its own: time has passed.
+  std::vector<Event> tick(State& state, Time now) const;
+  // When tick() has something to do at the latest; nullopt when only an event can change anything.
+  std::optional<Time> next_deadline(const State& state) const;
+
+ private:
+  const dag::Plan& plan_;
+  Options options_;
+};
+
+// "Tasks Completed: 2 (Failed: 0, Cancelled 0), Skipped: 1", with "Incomplete: n" while it runs.
+std::string summary(const dag::Plan& plan, const State& state);
+
+// As Go prints a duration: "1h0m0s", "1.5s".
+std::string go_duration(Duration duration);
+
+}  // namespace kiln::executor

@@ -1,0 +1,103 @@
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "dag/resolve.h"
+#include "executor/event.h"
+
+namespace kiln::executor {
+
+enum class Phase { Waiting, Ready, Running, Succeeded, Failed, Cancelled, Skipped };
+inline bool is_terminal(Phase phase) {
+  return phase >= Phase::Succeeded;
+}
+std::string_view to_string(Phase phase);
+
+// Tekton's skip reasons, word for word.
+namespace skip {
+inline constexpr std::string_view kWhen = "When Expressions evaluated to false";
+inline constexpr std::string_view kParent = "Parent Tasks were skipped";
+inline constexpr std::string_view kStopping = "PipelineRun was stopping";
+inline constexpr std::string_view kCancelled = "PipelineRun was gracefully cancelled";
+inline constexpr std::string_view kStopped = "PipelineRun was gracefully stopped";
+inline constexpr std::string_view kMissingResults = "Results were missing";
+inline constexpr std::string_view kPipelineTimeout = "PipelineRun timeout has been reached";
+inline constexpr std::string_view kTasksTimeout = "PipelineRun Tasks timeout has been reached";
+inline constexpr std::string_view kFinallyTimeout = "PipelineRun Finally timeout has been reached";
+inline constexpr std::string_view kNone =
+    "None";  // never got its turn in a cancelled run; Tekton lists none of these
+}  // namespace skip
+
+struct AttemptRecord {
+  Time started{}, finished{};
+  Outcome outcome;
+  bool operator==(const AttemptRecord&) const = default;
+};
+
+struct TaskState {
+  Phase phase = Phase::Waiting;
+  int attempt = 0;             // the current or last one
+  size_t waiting_for = 0;      // parents that have not ended
+  Time started{}, finished{};  // of the current or last attempt
+  std::string reason;          // TaskRun reason, or the skip reason
+  std::string message;
+  std::string stop_reason, stop_message;  // its end was asked for: TaskRunCancelled or TaskRunTimeout
+  bool ignored = false;                   // failed, and onError says continue
+  bool infrastructure = false;
+  std::vector<StepRecord> steps;
+  std::map<std::string, dag::ParamValue, std::less<>> results;
+  std::vector<AttemptRecord> retries;  // earlier attempts
+  bool operator==(const TaskState&) const = default;
+};
+
+struct Counts {
+  size_t succeeded = 0, failed = 0, ignored = 0, cancelled = 0, skipped = 0, skipped_by_timeout = 0;
+  bool operator==(const Counts&) const = default;
+};
+
+enum class Cancel { No, RunFinally, StopRunFinally, Now };  // in order of strength
+
+// Everything known of a run. A value; equal for equal events.
+struct State {
+  std::vector<TaskState> tasks;  // beside Plan::tasks
+  Time started{}, finished{}, finally_started{};
+  bool has_started = false, has_finished = false, in_finally = false;
+  bool stopping = false;  // a task failed: nothing new starts
+  Cancel cancel = Cancel::No;
+  bool pipeline_timed_out = false, tasks_timed_out = false, finally_timed_out = false;
+  std::string reason, message;  // of the run's condition
+  Counts counts;
+
+  // The scheduler's own view, kept here so that it too is a fold.
+  std::set<size_t> ready;                       // phase Ready, by index
+  std::set<std::pair<Time, size_t>> deadlines;  // of running tasks
+  size_t running = 0;
+  size_t dag_left = 0, finally_left = 0;  // not terminal
+
+  bool succeeded() const;  // status "True": reason Succeeded or Completed
+  bool operator==(const State&) const = default;
+};
+
+// One step of the fold. Total: an event that makes no sense in this state changes nothing.
+void apply(const dag::Plan& plan, State& state, const Event& event);
+
+// What substitution may ask of a run.
+class StateFacts final : public dag::RunFacts {
+ public:
+  StateFacts(const dag::Plan& plan, const State& state) : plan_(plan), state_(state) {}
+  const dag::ParamValue* result(size_t task, std::string_view name) const override;
+  std::string_view status(size_t task) const override;
+  std::string_view reason(size_t task) const override;
+  std::string_view aggregate_status() const override;
+
+ private:
+  const dag::Plan& plan_;
+  const State& state_;
+};
+
+}  // namespace kiln::executor

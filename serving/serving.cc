@@ -1,0 +1,293 @@
+#include "serving/serving.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <cstdio>
+#include <set>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/text.h"
+#include "registry/snapshots.h"
+#include "registry/store.h"
+
+namespace kiln::serving {
+namespace {
+
+// Kubernetes-style random UID (RFC 4122 version 4 form).
+std::string new_uid() {
+  std::string digits = random_hex(16);
+  digits[12] = '4';
+  digits[16] = "89ab"[digits[16] & 3];
+  return digits.substr(0, 8) + "-" + digits.substr(8, 4) + "-" + digits.substr(12, 4) + "-" + digits.substr(16, 4) +
+         "-" + digits.substr(20);
+}
+
+std::string revision_name(const std::string& service, int64_t generation, const nlohmann::json& revision_template) {
+  const std::string chosen = revision_template.value("metadata", nlohmann::json::object()).value("name", "");
+  if (!chosen.empty()) return chosen;
+  char number[24];
+  std::snprintf(number, sizeof number, "-%05lld", static_cast<long long>(generation));
+  return service + number;
+}
+
+}  // namespace
+
+Serving::Serving(Options options, const registry::Images& images, steps::SandboxRuntime& runtime,
+                 asio::io_context& io, asio::thread_pool& pool)
+    : options_(std::move(options)),
+      images_(images),
+      runtime_(runtime),
+      io_(io),
+      pool_(pool),
+      records_(options_.database) {}
+
+Serving::~Serving() = default;
+
+void Serving::resume() {
+  for (const ServiceRecord& service : records_.services()) {
+    for (RevisionRecord& revision : records_.revisions(service.spec.name_space, service.spec.name))
+      if (revision.state == RevisionState::Deploying) deploy_in_background(std::move(revision));
+    rebuild_routes(service);
+  }
+}
+
+ServiceRecord Serving::apply(ServiceSpec spec) {
+  const std::optional<ServiceRecord> existing = records_.service(spec.name_space, spec.name);
+  ServiceRecord service;
+  if (existing) service = *existing;
+  const bool new_template = !existing || existing->spec.revision_template != spec.revision_template;
+  if (existing && !new_template && existing->spec.to_json() == spec.to_json()) {
+    // The same again: only a deployment that failed is worth another try.
+    const auto latest = records_.revision(spec.name_space, existing->latest_created);
+    if (!latest || latest->state != RevisionState::Failed) return *existing;
+    RevisionRecord again = *latest;
+    again.state = RevisionState::Deploying;
+    again.reason = again.message = "";
+    records_.save(again);
+    deploy_in_background(std::move(again));
+    return *existing;
+  }
+  service.spec = std::move(spec);
+  if (!existing) {
+    service.uid = new_uid();
+    service.created = format_rfc3339(system_clock().now());
+  } else {
+    ++service.generation;
+    if (new_template) ++service.template_generation;
+  }
+  if (!new_template) {
+    records_.save(service);
+    rebuild_routes(service);
+    announce();
+    return service;
+  }
+  RevisionRecord revision{.name_space = service.spec.name_space,
+                          .name = revision_name(service.spec.name, service.template_generation,
+                                                service.spec.revision_template),
+                          .service = service.spec.name,
+                          .generation = service.template_generation,
+                          .revision_template = service.spec.revision_template,
+                          .image_digest = "",
+                          .state = RevisionState::Deploying,
+                          .reason = "",
+                          .message = "",
+                          .created = format_rfc3339(system_clock().now())};
+  if (records_.revision(revision.name_space, revision.name))
+    throw Error(ErrorKind::Invalid, "revision name " + revision.name + " is taken (RevisionNameTaken)",
+                "revisions are immutable: choose another name");
+  service.latest_created = revision.name;
+  records_.save(service, revision);
+  deploy_in_background(std::move(revision));
+  announce();
+  return service;
+}
+
+void Serving::deploy_in_background(RevisionRecord revision) {
+  asio::co_spawn(io_, deploy(std::move(revision)), asio::detached);
+}
+
+// What it takes to run a revision: its image in the store, unpacked. Cached; blocking parts run on the pool.
+Awaitable<std::shared_ptr<Revision>> Serving::load(RevisionRecord& record) {
+  const Key key{record.name_space, record.name};
+  if (const auto known = revisions_.find(key); known != revisions_.end()) co_return known->second;
+  InstanceSpec spec;
+  spec.service = record.service;
+  spec.configuration = record.service;
+  spec.revision = record.name;
+  spec.settings = ContainerSettings::of(record.revision_template);
+  spec.log = options_.logs / record.name_space / (record.name + ".log");
+  auto fetch = [this, &spec, &record] {
+    // Once resolved, a revision means that very image, whatever the tag says later.
+    std::string reference = spec.settings.image;
+    if (!record.image_digest.empty() && reference.find('@') == std::string::npos) reference += "@" + record.image_digest;
+    if (const auto digest = Digest::parse(record.image_digest); digest && images_.store().has(*digest)) {
+      registry::Descriptor descriptor;
+      descriptor.media_type = std::string(registry::media::kManifest);
+      descriptor.digest = *digest;
+      descriptor.size = *images_.store().size(*digest);
+      spec.image = images_.store().load(descriptor);
+    } else {
+      spec.image = images_.get(reference);
+    }
+    spec.lowers = registry::Snapshots(images_.store()).prepare(spec.image);
+  };
+  co_await on_pool(pool_, fetch);
+  record.image_digest = spec.image.descriptor.digest.text();
+  auto revision = std::make_shared<Revision>(std::move(spec), runtime_, io_, pool_);
+  // Another coroutine may have loaded it meanwhile; one runtime object per revision.
+  co_return revisions_.try_emplace(key, std::move(revision)).first->second;
+}
+
+Awaitable<void> Serving::deploy(RevisionRecord record) {
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    const std::shared_ptr<Revision> revision = co_await load(record);
+    co_await revision->start_first();
+    record.state = RevisionState::Ready;
+  } catch (const Error& error) {
+    record.state = RevisionState::Failed;
+    record.reason = error.kind() == ErrorKind::TimedOut                                             ? "ProgressDeadlineExceeded"
+                    : error.message().starts_with("Container failed with: exit code ")
+                        ? "ExitCode" + error.message().substr(error.message().rfind(' ') + 1)
+                    : record.image_digest.empty() ? "ContainerMissing"
+                                                  : "ContainerFailed";
+    record.message = error.full();
+    spdlog::error("revision {} failed: {}", record.name, error.full());
+  } catch (const std::exception& error) {
+    record.state = RevisionState::Failed;
+    record.reason = "ContainerFailed";
+    record.message = error.what();
+  }
+  // The service may have been deleted, or have moved on, while this revision was starting.
+  auto service = records_.service(record.name_space, record.service);
+  if (!service || !records_.revision(record.name_space, record.name)) {
+    revisions_.erase({record.name_space, record.name});
+    co_return;
+  }
+  if (record.state == RevisionState::Ready) {
+    const auto ready = records_.revision(record.name_space, service->latest_ready);
+    if (!ready || ready->generation < record.generation) service->latest_ready = record.name;
+    spdlog::info("revision {} is ready after {}", record.name,
+                 format_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
+  } else {
+    revisions_.erase({record.name_space, record.name});
+  }
+  records_.save(*service, record);
+  rebuild_routes(*service);
+  announce();
+}
+
+void Serving::rebuild_routes(const ServiceRecord& service) {
+  std::vector<Target> targets;
+  std::set<std::string> routed;
+  for (const TrafficTarget& wanted : service.spec.traffic) {
+    Target target{wanted.latest ? service.latest_ready : wanted.revision, wanted.percent, wanted.tag};
+    if (target.revision.empty()) continue;
+    const auto record = records_.revision(service.spec.name_space, target.revision);
+    if (!record || record->state != RevisionState::Ready) continue;
+    routed.insert(target.revision);
+    targets.push_back(std::move(target));
+  }
+  routes_[{service.spec.name_space, service.spec.name}] = std::move(targets);
+  for (const auto& record : records_.revisions(service.spec.name_space, service.spec.name)) {
+    const auto running = revisions_.find({record.name_space, record.name});
+    if (running == revisions_.end() || record.state != RevisionState::Ready) continue;
+    if (routed.contains(record.name)) running->second->revive();
+    else running->second->retire();
+  }
+}
+
+namespace {
+
+// "hello.default.localhost" → {"hello", "default"} when the rest is the domain.
+std::optional<std::pair<std::string, std::string>> split_host(std::string_view host, std::string_view domain) {
+  const size_t first = host.find('.');
+  if (first == std::string_view::npos || first == 0) return std::nullopt;
+  const size_t second = host.find('.', first + 1);
+  if (second == std::string_view::npos || !iequals(host.substr(second + 1), domain)) return std::nullopt;
+  return std::pair(to_lower(host.substr(0, first)), to_lower(host.substr(first + 1, second - first - 1)));
+}
+
+}  // namespace
+
+bool Serving::is_service_host(std::string_view host) const { return split_host(host, options_.domain).has_value(); }
+
+// Namespace and name of the revision that a request for `host` goes to.
+Serving::Key Serving::choose(std::string_view host) {
+  const auto parts = split_host(host, options_.domain);
+  if (!parts) throw Error(ErrorKind::NotFound, "no service at " + std::string(host));
+  const auto& [label, name_space] = *parts;
+  if (const auto exact = routes_.find({name_space, label}); exact != routes_.end()) {
+    const Target* chosen = nullptr;
+    int roll = static_cast<int>((dice_ = dice_ * 1664525u + 1013904223u) >> 16) % 100;
+    for (const Target& target : exact->second) {
+      if (target.percent <= 0) continue;
+      chosen = &target;
+      if ((roll -= target.percent) < 0) break;
+    }
+    if (chosen) return {name_space, chosen->revision};
+    throw Error(ErrorKind::Unavailable, "service " + label + " has no ready revision",
+                "`kiln service describe " + label + "` says why");
+  }
+  // "<tag>-<service>": either part may hold dashes itself.
+  for (size_t dash = label.find('-'); dash != std::string::npos; dash = label.find('-', dash + 1)) {
+    const auto tagged = routes_.find({name_space, label.substr(dash + 1)});
+    if (tagged == routes_.end()) continue;
+    for (const Target& target : tagged->second)
+      if (target.tag == label.substr(0, dash)) return {name_space, target.revision};
+  }
+  throw Error(ErrorKind::NotFound, "there is no service \"" + label + "\" in namespace " + name_space,
+              "`kiln service list` shows what there is");
+}
+
+Awaitable<std::shared_ptr<Revision>> Serving::route(std::string host) {
+  const Key key = choose(host);
+  if (const auto running = revisions_.find(key); running != revisions_.end()) co_return running->second;
+  auto record = records_.revision(key.first, key.second);
+  if (!record) throw Error(ErrorKind::Unavailable, "revision " + key.second + " is gone");
+  co_return co_await load(*record);
+}
+
+Awaitable<void> Serving::remove(const std::string& name_space, const std::string& name) {
+  const auto service = records_.service(name_space, name);
+  if (!service) throw Error(ErrorKind::NotFound, "services.serving.knative.dev \"" + name + "\" not found");
+  std::vector<std::shared_ptr<Revision>> running;
+  for (const RevisionRecord& record : records_.revisions(name_space, name)) {
+    const auto found = revisions_.find({name_space, record.name});
+    if (found == revisions_.end()) continue;
+    running.push_back(found->second);
+    revisions_.erase(found);
+  }
+  records_.remove(name_space, name);
+  routes_.erase({name_space, name});
+  announce();
+  for (const auto& revision : running) co_await revision->shut_down(std::chrono::seconds(5));
+}
+
+int Serving::instances_of(const RevisionRecord& record) const {
+  const auto running = revisions_.find({record.name_space, record.name});
+  return running == revisions_.end() ? 0 : running->second->instances();
+}
+
+void Serving::announce() {
+  for (const auto& watcher : std::exchange(watchers_, {})) watcher->cancel();
+}
+
+Awaitable<void> Serving::changed(std::chrono::steady_clock::time_point deadline) {
+  auto timer = std::make_shared<asio::steady_timer>(io_, deadline);
+  watchers_.push_back(timer);
+  boost::system::error_code cancelled;
+  co_await timer->async_wait(asio::redirect_error(asio::use_awaitable, cancelled));
+  std::erase(watchers_, timer);
+}
+
+Awaitable<void> Serving::shut_down(Duration grace) {
+  auto running = std::exchange(revisions_, {});
+  for (auto& [key, revision] : running) co_await revision->shut_down(grace);
+}
+
+}  // namespace kiln::serving

@@ -1,0 +1,46 @@
+// Documents that others wrote. They must lint without a false error.
+#include <cstdlib>
+#include <filesystem>
+#include <gtest/gtest.h>
+
+#include "base/fs.h"
+#include "dag/compile.h"
+
+namespace kiln::dag {
+namespace {
+
+std::filesystem::path corpus() {
+  if (const char* given = std::getenv("KILN_CORPUS")) return given;
+  for (const char* up : {"..", "../.."})
+    if (auto path = std::filesystem::path(KILN_SOURCE_DIR) / up / "shared" / "corpus";
+        std::filesystem::exists(path))
+      return path;
+  return {};
+}
+
+void lint_folder(const std::string& name, size_t at_least) {
+  const std::filesystem::path folder = corpus() / name;
+  if (corpus().empty() || !std::filesystem::exists(folder)) GTEST_SKIP() << "no corpus: set KILN_CORPUS";
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    Documents documents;
+    Diagnostics diagnostics;
+    load(documents, entry.path().filename(), read_file(entry.path()), diagnostics);
+    StoredResolver nothing;
+    const Diagnostics found = lint(documents, nothing, std::move(diagnostics));
+    EXPECT_FALSE(has_errors(found)) << render(found, documents);
+  }
+  EXPECT_GE(files, at_least);
+}
+
+TEST(Corpus, UpstreamExamplesLintWithoutErrors) {
+  lint_folder("tekton", 50);
+}
+TEST(Corpus, CatalogTasksLintWithoutErrors) {
+  lint_folder("catalog", 70);
+}
+
+}  // namespace
+}  // namespace kiln::dag

@@ -1,0 +1,179 @@
+#include "dag/resolve.h"
+
+#include <gtest/gtest.h>
+#include <map>
+
+#include "tests/unit/dag/support.h"
+
+namespace kiln::dag {
+namespace {
+
+using testing::kStep;
+using testing::pipeline;
+using testing::plan_of;
+
+class Facts final : public RunFacts {
+ public:
+  std::map<std::pair<size_t, std::string>, ParamValue> results;
+  std::map<size_t, std::string> statuses;
+  std::string aggregate = "Succeeded";
+
+  const ParamValue* result(size_t task, std::string_view name) const override {
+    const auto found = results.find({task, std::string(name)});
+    return found == results.end() ? nullptr : &found->second;
+  }
+  std::string_view status(size_t task) const override {
+    const auto found = statuses.find(task);
+    return found == statuses.end() ? std::string_view("None") : std::string_view(found->second);
+  }
+  std::string_view reason(size_t) const override { return "FailureIgnored"; }
+  std::string_view aggregate_status() const override { return aggregate; }
+};
+
+const RunContext kContext{"p-run-1", "uid-1", "default"};
+
+std::string script_of(const Plan& plan, size_t task, const RunFacts& facts = no_facts(), int attempt = 0) {
+  return resolve_task(plan, task, facts, kContext, attempt).spec.steps.at(0).script;
+}
+
+TEST(Resolve, PutsInParamsContextsAndPaths) {
+  const Plan plan =
+      plan_of(pipeline("  params: [{name: p, default: P}]\n  workspaces: [{name: w}]\n"
+                       "  tasks:\n  - name: t\n    retries: 3\n    params: [{name: a, value: "
+                       "$(params.p)-$(context.pipelineRun.name)}]\n"
+                       "    workspaces: [{name: w}]\n"
+                       "    taskSpec:\n      params: [{name: a}]\n      results: [{name: r}]\n      "
+                       "workspaces: [{name: w, mountPath: /in}, {name: o, optional: true}]\n"
+                       "      steps:\n      - image: i\n        script: |\n"
+                       "          $(params.a) $(context.taskRun.name) "
+                       "$(context.task.retry-count)/$(context.pipelineTask.retries)\n"
+                       "          $(results.r.path) $(workspaces.w.path) $(workspaces.w.bound) "
+                       "[$(workspaces.o.path)] $(workspaces.o.bound) $(date)\n"));
+  EXPECT_EQ(script_of(plan, 0, no_facts(), 2),
+            "P-p-run-1 p-run-1-t 2/3\n/tekton/results/r /in true [] false $(date)\n");
+}
+
+TEST(Resolve, InlineSpecsSeeThePipelinesParamsUnlessTheyAreGivenTheirOwn) {
+  const Plan plan =
+      plan_of(pipeline("  params: [{name: x, default: outer}, {name: y, default: outer}]\n  tasks:\n"
+                       "  - {name: t, params: [{name: x, value: explicit}], taskSpec: {params: [{name: y, "
+                       "default: inner}], steps: [{image: i, script: '$(params.x) $(params.y)'}]}}\n"));
+  EXPECT_EQ(script_of(plan, 0), "explicit outer");
+}
+
+TEST(Resolve, WorkspacesPropagateIntoInlineSpecsThatMentionThem) {
+  const Plan plan =
+      plan_of(pipeline("  workspaces: [{name: w}]\n  tasks: [{name: t, taskSpec: {steps: [{image: i, script: "
+                       "ls $(workspaces.w.path)}]}}]\n"));
+  EXPECT_EQ(script_of(plan, 0), "ls /workspace/w");
+}
+
+TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
+  const Plan plan =
+      plan_of(pipeline("  tasks:\n  - name: t\n    taskSpec:\n      stepTemplate: {image: base, workingDir: "
+                       "/w, env: [{name: A, value: t}, {name: B, value: t}]}\n"
+                       "      steps: [{name: one, env: [{name: A, value: s}]}, {image: own}]\n"));
+  const ResolvedTask task = resolve_task(plan, 0, no_facts(), kContext, 0);
+  EXPECT_EQ(task.spec.steps[0].image.value, "base");
+  EXPECT_EQ(task.spec.steps[0].working_dir.value, "/w");
+  ASSERT_EQ(task.spec.steps[0].env.size(), 2u);
+  EXPECT_EQ(task.spec.steps[0].env[0].name.value, "B");
+  EXPECT_EQ(task.spec.steps[0].env[1].value.value, "s");
+  EXPECT_EQ(task.spec.steps[1].image.value, "own");
+  EXPECT_EQ(task.spec.steps[1].name.value, "unnamed-1");
+}
+
+TEST(Resolve, StepActionsRunUnderTheirOwnParams) {
+  const Plan plan = plan_of(
+      "apiVersion: tekton.dev/v1beta1\nkind: StepAction\nmetadata: {name: say}\nspec: {params: [{name: word, "
+      "default: hm}, {name: n, default: '1'}], image: act, script: 'echo $(params.word) "
+      "$(params.n)'}\n---\n" +
+      pipeline("  params: [{name: p, default: hi}]\n  tasks: [{name: t, taskSpec: {steps: [{name: s, ref: "
+               "{name: say}, params: [{name: word, value: $(params.p)}]}]}}]\n"));
+  EXPECT_EQ(script_of(plan, 0), "echo hi 1");
+}
+
+const std::string kProducer =
+    "  - {name: a, taskSpec: {results: [{name: s}, {name: l, type: array}], steps: [{image: i}]}}\n";
+
+TEST(Resolve, ResultsArriveAsTheirType) {
+  const Plan plan = plan_of(
+      pipeline("  tasks:\n" + kProducer +
+               "  - {name: b, params: [{name: l, value: '$(tasks.a.results.l[*])'}, {name: e, value: "
+               "'x-$(tasks.a.results.l[1])-$(tasks.a.results.s)'}], taskSpec: {params: [{name: l, type: "
+               "array}, {name: e}], steps: [{image: i, script: $(params.e), args: ['$(params.l[*])']}]}}\n"));
+  Facts facts;
+  EXPECT_EQ(check_ready(plan, 1, facts, kContext).kind, Readiness::Kind::MissingResults);
+  facts.results[{0, "s"}] = ParamValue::string("line\n");
+  facts.results[{0, "l"}] = ParamValue::array({"one", "two"});
+  EXPECT_EQ(check_ready(plan, 1, facts, kContext).kind, Readiness::Kind::Ready);
+  const ResolvedTask task = resolve_task(plan, 1, facts, kContext, 0);
+  EXPECT_EQ(task.spec.steps[0].script.value, "x-two-line\n");
+  EXPECT_EQ(task.spec.steps[0].args.size(), 2u);
+  facts.results[{0, "l"}] = ParamValue::array({"one"});
+  const Readiness readiness = check_ready(plan, 1, facts, kContext);
+  EXPECT_EQ(readiness.kind, Readiness::Kind::Invalid);
+  EXPECT_EQ(readiness.message, "array Result Index 1 for Task a Result l is out of bound of size 1");
+}
+
+TEST(Resolve, WhenComparesAfterSubstitution) {
+  const auto verdict = [](const std::string& when, const std::string& value) {
+    const Plan plan = plan_of(pipeline("  params: [{name: list, type: array, default: [x, y]}]\n  tasks:\n" +
+                                       kProducer + "  - {name: b, when: [" + when + "], " + kStep + "}\n"));
+    Facts facts;
+    facts.results[{0, "s"}] = ParamValue::string(value);
+    return check_ready(plan, 1, facts, kContext).kind;
+  };
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: [yes]}", "yes"),
+            Readiness::Kind::Ready);
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: [yes]}", "no"),
+            Readiness::Kind::WhenFalse);
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: notin, values: [yes]}", "no"),
+            Readiness::Kind::Ready);
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: ['$(params.list[*])']}", "y"),
+            Readiness::Kind::Ready);
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: ['$(params.list[*])']}", "z"),
+            Readiness::Kind::WhenFalse);
+}
+
+TEST(Resolve, FinallyTasksSeeStatuses) {
+  const Plan plan = plan_of(pipeline(
+      "  tasks:\n" + kProducer +
+      "  finally: [{name: z, params: [{name: v, value: '$(tasks.a.status) $(tasks.a.reason) "
+      "$(tasks.status)'}], taskSpec: {params: [{name: v}], steps: [{image: i, script: $(params.v)}]}}]\n"));
+  Facts facts;
+  facts.statuses[0] = "Failed";
+  facts.aggregate = "Completed";
+  EXPECT_EQ(script_of(plan, 1, facts), "Failed FailureIgnored Completed");
+}
+
+TEST(Resolve, PipelineResultsLeaveOutWhatWasNotProduced) {
+  const Plan plan =
+      plan_of(pipeline("  results: [{name: one, value: 'v=$(tasks.a.results.s)'}, {name: two, value: "
+                       "'$(tasks.a.results.l[*])'}]\n  tasks:\n" +
+                       kProducer));
+  Facts facts;
+  facts.results[{0, "s"}] = ParamValue::string("S");
+  const auto results = resolve_results(plan, facts, kContext);
+  ASSERT_EQ(results.size(), 1u);
+  EXPECT_EQ(results[0].second.text, "v=S");
+}
+
+TEST(Resolve, ChildNamesFitKubernetes) {
+  const Plan plan = plan_of(pipeline("  tasks: [{name: t, " + kStep + "}]\n"));
+  EXPECT_EQ(child_name(plan, 0, "run"), "run-t");
+  const std::string name = child_name(plan, 0, std::string(80, 'r'));
+  EXPECT_LE(name.size(), 63u);
+  EXPECT_NE(name, child_name(plan, 0, std::string(81, 'r')));
+}
+
+TEST(Resolve, ResultsOfTheWrongShapeAreNone) {
+  EXPECT_EQ(parse_result(ParamType::Array, R"(["a", 1])")->items, (std::vector<std::string>{"a", "1"}));
+  EXPECT_EQ(parse_result(ParamType::Object, R"({"k": "v"})")->fields.at("k"), "v");
+  for (const char* bad : {"", "x", "{}", "[[1]]", "[\"a\""})
+    EXPECT_FALSE(parse_result(ParamType::Array, bad)) << bad;
+  EXPECT_EQ(parse_result(ParamType::String, "a\n")->text, "a\n");
+}
+
+}  // namespace
+}  // namespace kiln::dag

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <gtest/gtest.h>
+#include <string>
+
+#include "dag/compile.h"
+
+namespace kiln::dag::testing {
+
+inline Compiled compile_text(const std::string& text, const RunRequest& request = {}) {
+  Documents documents;
+  Diagnostics diagnostics;
+  load(documents, "p.yaml", text, diagnostics);
+  StoredResolver resolver;
+  return compile(documents, request, resolver, std::move(diagnostics));
+}
+
+inline std::string messages(const Diagnostics& diagnostics) {
+  std::string out;
+  for (const Diagnostic& d : diagnostics) out += render(d);
+  return out;
+}
+
+// A plan of a text that must be right.
+inline Plan plan_of(const std::string& text, const RunRequest& request = {}) {
+  Compiled compiled = compile_text(text, request);
+  if (!compiled.plan) {
+    ADD_FAILURE() << messages(compiled.diagnostics);
+    return {};
+  }
+  return std::move(*compiled.plan);
+}
+
+inline std::string pipeline(const std::string& spec) {
+  return "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: p}\nspec:\n" + spec;
+}
+
+// `taskSpec` of one step that does nothing.
+inline const std::string kStep = "taskSpec: {steps: [{image: i, script: 'true'}]}";
+
+}  // namespace kiln::dag::testing
