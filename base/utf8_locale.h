@@ -4,20 +4,22 @@
 
 namespace kiln {
 
-// Gives the calling thread a UTF-8 locale while it lives, whatever the machine's is: libarchive converts names
-// through the locale, and refuses those of other languages in "C".
+// Gives the calling thread a UTF-8 locale while it lives, whatever the machine's is: libarchive converts
+// names through the locale, and refuses those of other languages in "C".
 class Utf8Locale {
  public:
-  Utf8Locale() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(::uselocale(locale_)) {}
+  Utf8Locale() : before_(::uselocale(shared())) {}
   Utf8Locale(const Utf8Locale&) = delete;
   Utf8Locale& operator=(const Utf8Locale&) = delete;
-  ~Utf8Locale() {
-    ::uselocale(before_);
-    if (locale_) ::freelocale(locale_);
-  }
+  ~Utf8Locale() { ::uselocale(before_); }
 
  private:
-  locale_t locale_, before_;
+  // One for the whole process, never freed: locales are shared between threads only by glibc's own locks.
+  static locale_t shared() {
+    static const locale_t utf8 = ::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr);
+    return utf8;
+  }
+  locale_t before_;
 };
 
 }  // namespace kiln

@@ -2,13 +2,13 @@
 
 #include <cstring>
 #include <filesystem>
-#include <thread>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <isa-l/igzip_lib.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
+#include <thread>
 #include <zstd.h>
 
 #include "base/error.h"
