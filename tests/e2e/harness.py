@@ -5,7 +5,6 @@ runs, services and caches are fresh for every test class.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -14,7 +13,6 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
 import unittest
 import urllib.error
 import urllib.request
@@ -70,7 +68,7 @@ class World:
         return done
 
     def serve(self, listen="127.0.0.1:0"):
-        log = open(self.folder / "serve.log", "a+")
+        log = open(self.folder / "serve.log", "a+", encoding="utf-8")
         self.server = subprocess.Popen([KILN, "serve", "--listen", listen], env=self.env, stderr=subprocess.PIPE,
                                        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
         for line in self.server.stderr:
@@ -83,9 +81,10 @@ class World:
             raise AssertionError("kiln serve ended: " + (self.folder / "serve.log").read_text())
 
         def drain(stream):
-            for rest in stream:
-                log.write(rest)
-                log.flush()
+            with stream, log:
+                for rest in stream:
+                    log.write(rest)
+                    log.flush()
 
         threading.Thread(target=drain, args=(self.server.stderr,), daemon=True).start()
         return self.port
