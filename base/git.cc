@@ -52,7 +52,8 @@ std::string last_error() {
   const int kind = error ? error->klass : 0;
   if (code == GIT_EAUTH)
     throw Error(ErrorKind::Failed, doing + ": " + cause, "give credentials in the URL, or load a key into ssh-agent");
-  if (kind == GIT_ERROR_NET || kind == GIT_ERROR_SSL) {
+  const bool no_host = cause.find("connect") != std::string::npos || cause.find("resolve") != std::string::npos;
+  if (kind == GIT_ERROR_NET || kind == GIT_ERROR_SSL || (kind == GIT_ERROR_OS && no_host)) {
     if (cause.find("404") != std::string::npos || cause.find("unsupported URL") != std::string::npos)
       throw Error(ErrorKind::NotFound, doing + ": there is no git repository at this URL", "check the URL");
     throw Error(ErrorKind::Unavailable, doing + ": " + cause, "check the host name and the network");

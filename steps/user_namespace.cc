@@ -129,8 +129,7 @@ bool needs_user_namespace() {
 
 IdMaps plan_id_maps(uint32_t uid, uint32_t gid) {
   if (has_capabilities(bit(CAP_SETUID) | bit(CAP_SETGID))) {
-    IdMaps maps{IdMaps::How::Direct, identity("/proc/self/uid_map", uid),
-                identity("/proc/self/gid_map", gid),
+    IdMaps maps{IdMaps::How::Direct, identity("/proc/self/uid_map", uid), identity("/proc/self/gid_map", gid),
                 // An outer namespace that was denied setgroups denies it to all below.
                 sysctl("/proc/self/setgroups") != "deny"};
     if (!maps.uids.empty() && !maps.gids.empty()) return maps;

@@ -22,7 +22,8 @@ class Scenario {
     feed({.kind = Event::Kind::RunStarted});
   }
 
-  Scenario& finish(std::string_view name, bool succeeded = true, std::map<std::string, std::string> results = {}) {
+  Scenario& finish(std::string_view name, bool succeeded = true,
+                   std::map<std::string, std::string> results = {}) {
     const size_t i = index_of(plan_, name);
     Event event{.kind = Event::Kind::TaskFinished, .task = i, .attempt = state.tasks[i].attempt};
     event.outcome = {succeeded, false, succeeded ? "Succeeded" : "Failed", "", {}, std::move(results)};
@@ -125,9 +126,9 @@ TEST(Scheduler, AFailureSkipsTheRestButNotFinally) {
 
 TEST(Scheduler, AFalseWhenSkipsTheTaskAndThoseThatNeedItsResults) {
   Scenario run(plan_of("  tasks:\n" + task("a, when: [{input: x, operator: in, values: [\"y\"]}]") +
-                  task("after, runAfter: [a]") +
-                  task("uses, params: [{name: v, value: $(tasks.a.results.r)}]") +
-                  task("child, runAfter: [uses]")));
+                       task("after, runAfter: [a]") +
+                       task("uses, params: [{name: v, value: $(tasks.a.results.r)}]") +
+                       task("child, runAfter: [uses]")));
   EXPECT_EQ(run.running(), "after") << "ordering alone does not skip";
   run.finish("after");
   EXPECT_EQ(
@@ -148,7 +149,8 @@ TEST(Scheduler, WhenReadsResults) {
 }
 
 TEST(Scheduler, AMissingResultSkipsItsConsumer) {
-  Scenario run(plan_of("  tasks:\n" + task("a") + task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
+  Scenario run(
+      plan_of("  tasks:\n" + task("a") + task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
   run.finish("a", true, {});
   EXPECT_EQ(run.skipped(), "b: Results were missing");
   EXPECT_EQ(run.end(), "Completed | Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 1");
@@ -186,10 +188,11 @@ TEST(Scheduler, OnErrorContinueIsIgnored) {
 }
 
 TEST(Scheduler, FinallyMayChooseByStatus) {
-  Scenario run(plan_of("  tasks:\n" + task("a") + "  finally:\n" +
-                  task("on-failure, when: [{input: $(tasks.a.status), operator: in, values: [Failed]}]") +
-                  task("on-success, when: [{input: $(tasks.status), operator: in, values: [Succeeded]}]") +
-                  task("needs, params: [{name: v, value: $(tasks.a.results.r)}]")));
+  Scenario run(
+      plan_of("  tasks:\n" + task("a") + "  finally:\n" +
+              task("on-failure, when: [{input: $(tasks.a.status), operator: in, values: [Failed]}]") +
+              task("on-success, when: [{input: $(tasks.status), operator: in, values: [Succeeded]}]") +
+              task("needs, params: [{name: v, value: $(tasks.a.results.r)}]")));
   run.finish("a", false);
   EXPECT_EQ(run.running(), "on-failure");
   EXPECT_EQ(run.skipped(), "on-success: When Expressions evaluated to false; needs: Results were missing");
@@ -235,7 +238,7 @@ TEST(Scheduler, ThePipelineTimeoutEndsEverything) {
 
 TEST(Scheduler, TheFinallyTimeoutEndsFinally) {
   Scenario run(plan_of("  tasks:\n" + task("a") + "  finally:\n" + task("z"),
-                  "  timeouts: {pipeline: 1h, finally: 5m}\n"));
+                       "  timeouts: {pipeline: 1h, finally: 5m}\n"));
   run.finish("a").advance(5min);
   EXPECT_EQ(run.stopped(), "z");
   run.finish("z", false);

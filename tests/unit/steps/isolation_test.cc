@@ -144,6 +144,17 @@ TEST_F(IsolationTest, ATrustedStepWritesOnlyItsFoldersAndMakesSandboxes) {
   EXPECT_EQ(ran.out, "wrote\nkept\nnested\n3\n") << ran.err;
 }
 
+TEST_F(IsolationTest, SandboxesWorkInsideATrustedStep) {
+  const std::string self = fs::read_symlink("/proc/self/exe").native();
+  SandboxSpec spec = world.command({self, "--gtest_filter=SandboxTest.*:IsolationTest.D*:IsolationTest.P*"});
+  spec.rootfs.host = true;
+  spec.trusted = true;
+  spec.mounts.clear();
+  const auto ran = world.run(spec);
+  EXPECT_EQ(ran.status.code, 0) << ran.out << ran.err;
+  EXPECT_EQ(ran.out.find("no sandboxes here"), std::string::npos) << ran.out;
+}
+
 TEST_F(IsolationTest, AStepNeedNotBeRootToWriteItsMounts) {
   const fs::path workspace = world.folder() / "workspace";
   make_dirs(workspace / "src");

@@ -24,12 +24,14 @@ TEST(LifelineVictim, DISABLED_Run) {
 
 TEST(LifelineTest, NothingSurvivesTheDeathOfKiln) {
   KILN_NEEDS_SANDBOX();
+  const TempDir folder;  // for what the victim cannot clean up
   int pipe[2];
   ASSERT_EQ(::pipe(pipe), 0);
   UniqueFd read_end(pipe[0]), write_end(pipe[1]);
   const pid_t victim = ::fork();
   if (victim == 0) {
     ::dup2(write_end.get(), 1);
+    ::setenv("TMPDIR", folder.path().c_str(), 1);
     ::execl("/proc/self/exe", "victim", "--gtest_also_run_disabled_tests", "--gtest_filter=LifelineVictim.*",
             static_cast<char*>(nullptr));
     ::_exit(1);

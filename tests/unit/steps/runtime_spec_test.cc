@@ -23,7 +23,7 @@ TEST(RuntimeSpecTest, DescribesTheSameWorld) {
   EXPECT_EQ(json["process"]["user"]["uid"], 7);
   EXPECT_TRUE(json["process"]["capabilities"]["bounding"].empty());
   EXPECT_TRUE(json["process"]["noNewPrivileges"]);
-  EXPECT_EQ(json["linux"]["cgroupsPath"], "/kiln/a-b");
+  EXPECT_EQ(json["linux"]["cgroupsPath"], "/kiln-a-b");
   EXPECT_EQ(json["linux"]["resources"]["cpu"]["quota"], 50'000);
   EXPECT_EQ(json["linux"]["namespaces"].back()["type"], "network");
   EXPECT_EQ(json["mounts"].back()["destination"], "/dst");
