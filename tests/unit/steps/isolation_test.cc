@@ -149,7 +149,9 @@ TEST_F(IsolationTest, SandboxesWorkInsideATrustedStep) {
   SandboxSpec spec = world.command({self, "--gtest_filter=SandboxTest.*:IsolationTest.D*:IsolationTest.P*"});
   spec.rootfs.host = true;
   spec.trusted = true;
-  spec.mounts.clear();
+  // A trusted step sees the host's /tmp as it sees the rest: read-only.
+  spec.mounts = {{.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/var/tmp", .size = 256 << 20}};
+  spec.env.push_back("TMPDIR=/var/tmp");
   const auto ran = world.run(spec);
   EXPECT_EQ(ran.status.code, 0) << ran.out << ran.err;
   EXPECT_EQ(ran.out.find("no sandboxes here"), std::string::npos) << ran.out;
