@@ -54,7 +54,8 @@ class Assembly {
   const Digest& generated(const std::string& name, const std::string& history, const std::string& key,
                           const std::string& created_by, const std::function<void(TarWriter&)>& fill) {
     bool reused = false;
-    return append(name, history, created_by, store_layer(store_, cache_, key, fill, reused), reused);
+    const Layer layer = store_layer(store_, cache_, key, fill, reused);
+    return append(name, history, created_by, layer, reused);
   }
 
   const Digest& append(const std::string& name, const std::string& history, const std::string& created_by,

@@ -10,7 +10,7 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/text.h"
+#include "base/utf8_locale.h"
 
 namespace kiln::builders {
 namespace {
@@ -72,6 +72,7 @@ bool is_skipped(const TarEntry& entry) {
 }
 
 void for_each(const std::filesystem::path& file, const std::function<void(archive*, archive_entry*)>& visit) {
+  const Utf8Locale locale;
   Reader reader(archive_read_new());
   archive_read_support_format_tar(reader.get());
   const auto fail = [&] {

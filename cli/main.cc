@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <new>
 
@@ -53,7 +54,9 @@ int run(int argc, char** argv) {
     // The user's own file lies where --root or KILN_ROOT say, if they do.
     const char* root = std::getenv("KILN_ROOT");
     load_settings((root ? Dirs::under(root) : Dirs::of_user()).config / "config.toml");
-    app.parse(argc, argv);
+    std::vector<std::string> words = arguments_of(argc, argv);
+    std::ranges::reverse(words);  // as CLI11 takes them
+    app.parse(words);
   } catch (const CLI::ParseError& error) {
     const int code = app.exit(error);  // prints help, or what was wrong
     return code == 0 ? 0 : exit_code(ErrorKind::Usage);

@@ -26,6 +26,22 @@ void add_environment_names(CLI::App& app) {
   for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) add_environment_names(*verb);
 }
 
+std::vector<std::string> arguments_of(int argc, char** argv) {
+  std::vector<std::string> words;
+  bool options = true;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    options = options && word != "--";
+    if (options && word.size() > 3 && word.starts_with("--") && word.find('=') == word.size() - 1) {
+      words.push_back(word.substr(0, word.size() - 1));
+      words.emplace_back();
+    } else {
+      words.push_back(word);
+    }
+  }
+  return words;
+}
+
 void load_settings(const fs::path& file) {
   if (!fs::exists(file)) return;
   const nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());

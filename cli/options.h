@@ -1,6 +1,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -10,6 +12,10 @@ namespace kiln::cli {
 
 // Makes every flag of every verb also settable as KILN_<FLAG> ("--dry-run" → KILN_DRY_RUN).
 void add_environment_names(CLI::App& app);
+
+// The arguments after the program's name, `--name=` written as two words: the parser would take the next word
+// for the value, where a Task that passes `--revision=$(params.revision)` means the empty one.
+std::vector<std::string> arguments_of(int argc, char** argv);
 
 // Puts settings of a config.toml into the environment as KILN_<FLAG>, unless set there already: so flags win
 // over environment, environment over the project's file, that over the user's. Only plain values at the top

@@ -1,4 +1,6 @@
 #include <fcntl.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -82,6 +84,8 @@ UniqueFd lock_server(const fs::path& state) {
 }
 
 void serve(const std::string& listen, const std::string& domain, Context& context) {
+  spdlog::set_default_logger(spdlog::stderr_logger_mt("kiln"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
   const UniqueFd lock = lock_server(context.dirs().state);
   executor::Journal journal(context.dirs().database());
   for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))

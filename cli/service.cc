@@ -53,7 +53,8 @@ void describe(const ServiceOptions& options, Context& context) {
   std::map<std::string, int> traffic;
   for (const json& target : service["status"]["traffic"])
     traffic[target.value("revisionName", "")] += target.value("percent", 0);
-  for (const json& revision : api.call("GET", base + "/revisions")["items"]) {
+  const json revisions = api.call("GET", base + "/revisions");
+  for (const json& revision : revisions["items"]) {
     const std::string name = revision["metadata"].value("name", "");
     if (revision["metadata"]["labels"].value("serving.knative.dev/service", "") != options.name) continue;
     rows.push_back({name, std::to_string(traffic[name]) + " %", ready_text(revision),
@@ -98,7 +99,8 @@ void rollback(const ServiceOptions& options, Context& context) {
     for (const json& entry : service["status"]["traffic"])
       if (entry.value("percent", 0) > 0) current = entry.value("revisionName", "");
     // In order of generation: the ready one before the one that has the traffic.
-    for (const json& revision : api.call("GET", "namespaces/" + options.name_space + "/revisions")["items"]) {
+    const json revisions = api.call("GET", "namespaces/" + options.name_space + "/revisions");
+    for (const json& revision : revisions["items"]) {
       const std::string name = revision["metadata"].value("name", "");
       if (revision["metadata"]["labels"].value("serving.knative.dev/service", "") != options.name) continue;
       if (name == current) break;

@@ -8,8 +8,7 @@
 namespace kiln::registry {
 namespace {
 
-// Under which names the store may know the image: as written, in full, and (an image that the embedded
-// registry took in) without the host of this machine.
+// Under which names the store may know the image: as written, and in full.
 std::optional<Descriptor> find_in_store(const Store& store, const Reference& reference) {
   if (reference.digest && store.has(*reference.digest)) {
     Descriptor descriptor{

@@ -30,6 +30,19 @@ FileStamp stamp_of(const struct stat& st) {
   return {st.st_dev, st.st_ino, st.st_size, ns(st.st_mtim), ns(st.st_ctim)};
 }
 
+Digest digest_of_file(int fd, std::string_view algorithm) {
+  Hasher hasher(algorithm);
+  std::string buffer(1u << 20, '\0');
+  for (off_t offset = 0;;) {
+    const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), offset);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno("cannot read from the image store");
+    if (n == 0) return hasher.finish();
+    hasher.update({buffer.data(), static_cast<size_t>(n)});
+    offset += n;
+  }
+}
+
 }  // namespace
 
 struct Store::Verified {
@@ -66,6 +79,8 @@ uint64_t BlobWriter::size() const {
 Digest BlobWriter::commit(const std::optional<Digest>& expected) {
   State& state = *state_;
   Digest digest = state.hasher.finish();
+  if (expected && expected->algorithm() != digest.algorithm())
+    digest = digest_of_file(state.fd.get(), expected->algorithm());  // it was not known when writing began
   if (expected && digest != *expected)
     throw Error(ErrorKind::Invalid, "the content's digest is " + digest.text() + ", not " + expected->text(),
                 "it was damaged on its way, or the digest belongs to something else");
@@ -144,16 +159,7 @@ void Store::verify(const Digest& digest) const {
     const auto it = verified_->good.find(digest);
     if (it != verified_->good.end() && it->second == stamp_of(st)) return;
   }
-  Hasher hasher(digest.algorithm());
-  std::string buffer(1u << 20, '\0');
-  for (;;) {
-    const ssize_t n = ::read(fd.get(), buffer.data(), buffer.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_errno("cannot read " + blob_path(digest).string());
-    if (n == 0) break;
-    hasher.update({buffer.data(), static_cast<size_t>(n)});
-  }
-  if (hasher.finish() != digest)
+  if (digest_of_file(fd.get(), digest.algorithm()) != digest)
     throw Error(ErrorKind::Invalid, "blob " + digest.text() + " in the image store is damaged",
                 "remove " + blob_path(digest).string() + " and pull or build the image again");
   std::lock_guard lock(verified_->mutex);

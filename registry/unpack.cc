@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <cstring>
 #include <linux/capability.h>
-#include <locale.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <thread>
@@ -13,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/utf8_locale.h"
 #include "registry/decompress.h"
 #include "registry/layer_tree.h"
 #include "registry/piece_queue.h"
@@ -33,26 +33,13 @@ constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq", kAufs =
               "the image is hostile or broken; it was not unpacked");
 }
 
-// libarchive converts names to the thread's character set; only UTF-8 leaves them as they are.
-class Utf8Locale {
- public:
-  Utf8Locale() : locale_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before_(::uselocale(locale_)) {}
-  ~Utf8Locale() {
-    ::uselocale(before_);
-    if (locale_) ::freelocale(locale_);
-  }
-
- private:
-  locale_t locale_, before_;
-};
-
-// "./a//b/" → "a/b"; "" is the layer's root. Refuses what could lead out of it.
+// "./a//b/" → "a/b"; "" is the layer's root. Refuses what could lead out of it. Buildpack exporters write
+// absolute names; like any other they begin at the layer's root.
 std::string clean_path(const char* given, const UnpackLimits& limits) {
   if (!given) refuse("?", "has an unreadable name");
   const std::string_view text = given;
   if (text.empty()) refuse(text, "has no name");
   if (text.size() > limits.path_length) refuse(text, "has too long a name");
-  if (text.starts_with('/')) refuse(text, "has an absolute name");
   std::string out;
   size_t depth = 0;
   for (size_t at = 0; at <= text.size();) {

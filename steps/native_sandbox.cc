@@ -268,7 +268,7 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
 
   uint32_t flags = extra_flags;
   if (user_namespace) flags |= wire::kUserNamespace;
-  if (!user_namespace || maps.set_groups()) flags |= wire::kSetGroups;
+  if (!user_namespace || maps.set_groups) flags |= wire::kSetGroups;
   if (spec.trusted) flags |= wire::kTrusted;
   if (spec.rootfs.host) flags |= wire::kHostRoot;
   if (spec.rootfs.read_only) flags |= wire::kReadOnlyRoot;

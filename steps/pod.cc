@@ -7,28 +7,6 @@
 
 namespace kiln::steps {
 
-std::string_view to_string(StepReason reason) {
-  switch (reason) {
-    case StepReason::Completed:
-      return "Completed";
-    case StepReason::Error:
-      return "Error";
-    case StepReason::Continued:
-      return "Continued";
-    case StepReason::Skipped:
-      return "Skipped";
-    case StepReason::Cancelled:
-      return "Cancelled";
-    case StepReason::TimeoutExceeded:
-      return "TimeoutExceeded";
-    case StepReason::OutOfMemory:
-      return "OOMKilled";
-    case StepReason::NotStarted:
-      return "NotStarted";
-  }
-  return "Error";
-}
-
 LocalPods::LocalPods(SandboxRuntime& runtime, const registry::Images& images, Options options)
     : runtime_(runtime), images_(images), options_(std::move(options)) {}
 

@@ -36,6 +36,28 @@ std::string with_hint(const Error& error) {
 
 }  // namespace
 
+std::string_view to_string(StepReason reason) {
+  switch (reason) {
+    case StepReason::Completed:
+      return "Completed";
+    case StepReason::Error:
+      return "Error";
+    case StepReason::Continued:
+      return "Continued";
+    case StepReason::Skipped:
+      return "Skipped";
+    case StepReason::Cancelled:
+      return "Cancelled";
+    case StepReason::TimeoutExceeded:
+      return "TimeoutExceeded";
+    case StepReason::OutOfMemory:
+      return "OOMKilled";
+    case StepReason::NotStarted:
+      return "NotStarted";
+  }
+  return "Error";
+}
+
 PodRun::PodRun(SandboxRuntime& runtime, const ImageSource& images, const LocalPods::Options& options,
                const PodSpec& spec, PodObserver& observer, std::stop_token stop, Duration timeout)
     : runtime_(runtime),
@@ -116,6 +138,8 @@ void PodRun::set_host_world(size_t index, SandboxSpec& sandbox, const Variables&
       inherit(name);
     for (const std::string& name : options_.inherited_env) inherit(name);
     env.push_back("KILN_STEP=1");
+    env.push_back("TMPDIR=/tekton/tmp");
+    sandbox.mounts.push_back({.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tekton/tmp"});
     for (const fs::path& folder : options_.kiln_dirs) {
       make_dirs(folder);
       sandbox.mounts.push_back({.source = folder, .destination = folder});
@@ -218,7 +242,9 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
       if (signal) outcome.message += std::string(" (SIG") + signal + ")";
     }
     outcome.reason = step.continue_on_error ? StepReason::Continued : StepReason::Error;
-    if (!step.continue_on_error) fail("StepFailed", name + " " + outcome.message);
+    // Kiln's own verbs say with their exit code whose fault it was (DESIGN.md, "The command line").
+    const bool infrastructure = step.image == kKilnImage && status.code == exit_code(ErrorKind::Infrastructure);
+    if (!step.continue_on_error) fail("StepFailed", name + " " + outcome.message, infrastructure);
   }
 }
 

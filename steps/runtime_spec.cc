@@ -119,7 +119,8 @@ std::string runtime_spec(const SandboxSpec& spec, const std::filesystem::path& r
       {"mounts", mounts_of(spec)},
       {"linux",
        {{"namespaces", namespaces},
-        {"cgroupsPath", "/kiln/" + replace_all(spec.id, "/", "-")},
+        // One level only: the runtimes remove the group itself and no parent.
+        {"cgroupsPath", "/kiln-" + replace_all(spec.id, "/", "-")},
         {"resources", resources_of(spec.resources)},
         {"seccomp", seccomp()},
         {"maskedPaths",

@@ -95,6 +95,11 @@ void allow(const Filter& filter, const char* name, std::initializer_list<scmp_ar
   if (result != -EEXIST && result != -EDOM) check(result, name);  // EDOM: not on this architecture
 }
 
+// A condition on a system call's first argument; of MASKED_EQ, that the masked bits are zero.
+scmp_arg_cmp first(scmp_compare operation, uint64_t value) {
+  return {0, operation, value, 0};
+}
+
 std::vector<sock_filter> compile() {
   const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)), &seccomp_release);
   if (!filter) throw Error(ErrorKind::Infrastructure, "cannot compile the seccomp profile");
@@ -107,15 +112,15 @@ std::vector<sock_filter> compile() {
   for (const char* name : kAllowed) allow(filter, name);
   // Only the execution domains that compatibility needs (and 0xffffffff, which asks for the present one).
   for (const uint64_t persona : {0ul, 0x0008ul, 0x20000ul, 0x20008ul, 0xfffffffful})
-    allow(filter, "personality", {SCMP_A0(SCMP_CMP_EQ, persona)});
+    allow(filter, "personality", {first(SCMP_CMP_EQ, persona)});
   // Threads and children, but no namespaces.
   constexpr uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
                                    CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
-  allow(filter, "clone", {SCMP_A0(SCMP_CMP_MASKED_EQ, kNamespaces, 0)});
+  allow(filter, "clone", {first(SCMP_CMP_MASKED_EQ, kNamespaces)});
   allow(filter, "clone3", {}, SCMP_ACT_ERRNO(ENOSYS));
   // VM sockets would reach past every network namespace, to the hypervisor.
-  allow(filter, "socket", {SCMP_A0(SCMP_CMP_LT, AF_VSOCK)});
-  allow(filter, "socket", {SCMP_A0(SCMP_CMP_GT, AF_VSOCK)});
+  allow(filter, "socket", {first(SCMP_CMP_LT, AF_VSOCK)});
+  allow(filter, "socket", {first(SCMP_CMP_GT, AF_VSOCK)});
 
   const UniqueFd file(::memfd_create("kiln-seccomp", MFD_CLOEXEC));
   if (!file) throw_errno("cannot compile the seccomp profile");

@@ -28,6 +28,14 @@ bool has_capabilities(uint64_t mask) {
   return (effective & mask) == mask;
 }
 
+std::string sysctl(const char* path) {
+  try {
+    return std::string(trim(read_file(path)));
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 constexpr uint64_t bit(int capability) {
   return uint64_t{1} << capability;
 }
@@ -109,14 +117,6 @@ void run_tool(const char* tool, pid_t pid, const std::string& map) {
                 std::string(tool) + " failed: " + std::string(trim(finished.errors)));
 }
 
-std::string sysctl(const char* path) {
-  try {
-    return std::string(trim(read_file(path)));
-  } catch (const Error&) {
-    return {};
-  }
-}
-
 }  // namespace
 
 bool needs_user_namespace() {
@@ -129,15 +129,16 @@ bool needs_user_namespace() {
 
 IdMaps plan_id_maps(uint32_t uid, uint32_t gid) {
   if (has_capabilities(bit(CAP_SETUID) | bit(CAP_SETGID))) {
-    IdMaps maps{IdMaps::How::Direct, identity("/proc/self/uid_map", uid),
-                identity("/proc/self/gid_map", gid)};
+    IdMaps maps{IdMaps::How::Direct, identity("/proc/self/uid_map", uid), identity("/proc/self/gid_map", gid),
+                // An outer namespace that was denied setgroups denies it to all below.
+                sysctl("/proc/self/setgroups") != "deny"};
     if (!maps.uids.empty() && !maps.gids.empty()) return maps;
   } else if (!tools_failed) {
     static const auto uids = subordinate_range("/etc/subuid", ::geteuid());
     static const auto gids = subordinate_range("/etc/subgid", ::geteuid());
     static const bool tools = find_program("newuidmap") && find_program("newgidmap");
     if (tools && uids && gids)
-      return {IdMaps::How::Tools, around(uid, ::geteuid(), *uids), around(gid, ::getegid(), *gids)};
+      return {IdMaps::How::Tools, around(uid, ::geteuid(), *uids), around(gid, ::getegid(), *gids), true};
   }
   return {IdMaps::How::Single, single(uid, ::geteuid()), single(gid, ::getegid())};
 }

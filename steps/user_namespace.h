@@ -20,8 +20,8 @@ struct IdMaps {
     Tools,   // newuidmap and newgidmap, with this user's ranges of /etc/subuid and /etc/subgid
     Single,  // one id only
   } how = How::Single;
-  std::string uids, gids;  // lines of uid_map(5)
-  bool set_groups() const { return how != How::Single; }
+  std::string uids, gids;   // lines of uid_map(5)
+  bool set_groups = false;  // setgroups(2) will be allowed
 };
 
 IdMaps plan_id_maps(uint32_t uid, uint32_t gid);

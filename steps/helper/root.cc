@@ -134,8 +134,10 @@ int open_host_root(const Spec& spec, HostEntry* entries) {
   while (dirent* entry = readdir(folder)) {
     const char* name = entry->d_name;
     bool ours = false;
-    for (const char* other : {".", "..", "proc", "sys", "dev", "tmp", "lost+found"})
+    for (const char* other : {".", "..", "proc", "sys", "dev", "lost+found"})
       ours = ours || strcmp(name, other) == 0;
+    // What others keep in /tmp is not for a step; a trusted one may have to read there (a repository, say).
+    if (strcmp(name, "tmp") == 0 && !spec.has(wire::kTrusted)) ours = true;
     if (ours || count == kMaxHostEntries) continue;
     HostEntry& made = entries[count];
     snprintf(made.path, sizeof made.path, "/%s", name);
@@ -257,7 +259,7 @@ void enter_root(const Spec& spec) {
   make_dev(spec, host_devices);
   make_proc(spec);
   make_sys(spec, host_sys);
-  if (spec.has(wire::kHostRoot)) mount_tmpfs("/tmp", 0, 01777);
+  if (spec.has(wire::kHostRoot) && !spec.has(wire::kTrusted)) mount_tmpfs("/tmp", 0, 01777);
   for (uint32_t i = 0; i < mounts; ++i) {
     const char* target = spec.mount_paths[2 * i + 1];
     if (trees[i] >= 0)

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdio>
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -28,7 +28,7 @@ class TarBuilder {
       std::memcpy(header + at, text.data(), std::min(length, text.size()));
     };
     const auto octal = [&](size_t at, size_t length, unsigned long value) {
-      std::snprintf(header + at, length, "%0*lo", static_cast<int>(length) - 1, value);
+      for (size_t i = length - 1; i-- > 0; value >>= 3) header[at + i] = static_cast<char>('0' + (value & 7));
     };
     put(0, 100, entry.name);
     octal(100, 8, entry.mode);
@@ -45,7 +45,7 @@ class TarBuilder {
     octal(337, 8, entry.minor);
     unsigned sum = 0;
     for (const char c : header) sum += static_cast<unsigned char>(c);
-    std::snprintf(header + 148, 8, "%06o", sum);
+    octal(148, 7, sum);
     bytes_.append(header, sizeof header);
     bytes_ += entry.content;
     bytes_.append((512 - entry.content.size() % 512) % 512, '\0');

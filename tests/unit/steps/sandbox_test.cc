@@ -41,6 +41,7 @@ TEST_F(SandboxTest, SignalsReachTheProcess) {
   const auto sandbox =
       world.runtime().start(world.shell("trap 'exit 42' TERM; echo ready; while :; do sleep 0.01; done"),
                             {-1, write_end.get(), -1});
+  write_end.reset();
   char c;
   ASSERT_EQ(::read(read_end.get(), &c, 1), 1);  // the trap is set
   sandbox->signal(SIGTERM);
@@ -231,6 +232,7 @@ TEST_F(SandboxTest, PrivateNetworkIsEmptyButCanBeDialled) {
   ASSERT_EQ(::pipe(ready), 0);
   UniqueFd read_end(ready[0]), write_end(ready[1]);
   const auto sandbox = world.runtime().start(spec, {-1, write_end.get(), 2});
+  write_end.reset();
   char buffer[64];
   ASSERT_GT(::read(read_end.get(), buffer, sizeof buffer), 0);
 

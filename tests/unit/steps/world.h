@@ -6,6 +6,7 @@
 
 #include "base/fs.h"
 #include "steps/sandbox.h"
+#include "steps/user_namespace.h"
 
 namespace kiln::steps {
 
@@ -38,7 +39,7 @@ class World {
 std::vector<pid_t> processes_with(const std::string& needle);
 
 #define KILN_NEEDS_ROOT() \
-  if (::geteuid() != 0) GTEST_SKIP() << "needs root"
+  if (needs_user_namespace()) GTEST_SKIP() << "needs root of the machine"
 
 // Every test of sandboxes starts with this.
 #define KILN_NEEDS_SANDBOX()                                           \

@@ -1,0 +1,183 @@
+#include "registry/server.h"
+
+#include "base/error.h"
+#include "registry/reference.h"
+#include "registry/server_manifests.h"
+#include "registry/server_route.h"
+#include "registry/server_uploads.h"
+#include "registry/store.h"
+
+namespace kiln::registry {
+
+using detail::Answer;
+using detail::error_answer;
+using detail::Route;
+
+struct RegistryServer::State {
+  State(Store& content, Options given)
+      : store(content), options(std::move(given)), manifests(store, options), uploads(store, options) {}
+
+  Awaitable<Answer> answer(HttpExchange& exchange, const Route& route);
+  Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route);
+  Awaitable<void> send_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
+
+  Store& store;
+  const Options options;
+  detail::ManifestEndpoints manifests;
+  detail::UploadEndpoints uploads;
+};
+
+RegistryServer::RegistryServer(Store& store) : RegistryServer(store, Options{}) {}
+RegistryServer::RegistryServer(Store& store, Options options)
+    : state_(std::make_unique<State>(store, std::move(options))) {}
+RegistryServer::~RegistryServer() = default;
+
+bool RegistryServer::handles(std::string_view path) {
+  return path == "/v2" || path.starts_with("/v2/");
+}
+
+Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
+  Answer answer;
+  std::string failure;
+  try {
+    const auto route = detail::parse_route(exchange.path());
+    const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
+    if (!route) {
+      answer = error_answer(404, "UNSUPPORTED", "the registry has no such endpoint");
+    } else if (route->kind != Route::Kind::Base && route->kind != Route::Kind::Catalog &&
+               !is_repository_name(route->repository)) {
+      answer = error_answer(reads ? 404 : 400, "NAME_INVALID",
+                            "\"" + route->repository + "\" is not a repository name");
+    } else if (route->kind == Route::Kind::Blob && reads) {
+      const auto digest = Digest::parse(route->argument);
+      if (digest && state_->store.has(*digest)) {
+        co_await state_->send_blob(exchange, *route, *digest);
+        co_return;
+      }
+      answer = digest ? error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route->argument)
+                      : error_answer(404, "DIGEST_INVALID", "\"" + route->argument + "\" is not a digest");
+    } else {
+      answer = co_await state_->answer(exchange, *route);
+    }
+  } catch (const Error& error) {
+    if (exchange.started()) throw;
+    failure = error.full();
+  }
+  if (!failure.empty()) answer = error_answer(500, "UNKNOWN", failure);
+  answer.headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
+}
+
+Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Route& route) {
+  const std::string_view method = exchange.method();
+  const bool reads = method == "GET" || method == "HEAD";
+  const auto n = exchange.query_value("n"), last = exchange.query_value("last");
+  Answer result = error_answer(405, "UNSUPPORTED", "the endpoint does not know this method");
+  switch (route.kind) {
+    case Route::Kind::Base:
+      if (reads) {
+        result = {200, {}, "{}"};
+        result.headers.add("Content-Type", "application/json");
+      }
+      break;
+    case Route::Kind::Catalog:
+      if (reads) result = co_await exchange.on_pool([&] { return manifests.catalog(n, last); });
+      break;
+    case Route::Kind::Tags:
+      if (reads) result = co_await exchange.on_pool([&] { return manifests.tags(route, n, last); });
+      break;
+    case Route::Kind::Referrers:
+      if (reads) {
+        const auto type = exchange.query_value("artifactType");
+        result = co_await exchange.on_pool([&] { return manifests.referrers(route, type); });
+      }
+      break;
+    case Route::Kind::Manifest:
+      if (reads)
+        result = co_await exchange.on_pool([&] { return manifests.get(route); });
+      else if (method == "PUT")
+        result = co_await put_manifest(exchange, route);
+      else if (method == "DELETE")
+        result = co_await exchange.on_pool([&] { return manifests.remove(route); });
+      break;
+    case Route::Kind::Blob:
+      if (method == "DELETE") {
+        const auto digest = Digest::parse(route.argument);
+        if (digest)
+          result = co_await exchange.on_pool([&] { return manifests.remove_blob(*digest); });
+        else
+          result = error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
+      }
+      break;
+    case Route::Kind::Uploads:
+      if (method == "POST") result = co_await uploads.begin(exchange, route);
+      break;
+    case Route::Kind::Upload:
+      if (method == "PATCH")
+        result = co_await uploads.append(exchange, route);
+      else if (method == "PUT")
+        result = co_await uploads.finish(exchange, route);
+      else if (method == "GET")
+        result = uploads.status(route);
+      else if (method == "DELETE")
+        result = uploads.cancel(route);
+      break;
+  }
+  co_return result;
+}
+
+Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route) {
+  std::string bytes;
+  bool too_large = exchange.content_length().value_or(0) > options.manifest_limit;
+  if (!too_large) {
+    try {
+      bytes = co_await exchange.read_all(options.manifest_limit);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::Invalid) throw;
+      too_large = true;
+    }
+  }
+  if (too_large)
+    co_return error_answer(
+        413, "SIZE_INVALID",
+        "a manifest may have " + std::to_string(options.manifest_limit) + " bytes at most");
+  const std::vector<std::string> tags = exchange.query_values("tag");
+  co_return co_await exchange.on_pool(
+      [&] { return manifests.put(route, exchange.header("Content-Type"), tags, bytes); });
+}
+
+Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const Route&, const Digest& digest) {
+  UniqueFd fd = store.open(digest);
+  const uint64_t size = store.size(digest).value_or(0);
+  if (exchange.method() != "HEAD") co_await exchange.on_pool([&] { store.verify(digest); });
+  HttpHeaders headers;
+  headers.add("Content-Type", "application/octet-stream");
+  headers.add("Docker-Content-Digest", digest.text());
+  headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  headers.add("ETag", "\"" + digest.text() + "\"");
+  headers.add("Accept-Ranges", "bytes");
+  detail::ByteRange range{0, size};
+  switch (detail::parse_range(exchange.header("Range"), size, range)) {
+    case detail::RangeKind::Unsatisfiable: {
+      headers.set("Content-Type", "application/json");
+      headers.add("Content-Range", "bytes */" + std::to_string(size));
+      const Answer answer =
+          error_answer(416, "RANGE_INVALID", "the blob has " + std::to_string(size) + " bytes");
+      co_await exchange.respond(416, std::move(headers), answer.body);
+      co_return;
+    }
+    case detail::RangeKind::Partial:
+      headers.add("Content-Range", "bytes " + std::to_string(range.from) + "-" +
+                                       std::to_string(range.from + range.length - 1) + "/" +
+                                       std::to_string(size));
+      co_await exchange.begin(206, std::move(headers), range.length);
+      break;
+    case detail::RangeKind::None:
+      co_await exchange.begin(200, std::move(headers), size);
+      break;
+  }
+  co_await exchange.send_file(fd.get(), range.from, range.length);
+  co_await exchange.finish();
+}
+
+}  // namespace kiln::registry

@@ -1,0 +1,222 @@
+#include "registry/server_uploads.h"
+
+#include "base/error.h"
+#include "base/text.h"
+#include "registry/reference.h"
+
+namespace kiln::registry::detail {
+namespace {
+
+constexpr size_t kPiece = 1u << 20;
+
+Answer upload_unknown(const Route& route) {
+  return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
+}
+
+Answer bad_digest(std::string_view text) {
+  return error_answer(400, "DIGEST_INVALID",
+                      "\"" + std::string(text) + "\" is not a digest this registry knows");
+}
+
+Answer created(const Route& route, const Digest& digest) {
+  Answer answer{201, {}, {}};
+  answer.headers.add("Location", "/v2/" + route.repository + "/blobs/" + digest.text());
+  answer.headers.add("Docker-Content-Digest", digest.text());
+  return answer;
+}
+
+}  // namespace
+
+class UploadEndpoints::Claim {
+ public:
+  Claim(UploadEndpoints& endpoints, std::shared_ptr<Upload> upload)
+      : endpoints_(endpoints), upload_(std::move(upload)) {
+    std::lock_guard lock(endpoints_.mutex_);
+    if (!upload_ || upload_->busy)
+      upload_.reset();
+    else
+      upload_->busy = true;
+  }
+  Claim(const Claim&) = delete;
+  Claim& operator=(const Claim&) = delete;
+  ~Claim() {
+    if (!upload_) return;
+    std::lock_guard lock(endpoints_.mutex_);
+    upload_->busy = false;
+    upload_->used = endpoints_.options_.clock->now();
+  }
+  explicit operator bool() const { return upload_ != nullptr; }
+
+ private:
+  UploadEndpoints& endpoints_;
+  std::shared_ptr<Upload> upload_;
+};
+
+void UploadEndpoints::expire() {
+  const Time now = options_.clock->now();
+  std::erase_if(uploads_, [&](const auto& item) {
+    return !item.second->busy && now - item.second->used > options_.upload_expiry;
+  });
+}
+
+std::shared_ptr<UploadEndpoints::Upload> UploadEndpoints::create(const std::string& repository,
+                                                                 std::string_view algorithm) {
+  auto upload = std::make_shared<Upload>(random_hex(16), repository, store_.begin_blob(algorithm));
+  std::lock_guard lock(mutex_);
+  expire();
+  if (uploads_.size() >= options_.upload_limit) return nullptr;
+  upload->used = options_.clock->now();
+  uploads_.emplace(upload->id, upload);
+  return upload;
+}
+
+std::shared_ptr<UploadEndpoints::Upload> UploadEndpoints::find(const Route& route) {
+  std::lock_guard lock(mutex_);
+  expire();
+  const auto it = uploads_.find(route.argument);
+  return it == uploads_.end() || it->second->repository != route.repository ? nullptr : it->second;
+}
+
+void UploadEndpoints::drop(const std::string& id) {
+  std::lock_guard lock(mutex_);
+  uploads_.erase(id);
+}
+
+// Reading happens on the connection's executor, hashing and writing on the pool, so that uploads on several
+// connections use several cores.
+Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
+  std::string buffer;
+  for (bool more = true; more;) {
+    buffer.resize(kPiece);
+    size_t filled = 0;
+    while (filled < buffer.size()) {
+      const size_t count = co_await exchange.read_some({buffer.data() + filled, buffer.size() - filled});
+      if (count == 0) {
+        more = false;
+        break;
+      }
+      filled += count;
+    }
+    const std::string_view piece(buffer.data(), filled);
+    if (filled > 0) co_await exchange.on_pool([&] { writer.write(piece); });
+  }
+}
+
+Answer UploadEndpoints::located(int status, const Upload& upload) {
+  Answer answer{status, {}, {}};
+  const uint64_t size = upload.writer.size();
+  answer.headers.add("Location", "/v2/" + upload.repository + "/blobs/uploads/" + upload.id);
+  answer.headers.add("Range", "0-" + std::to_string(size == 0 ? 0 : size - 1));
+  answer.headers.add("Docker-Upload-UUID", upload.id);
+  return answer;
+}
+
+Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, Upload& upload,
+                                          const Digest& digest) {
+  std::string problem;
+  co_await exchange.on_pool([&] {
+    try {
+      upload.writer.commit(digest);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::Invalid) throw;
+      problem = error.message();
+    }
+  });
+  drop(upload.id);
+  co_return problem.empty() ? created(route, digest) : error_answer(400, "DIGEST_INVALID", problem);
+}
+
+Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route) {
+  if (const auto mount = exchange.query_value("mount")) {
+    const auto digest = Digest::parse(*mount);
+    if (!digest) co_return bad_digest(*mount);
+    if (const auto from = exchange.query_value("from"); from && !is_repository_name(*from))
+      co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
+    if (store_.has(*digest)) co_return created(route, *digest);
+  }
+  std::string algorithm = "sha256";
+  if (const auto wanted = exchange.query_value("digest-algorithm")) {
+    if (*wanted != "sha256" && *wanted != "sha512") co_return bad_digest(*wanted);
+    algorithm = *wanted;
+  }
+  std::optional<Digest> digest;
+  if (const auto text = exchange.query_value("digest")) {
+    digest = Digest::parse(*text);
+    if (!digest) co_return bad_digest(*text);
+    algorithm = digest->algorithm();
+  }
+  const std::shared_ptr<Upload> upload = create(route.repository, algorithm);
+  if (!upload) {
+    Answer busy = error_answer(429, "TOOMANYREQUESTS", "too many uploads at once");
+    busy.headers.add("Retry-After", "1");
+    co_return busy;
+  }
+  if (!digest) co_return located(202, *upload);
+  const Claim claim(*this, upload);
+  // If the client breaks off here, nobody knows of the upload: it would only wait to expire.
+  const struct DropIt {
+    UploadEndpoints& endpoints;
+    const std::string& id;
+    ~DropIt() { endpoints.drop(id); }
+  } drop_it{*this, upload->id};
+  co_await receive(exchange, upload->writer);
+  co_return co_await commit(exchange, route, *upload, *digest);
+}
+
+Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = find(route);
+  if (!upload) co_return upload_unknown(route);
+  const Claim claim(*this, upload);
+  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  if (const std::string_view header = exchange.header("Content-Range"); !header.empty()) {
+    const auto range = parse_content_range(header);
+    const auto length = exchange.content_length();
+    const bool fits = range && range->from == upload->writer.size() && (!length || *length == range->length);
+    if (!fits) {
+      Answer answer = error_answer(416, "BLOB_UPLOAD_INVALID", "the chunk does not follow on what is there");
+      for (const auto& [name, value] : located(416, *upload).headers) answer.headers.add(name, value);
+      co_return answer;
+    }
+  }
+  co_await receive(exchange, upload->writer);
+  co_return located(202, *upload);
+}
+
+Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = find(route);
+  if (!upload) co_return upload_unknown(route);
+  const Claim claim(*this, upload);
+  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  const auto text = exchange.query_value("digest");
+  const auto digest = Digest::parse(text.value_or(""));
+  if (!digest) co_return bad_digest(text.value_or(""));
+  if (const std::string_view header = exchange.header("Content-Range"); !header.empty()) {
+    const auto range = parse_content_range(header);
+    const auto length = exchange.content_length();
+    const bool fits = range && range->from == upload->writer.size() && (!length || *length == range->length);
+    if (!fits) {
+      Answer answer = error_answer(416, "BLOB_UPLOAD_INVALID", "the chunk does not follow on what is there");
+      for (const auto& [name, value] : located(416, *upload).headers) answer.headers.add(name, value);
+      co_return answer;
+    }
+  }
+  co_await receive(exchange, upload->writer);
+  co_return co_await commit(exchange, route, *upload, *digest);
+}
+
+Answer UploadEndpoints::status(const Route& route) {
+  const std::shared_ptr<Upload> upload = find(route);
+  if (!upload) return upload_unknown(route);
+  const Claim claim(*this, upload);
+  if (!claim) return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  return located(204, *upload);
+}
+
+Answer UploadEndpoints::cancel(const Route& route) {
+  const std::shared_ptr<Upload> upload = find(route);
+  if (!upload) return upload_unknown(route);
+  drop(upload->id);
+  return {204, {}, {}};
+}
+
+}  // namespace kiln::registry::detail

@@ -1,0 +1,216 @@
+// Against programs other people wrote: Debian's docker-registry and skopeo, umoci.
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#include "base/error.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "registry/snapshots.h"
+#include "tests/unit/registry/fixtures.h"
+
+extern char** environ;
+
+namespace kiln::registry {
+namespace {
+
+#define NEED_PROGRAM(name) \
+  if (!find_program(name)) GTEST_SKIP() << name << " is not installed (apt-get install " << name << ")"
+
+// docker-registry on a free loopback port, its data below a temporary folder; ended with the object.
+class DockerRegistry {
+ public:
+  DockerRegistry() {
+    // It cannot be asked for a free port; take one, and try again if another program was quicker.
+    for (int attempt = 0; attempt < 5 && pid_ < 0; ++attempt) {
+      uint16_t port;
+      {
+        asio::io_context io;
+        const asio::ip::tcp::acceptor probe(io, {asio::ip::make_address("127.0.0.1"), 0});
+        port = probe.local_endpoint().port();
+      }
+      host_ = "127.0.0.1:" + std::to_string(port);
+      start();
+    }
+  }
+  ~DockerRegistry() { end(); }
+  bool running() const { return pid_ > 0; }
+  const std::string& host() const { return host_; }
+  void end() {
+    if (pid_ < 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+    pid_ = -1;
+  }
+
+ private:
+  void start() {
+    const std::string config = (dir_.path() / "config.yml").string();
+    write_file(config, "version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: " +
+                           (dir_.path() / "data").string() +
+                           "}\n  delete: {enabled: true}\nhttp: {addr: " + host_ + "}\n");
+    std::vector<std::string> arguments{"docker-registry", "serve", config};
+    std::vector<char*> argv;
+    for (std::string& argument : arguments) argv.push_back(argument.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+    posix_spawn_file_actions_addopen(&actions, 2, (dir_.path() / "log").c_str(), O_WRONLY | O_CREAT, 0644);
+    if (::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ) != 0) pid_ = -1;
+    posix_spawn_file_actions_destroy(&actions);
+    // The client's retries are the waiting: no timing of our own.
+    HttpClient http;
+    for (int i = 0; pid_ > 0 && i < 2000; ++i) {
+      try {
+        if (http.get("http://" + host_ + "/v2/").status == 200) return;
+      } catch (const Error&) {
+        int status;
+        if (::waitpid(pid_, &status, WNOHANG) == pid_)
+          pid_ = -1;
+        else
+          ::poll(nullptr, 0, 5);
+      }
+    }
+    end();
+  }
+  TempDir dir_;
+  pid_t pid_ = -1;
+  std::string host_;
+};
+
+Finished skopeo(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), {"skopeo", "--insecure-policy"});
+  return run({.argv = std::move(arguments), .environment = {}, .directory = {}, .input = {}});
+}
+
+std::string tar_with(const std::string& salt, size_t size) {
+  return TarBuilder().folder("app").file("app/" + salt, salt + std::string(size, 'y')).finish();
+}
+
+TEST(Peers, PushToAndPullFromDockerRegistry) {
+  NEED_PROGRAM("docker-registry");
+  DockerRegistry peer;
+  ASSERT_TRUE(peer.running());
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {tar_with("a", 3 << 20), tar_with("b", 100), tar_with("c", 0)});
+  Client client(impatient());
+  const Reference reference = Reference::parse(peer.host() + "/team/app:v1");
+  client.push(store, image.descriptor, reference);
+  EXPECT_EQ(client.resolve(reference)->digest, image.descriptor.digest);
+  int present = 0;
+  TransferOptions options;
+  options.observer = [&](const TransferEvent& event) {
+    present += event.kind == TransferEvent::Kind::Present;
+  };
+  client.push(store, image.descriptor, reference, options);
+  EXPECT_EQ(present, 4);
+
+  options.observer = {};
+  options.mount_from = "team/app";
+  int mounted = 0;
+  options.observer = [&](const TransferEvent& event) {
+    mounted += event.kind == TransferEvent::Kind::Mounted;
+  };
+  client.push(store, image.descriptor, Reference::parse(peer.host() + "/other/app:v1"), options);
+  EXPECT_EQ(mounted, 4);
+
+  TempDir other_dir;
+  Store other(other_dir.path());
+  const Image pulled = client.pull(reference, other);
+  EXPECT_EQ(pulled.descriptor.digest, image.descriptor.digest);
+  const auto folders = Snapshots(other).prepare(pulled);
+  ASSERT_EQ(folders.size(), 3u);
+  EXPECT_TRUE(fs::exists(folders[2] / "app/a"));
+
+  const std::string host = peer.host();
+  peer.end();
+  try {
+    client.push(store, image.descriptor, reference);
+    FAIL() << "pushed to a registry that is down";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
+    EXPECT_THAT(error.full(), testing::HasSubstr("registry " + host + " did not answer"));
+  }
+}
+
+TEST(Peers, SkopeoCopiesFromAndToTheEmbeddedRegistry) {
+  NEED_PROGRAM("skopeo");
+  TestRegistry registry;
+  const Image image = make_image(registry.store, {tar_with("a", 2 << 20), tar_with("b", 10)});
+  registry.store.tag("hello:latest", image.descriptor);
+  TempDir dir;
+  const std::string layout = "oci:" + (dir.path() / "layout").string() + ":hello";
+  Finished finished = skopeo({"copy", "--preserve-digests", "--src-tls-verify=false",
+                              "docker://" + registry.host() + "/hello:latest", layout});
+  ASSERT_TRUE(finished.ok()) << finished.errors;
+  EXPECT_EQ(Store(dir.path() / "layout").resolve("hello")->digest, image.descriptor.digest);
+
+  // Back in under another name and into an empty registry, so that the blobs really move.
+  TestRegistry empty;
+  finished = skopeo({"copy", "--preserve-digests", "--dest-tls-verify=false", layout,
+                     "docker://" + empty.host() + "/again:v2"});
+  ASSERT_TRUE(finished.ok()) << finished.errors;
+  const auto again = empty.store.resolve("again:v2");
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->digest, image.descriptor.digest);
+  for (const Descriptor& layer : empty.store.load(*again).manifest.layers)
+    EXPECT_NO_THROW(empty.store.verify(layer.digest));
+  finished = skopeo({"list-tags", "--tls-verify=false", "docker://" + empty.host() + "/again"});
+  EXPECT_THAT(finished.output, testing::HasSubstr("v2"));
+  finished = skopeo({"delete", "--tls-verify=false", "docker://" + empty.host() + "/again:v2"});
+  EXPECT_TRUE(finished.ok()) << finished.errors;
+  EXPECT_FALSE(empty.store.resolve("again:v2"));
+}
+
+TEST(Peers, SkopeoAndUmociReadTheStoreAsItStands) {
+  NEED_PROGRAM("skopeo");
+  TempDir dir;
+  Store store(dir.path() / "store");
+  const Image image =
+      make_image(store, {tar_with("a", 10), TarBuilder().file("app/.wh.a", "").file("top", "t").finish()});
+  store.tag("x", image.descriptor);
+  Finished finished = skopeo({"inspect", "oci:" + store.root().string() + ":x"});
+  ASSERT_TRUE(finished.ok()) << finished.errors;
+  EXPECT_THAT(finished.output, testing::HasSubstr(image.descriptor.digest.text()));
+  NEED_PROGRAM("umoci");
+  finished = run({.argv = {"umoci", "raw", "unpack", "--image", store.root().string() + ":x",
+                           (dir.path() / "root").string()},
+                  .environment = {},
+                  .directory = {},
+                  .input = {}});
+  ASSERT_TRUE(finished.ok()) << finished.errors;
+  EXPECT_TRUE(fs::exists(dir.path() / "root/top"));
+  EXPECT_FALSE(fs::exists(dir.path() / "root/app/a"));
+}
+
+TEST(Peers, WhatSkopeoPushedToDockerRegistryIsPulled) {
+  NEED_PROGRAM("skopeo");
+  NEED_PROGRAM("docker-registry");
+  DockerRegistry peer;
+  ASSERT_TRUE(peer.running());
+  TempDir dir;
+  Store store(dir.path() / "a");
+  const Image image = make_image(store, {tar_with("a", 1 << 20)});
+  store.tag("x", image.descriptor);
+  // As Docker schema 2 with compressed layers: other media types, other digests, the same files.
+  const Finished finished =
+      skopeo({"copy", "--format", "v2s2", "--dest-tls-verify=false", "oci:" + store.root().string() + ":x",
+              "docker://" + peer.host() + "/d:1"});
+  ASSERT_TRUE(finished.ok()) << finished.errors;
+  Store other(dir.path() / "b");
+  const Image pulled = Client(impatient()).pull(Reference::parse(peer.host() + "/d:1"), other);
+  EXPECT_EQ(pulled.manifest.media_type, media::kDockerManifest);
+  EXPECT_TRUE(fs::exists(Snapshots(other).prepare(pulled)[0] / "app/a"));
+}
+
+}  // namespace
+}  // namespace kiln::registry
