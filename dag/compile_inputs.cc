@@ -45,7 +45,9 @@ std::vector<Param> Compiler::given_params() {
   std::vector<std::string> declared;
   for (const ParamSpec& spec : target_.spec->params) declared.push_back(spec.name);
   std::set<std::string> seen;
-  for (const auto& [name, text] : request_.params) {
+  for (const auto& flag : request_.params) {
+    const std::string& name = flag.first;  // not a structured binding: clang 14 captures none
+    const std::string& text = flag.second;
     const auto spec =
         std::ranges::find_if(target_.spec->params, [&](const ParamSpec& s) { return s.name.value == name; });
     const bool known = spec != target_.spec->params.end();

@@ -14,7 +14,7 @@ class Evaluation {
  public:
   Evaluation(const std::vector<ParamSpec>& specs, const std::vector<Param>& given, const Variables& outer,
              const std::function<void(const ParamSpec&)>& on_cycle)
-      : specs_(specs), outer_(outer), on_cycle_(on_cycle) {
+      : outer_(outer), on_cycle_(on_cycle) {
     for (const Param& param : given) given_[param.name.value] = &param;
     for (const ParamSpec& spec : specs) by_name_[spec.name.value] = &spec;
   }
@@ -64,7 +64,6 @@ class Evaluation {
     return variables.empty() ? written : substitute_value(written, variables);
   }
 
-  const std::vector<ParamSpec>& specs_;
   const Variables& outer_;
   const std::function<void(const ParamSpec&)>& on_cycle_;
   std::unordered_map<std::string, const Param*> given_;

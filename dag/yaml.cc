@@ -24,7 +24,11 @@ class Builder final : public YAML::EventHandler {
   Builder(YamlFile& file, std::string_view name, Diagnostics& diagnostics, const YamlLimits& limits)
       : file_(file), name_(name), diagnostics_(diagnostics), limits_(limits) {}
 
-  void OnDocumentStart(const YAML::Mark&) override {
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    // yaml-cpp 0.7 finds a document at a token that none can start with (",", say), leaves the token where
+    // it is, and finds the next document there, for ever.
+    if (mark.pos == document_at_) fail(position(mark), "no document can start with this character");
+    document_at_ = mark.pos;
     anchors_.clear();
     weights_.clear();
     root_ = nullptr;
@@ -172,6 +176,7 @@ class Builder final : public YAML::EventHandler {
   std::unordered_map<const Node*, uint64_t> weights_;  // nodes below, aliases expanded; 1 when absent
   std::unordered_set<const Node*> open_;
   uint64_t aliased_ = 0;
+  int document_at_ = -1;
   const Node* root_ = nullptr;
 };
 

@@ -96,6 +96,13 @@ TEST(Yaml, HostileTextIsADiagnostic) {
   EXPECT_EQ(errors_of("a: b", small).size(), 1u);
 }
 
+// yaml-cpp would read empty documents for ever (found by fuzzing).
+TEST(Yaml, ACharacterThatStartsNoDocumentIsADiagnostic) {
+  EXPECT_EQ(first_error(",,,#"), "no document can start with this character");
+  EXPECT_NE(first_error("a: b\n,x\n"), "");
+  EXPECT_EQ(first_error("--- a\n--- b\n---\n---\n"), "");
+}
+
 TEST(Yaml, KeepsTheDocumentsBeforeAMistake) {
   Diagnostics diagnostics;
   const YamlFile file = parse_yaml("f", "a: 1\n---\nb: [\n", diagnostics);
