@@ -1,15 +1,22 @@
-// What a trivial step costs over its own time: start + wait + teardown of `/bin/true` in a warm overlay root,
-// against a plain fork and exec of the same program. Not a test: build it by hand with
-//   ninja -C build step_bench && build/tests/step_bench [ROOTFS]
+// A trivial step against another way to run the same program in the same root, taking turns:
+//
+//   step_bench ROOTFS RUNS PEER [ARGUMENT…]     "{}" in an argument becomes a fresh number
+//
+// Prints the medians in milliseconds: Kiln's, the peer's, and that of a bare spawn of the program. Kiln's is
+// start + wait + teardown of /bin/true in an overlay on ROOTFS; the peer's from spawn to exit. Not a test.
+#include <spawn.h>
+#include <sys/wait.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <thread>
+#include <cstdlib>
+#include <fcntl.h>
+#include <string>
+#include <vector>
 
 #include "base/fs.h"
+#include "base/text.h"
 #include "steps/sandbox.h"
 
 extern char** environ;
@@ -17,67 +24,71 @@ extern char** environ;
 namespace {
 
 using namespace kiln;
-using Clock = std::chrono::steady_clock;
-
-double microseconds(Clock::duration d) {
-  return std::chrono::duration<double, std::micro>(d).count();
-}
-
-void install(const fs::path& from, const fs::path& root) {
-  const fs::path to = root / from.relative_path();
-  fs::create_directories(to.parent_path());
-  fs::copy_file(from, to, fs::copy_options::overwrite_existing);
-}
 
 template <class Function>
-void measure(const char* name, int rounds, Function once) {
-  std::vector<double> times;
-  for (int i = 0; i < rounds; ++i) {
-    const auto begin = Clock::now();
-    once();
-    times.push_back(microseconds(Clock::now() - begin));
-  }
-  std::sort(times.begin(), times.end());
-  std::printf("%-28s median %7.0f us   p90 %7.0f us   min %7.0f us\n", name, times[times.size() / 2],
-              times[times.size() * 9 / 10], times[0]);
+double milliseconds(const Function& action) {
+  const auto begin = std::chrono::steady_clock::now();
+  action();
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
 }
 
-void spawn_plain(const char* program) {
-  char* const argv[] = {const_cast<char*>(program), nullptr};
-  pid_t pid;
-  if (posix_spawn(&pid, program, nullptr, nullptr, argv, environ) != 0) std::abort();
-  waitpid(pid, nullptr, 0);
+double median(std::vector<double> times) {
+  std::ranges::sort(times);
+  return times[times.size() / 2];
+}
+
+void spawn(const std::vector<std::string>& words) {
+  std::vector<char*> argv;
+  for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t quiet;
+  posix_spawn_file_actions_init(&quiet);
+  for (const int fd : {0, 1, 2}) posix_spawn_file_actions_addopen(&quiet, fd, "/dev/null", O_RDWR, 0);
+  pid_t pid = -1;
+  int status = -1;
+  if (::posix_spawnp(&pid, argv[0], &quiet, nullptr, argv.data(), environ) != 0 || ::waitpid(pid, &status, 0) < 0 ||
+      status != 0) {
+    std::fprintf(stderr, "step_bench: %s failed (status %d)\n", argv[0], status);
+    std::exit(1);
+  }
+  posix_spawn_file_actions_destroy(&quiet);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const TempDir folder;
-  fs::path root = argc > 1 ? fs::path(argv[1]) : folder.path() / "rootfs";
-  if (argc == 1)
-    for (const char* file :
-         {"/usr/bin/true", "/lib/x86_64-linux-gnu/libc.so.6", "/lib64/ld-linux-x86-64.so.2"})
-      install(file, root);
-  const auto runtime = steps::make_runtime("native", folder.path() / "run");
+  if (argc < 4) {
+    std::fprintf(stderr, "usage: step_bench ROOTFS RUNS PEER [ARGUMENT...]\n");
+    return 2;
+  }
+  const TempDir runtime_dir;
+  const auto runtime = steps::make_runtime("native", runtime_dir.path());
   steps::SandboxSpec spec;
-  spec.id = "bench";
-  spec.rootfs.lowers = {root};
-  spec.args = {"/usr/bin/true"};
-  constexpr int kRounds = 300;
-  measure("posix_spawn", kRounds, [&] { spawn_plain("/usr/bin/true"); });
-  measure("sandbox", kRounds, [&] { runtime->start(spec, {})->wait(); });
-  std::unique_ptr<steps::Sandbox> last;
-  measure("sandbox, until exit known", kRounds, [&] {
-    auto sandbox = runtime->start(spec, {});
-    sandbox->wait();
-    last = std::move(sandbox);
-  });
-  spec.network = steps::Network::Private;
-  measure("sandbox, own network", kRounds / 4, [&] { runtime->start(spec, {})->wait(); });
-  spec.network = steps::Network::Host;
-  spec.resources = {.memory_bytes = 64 << 20, .pids = 64};
-  measure("sandbox, limits", kRounds / 4, [&] { runtime->start(spec, {})->wait(); });
-  spec.resources = {};
-  spec.uid = 1000;
-  measure("sandbox, ordinary user", kRounds, [&] { runtime->start(spec, {})->wait(); });
+  spec.id = "step-bench";
+  spec.rootfs.lowers = {argv[1]};
+  spec.args = {"/bin/true"};
+  spec.env = {"PATH=/usr/bin:/bin"};
+  const auto ours = [&] {
+    const steps::ExitStatus status = runtime->start(spec, {})->wait();
+    if (status.code == 0) return;
+    std::fprintf(stderr, "step_bench: the step ended with %d %s\n", status.code, status.message.c_str());
+    std::exit(1);
+  };
+  int number = 0;
+  const auto theirs = [&] {
+    std::vector<std::string> words(argv + 3, argv + argc);
+    const std::string fresh = std::to_string(::getpid()) + "-" + std::to_string(number++);
+    for (std::string& word : words) word = replace_all(word, "{}", fresh);
+    spawn(words);
+  };
+
+  std::vector<double> our_times, their_times, bare_times;
+  for (int i = -2, runs = std::atoi(argv[2]); i < runs; ++i) {
+    const double a = milliseconds(ours), b = milliseconds(theirs), c = milliseconds([] { spawn({"/bin/true"}); });
+    if (i < 0) continue;  // warm-up
+    our_times.push_back(a);
+    their_times.push_back(b);
+    bare_times.push_back(c);
+  }
+  std::printf("%.3f\t%.3f\t%.3f\n", median(our_times), median(their_times), median(bare_times));
 }
