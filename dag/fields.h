@@ -76,8 +76,11 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& fields
 std::vector<Param> decode_params(DecodeContext& context, Fields& fields);
 std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& fields);
 std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& fields);
-std::vector<When> decode_when(DecodeContext& context, Fields& fields);
 std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node);
+
+// decode_step.cc
+std::vector<When> decode_when(DecodeContext& context, Fields& fields);
+Step decode_step(DecodeContext& context, const Node& node, std::string_view what);
 StepAction decode_step_action(DecodeContext& context, const Node& node);
 
 // decode_pipeline.cc

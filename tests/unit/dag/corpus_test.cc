@@ -35,6 +35,23 @@ void lint_folder(const std::string& name, size_t at_least) {
   EXPECT_GE(files, at_least);
 }
 
+// The pipelines we give away make a plan as they stand, given the params they ask for.
+TEST(Samples, PipelinesCompile) {
+  const std::filesystem::path folder = std::filesystem::path(KILN_SOURCE_DIR) / "samples" / "pipelines";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no samples/pipelines";
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".yaml") continue;
+    Documents documents;
+    Diagnostics diagnostics;
+    load(documents, entry.path().filename(), read_file(entry.path()), diagnostics);
+    RunRequest request;
+    request.params = {{"url", "u"}, {"image", "i"}, {"service", "s"}};
+    StoredResolver nothing;
+    const Compiled compiled = compile(documents, request, nothing, std::move(diagnostics));
+    EXPECT_TRUE(compiled.plan) << render(compiled.diagnostics, documents);
+  }
+}
+
 TEST(Corpus, UpstreamExamplesLintWithoutErrors) {
   lint_folder("tekton", 50);
 }
