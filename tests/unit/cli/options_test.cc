@@ -1,0 +1,79 @@
+#include "cli/options.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "cli/terminal.h"
+#include "cli/yaml_json.h"
+
+namespace kiln::cli {
+namespace {
+
+using testing::ElementsAre;
+
+std::vector<std::string> arguments(std::vector<const char*> words) {
+  return arguments_of(static_cast<int>(words.size()), const_cast<char**>(words.data()));
+}
+
+TEST(OptionsTest, AnEmptyValueStaysAnEmptyValue) {
+  EXPECT_THAT(arguments({"kiln", "git-clone", "--revision=", "--url=x", "dir"}),
+              ElementsAre("git-clone", "--revision", "", "--url=x", "dir"));
+  EXPECT_THAT(arguments({"kiln", "--", "--x="}), ElementsAre("--", "--x="));
+}
+
+TEST(OptionsTest, EveryFlagHasAnEnvironmentVariable) {
+  CLI::App app;
+  std::string value;
+  app.add_subcommand("verb")->add_option("--wait-timeout", value);
+  add_environment_names(app);
+  ::setenv("KILN_WAIT_TIMEOUT", "from-environment", 1);
+  std::vector<std::string> words{"verb"};
+  app.parse(words);
+  EXPECT_EQ(value, "from-environment");
+  words = {"flag", "--wait-timeout", "verb"};  // the flag wins
+  app.parse(words);
+  EXPECT_EQ(value, "flag");
+  ::unsetenv("KILN_WAIT_TIMEOUT");
+}
+
+TEST(OptionsTest, AFileSettingIsWeakerThanTheEnvironment) {
+  const TempDir dir;
+  write_file(dir.path() / "config.toml", "kiln-test-a = \"file\"\nkiln-test-b = 3\n[images]\nx = \"y\"\n");
+  ::setenv("KILN_KILN_TEST_A", "environment", 1);
+  load_settings(dir.path() / "config.toml");
+  EXPECT_STREQ(std::getenv("KILN_KILN_TEST_A"), "environment");
+  EXPECT_STREQ(std::getenv("KILN_KILN_TEST_B"), "3");
+  EXPECT_EQ(std::getenv("KILN_IMAGES"), nullptr) << "tables belong to others";
+  load_settings(dir.path() / "missing.toml");
+  write_file(dir.path() / "bad.toml", "a = ");
+  EXPECT_THROW(load_settings(dir.path() / "bad.toml"), Error);
+}
+
+TEST(TerminalTest, TablesPadByCharactersNotBytes) {
+  EXPECT_EQ(table({{"ä", "x"}, {"bb", "y"}}), "ä   x\nbb  y\n");
+}
+
+TEST(YamlJsonTest, TypesScalarsAsKubernetesDoes) {
+  const auto json = yaml_to_json("a: 1\nb: '1'\nc: true\nd: 1.5\ne: [x, null]\nf: ~\n", "f");
+  EXPECT_EQ(json, nlohmann::json::parse(R"({"a":1,"b":"1","c":true,"d":1.5,"e":["x",null],"f":null})"));
+}
+
+TEST(YamlJsonTest, NamesThePlaceOfAMistake) {
+  try {
+    yaml_to_json("a: [1\nb: 2\n", "service.yaml");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Invalid);
+    EXPECT_THAT(error.message(), testing::HasSubstr("service.yaml:"));
+  }
+  EXPECT_THROW(yaml_to_json("a: 1\n---\nb: 2\n", "two"), Error);
+}
+
+}  // namespace
+}  // namespace kiln::cli
