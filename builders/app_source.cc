@@ -36,7 +36,6 @@ void copy_file(const fs::path& from, const fs::path& to, const struct stat& st) 
 }
 
 void copy_children(const fs::path& from, const fs::path& to, uint32_t uid, uint32_t gid, bool top) {
-  const bool may_chown = ::geteuid() == 0;
   for (const std::string& name : names_in(from)) {
     if (top && name == ".git") continue;
     const fs::path source = from / name, target = to / name;
@@ -53,7 +52,7 @@ void copy_children(const fs::path& from, const fs::path& to, uint32_t uid, uint3
     } else {
       continue;
     }
-    if (may_chown && ::lchown(target.c_str(), uid, gid) != 0) throw_errno("cannot own " + target.string());
+    give_to(target, uid, gid);
   }
 }
 
@@ -85,7 +84,12 @@ void copy_source(const fs::path& from, const fs::path& to, uint32_t uid, uint32_
     throw Error(ErrorKind::Usage, from.string() + " is not a folder", "name the application's folder");
   make_dirs(to);
   copy_children(from, to, uid, gid, true);
-  if (::geteuid() == 0 && ::chown(to.c_str(), uid, gid) != 0) throw_errno("cannot own " + to.string());
+  give_to(to, uid, gid);
+}
+
+void give_to(const fs::path& path, uint32_t uid, uint32_t gid) {
+  if (::lchown(path.c_str(), uid, gid) != 0 && errno != EPERM && errno != EINVAL)
+    throw_errno("cannot change the owner of " + path.string());
 }
 
 std::string stat_fingerprint(const fs::path& folder) {

@@ -1,7 +1,5 @@
 #include "builders/build_room.h"
 
-#include <unistd.h>
-
 #include <charconv>
 
 #include "base/error.h"
@@ -85,9 +83,7 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   }
 }
 
-void BuildRoom::give(const fs::path& path) const {
-  if (::geteuid() == 0 && ::lchown(path.c_str(), uid_, gid_) != 0) throw_errno("cannot own " + path.string());
-}
+void BuildRoom::give(const fs::path& path) const { give_to(path, uid_, gid_); }
 
 fs::path BuildRoom::exchange(const std::string& name) const {
   const fs::path path = folder_ / "phase" / name;
