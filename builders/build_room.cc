@@ -7,7 +7,6 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "builders/app_source.h"
-#include "steps/host_network.h"
 
 namespace kiln::builders {
 namespace {
@@ -76,6 +75,7 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   remove_tree(folder_ / "platform");
   make_dirs(folder_ / "phase");
   make_dirs(folder_ / "platform" / "env");
+  network_ = steps::host_network(current_environment(), folder_);
   for (const auto& [name, value] : request.build_env) {
     if (name.empty() || name.find_first_of("/=\0") != std::string::npos)
       throw Error(ErrorKind::Usage, "\"" + name + "\" is no name for a build variable", "write --env NAME=value");
@@ -96,8 +96,7 @@ fs::path BuildRoom::exchange(const std::string& name) const {
 
 EnvMap BuildRoom::base_env(const Buildpack& buildpack) const {
   EnvMap env = image_env_;
-  const steps::HostNetwork network = steps::host_network(current_environment());
-  for (const std::string& variable : network.env) {
+  for (const std::string& variable : network_.env) {
     const size_t equals = variable.find('=');
     env[variable.substr(0, equals)] = variable.substr(equals + 1);
   }
@@ -131,7 +130,7 @@ BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string&
                  {.kind = Mount::Kind::Bind, .source = folder_ / "phase", .destination = "/kiln-phase"},
                  {.kind = Mount::Kind::Bind, .source = buildpack.folder, .destination = inside, .read_only = true},
                  {.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 1u << 30}};
-  for (const Mount& mount : steps::host_network(current_environment()).mounts) spec.mounts.push_back(mount);
+  for (const Mount& mount : network_.mounts) spec.mounts.push_back(mount);
   spec.args = {inside + "/" + program};
   spec.args.insert(spec.args.end(), arguments.begin(), arguments.end());
   for (const auto& [name, value] : env) spec.env.push_back(name + "=" + value);

@@ -10,6 +10,7 @@
 #include "builders/layer_env.h"
 #include "builders/lifecycle.h"
 #include "registry/images.h"
+#include "steps/host_network.h"
 #include "steps/sandbox.h"
 
 namespace kiln::builders {
@@ -60,6 +61,7 @@ class BuildRoom {
   std::filesystem::path folder_;
   std::stop_token stop_;
   EnvMap image_env_;
+  steps::HostNetwork network_;
   std::string distro_name_, distro_version_;
   uint32_t uid_ = 0, gid_ = 0;
 };

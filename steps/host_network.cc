@@ -5,6 +5,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "steps/ca_bundle.h"
 
 namespace kiln::steps {
 namespace {
@@ -37,8 +38,8 @@ constexpr const char* kRegistrySettings[] = {"npm_config_registry",
 constexpr const char* kProxies[] = {"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"};
 
 // Every tool has its own name for the same file.
-constexpr const char* kCaVariables[] = {"SSL_CERT_FILE",      "NODE_EXTRA_CA_CERTS", "PIP_CERT",
-                                        "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",      "GIT_SSL_CAINFO"};
+constexpr const char* kCaVariables[] = {"SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+                                        "GIT_SSL_CAINFO"};
 
 bool readable_file(const fs::path& path) {
   return fs::is_regular_file(path) && ::access(path.c_str(), R_OK) == 0;
@@ -61,7 +62,8 @@ std::string upper(std::string text) {
 
 }  // namespace
 
-HostNetwork host_network(const Environment& environment, Network network, bool host_root) {
+HostNetwork host_network(const Environment& environment, const fs::path& folder, Network network,
+                         bool host_root) {
   std::map<std::string, std::string> env;
   const auto inherit = [&](const std::string& name) {
     if (const auto found = environment.find(name); found != environment.end()) env[name] = found->second;
@@ -79,6 +81,12 @@ HostNetwork host_network(const Environment& environment, Network network, bool h
   if (const auto bundle = ca_bundle(environment)) {
     for (const char* name : kCaVariables) env[name] = host_root ? bundle->native() : std::string(kCaBundle);
     if (!host_root) bind(*bundle, kCaBundle);
+    if (const std::string extra = extra_certificates(*bundle); !extra.empty()) {
+      const fs::path file = folder / "extra-certificates.pem";
+      write_file(file, extra);
+      env["NODE_EXTRA_CA_CERTS"] = host_root ? file.native() : std::string(kExtraCertificates);
+      if (!host_root) bind(file, kExtraCertificates);
+    }
   }
   if (network == Network::Host && !host_root)
     for (const char* path : {"/etc/resolv.conf", "/etc/hosts"})

@@ -19,10 +19,12 @@ struct HostNetwork {
 
 // `environment` is the host's (current_environment()). In an image's root the CA bundle is mounted at
 // kCaBundle; with the host's own root (`host_root`) nothing needs mounting and the host's path is named.
-// Name resolution is the host's only where the network is.
-HostNetwork host_network(const Environment& environment, Network network = Network::Host,
-                         bool host_root = false);
+// Name resolution is the host's only where the network is. `folder` is one that lives as long as the sandbox:
+// what has to be made for it (the extra certificates of ca_bundle.h) is kept there.
+HostNetwork host_network(const Environment& environment, const std::filesystem::path& folder,
+                         Network network = Network::Host, bool host_root = false);
 
 inline constexpr std::string_view kCaBundle = "/etc/ssl/certs/ca-certificates.crt";
+inline constexpr std::string_view kExtraCertificates = "/etc/ssl/certs/kiln-extra.pem";
 
 }  // namespace kiln::steps

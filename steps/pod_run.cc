@@ -122,7 +122,7 @@ void PodRun::set_host_world(size_t index, SandboxSpec& sandbox, const Variables&
   const bool trusted = step.image == kKilnImage;
   sandbox.rootfs.host = true;
   sandbox.trusted = trusted;
-  std::vector<std::string> env = host_network(host, spec_.network, true).env;
+  std::vector<std::string> env = host_network(host, spec_.folder, spec_.network, true).env;
   StepSpec on_host = step;
   if (trusted) {
     on_host.command = {kKilnInside};
@@ -163,7 +163,7 @@ void PodRun::set_host_world(size_t index, SandboxSpec& sandbox, const Variables&
 void PodRun::set_image_world(size_t index, SandboxSpec& sandbox, const Variables& variables) {
   const StepSpec& step = spec_.steps[index];
   const StepImage& image = step_images_[index];
-  const HostNetwork network = host_network(current_environment(), spec_.network);
+  const HostNetwork network = host_network(current_environment(), spec_.folder, spec_.network);
   const ImageUser user = resolve_user(
       image.config.user, read_image_file(image.lowers, "/etc/passwd").value_or(""),
       read_image_file(image.lowers, "/etc/group").value_or(""), step.run_as_user, step.run_as_group);

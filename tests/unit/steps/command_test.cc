@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "steps/ca_bundle.h"
 #include "steps/host_network.h"
 #include "steps/step_command.h"
 #include "steps/step_image.h"
@@ -141,9 +142,13 @@ TEST(ImageFileTest, TheTopmostLayerWinsAndLinksStayInside) {
   EXPECT_EQ(read_image_file(lowers, "/etc/fifo"), std::nullopt);
 }
 
+std::string certificate(const std::string& body) {
+  return "-----BEGIN CERTIFICATE-----\n" + body + "\n-----END CERTIFICATE-----\n";
+}
+
 TEST(HostNetworkTest, ProxiesRegistriesAndCertificatesAreInherited) {
   const TempDir folder;
-  write_file(folder.path() / "ca.pem", "certificates");
+  write_file(folder.path() / "ca.pem", certificate("own"));
   const HostNetwork network = host_network({{"HTTPS_PROXY", "http://proxy:3128"},
                                             {"no_proxy", "localhost"},
                                             {"npm_config_registry", "http://npm"},
@@ -151,11 +156,13 @@ TEST(HostNetworkTest, ProxiesRegistriesAndCertificatesAreInherited) {
                                             {"PIP_FIND_LINKS", "/host/folder"},
                                             {"GOFLAGS", "-mod=mod"},
                                             {"SECRET_TOKEN", "x"},
-                                            {"SSL_CERT_FILE", (folder.path() / "ca.pem").native()}});
+                                            {"SSL_CERT_FILE", (folder.path() / "ca.pem").native()}},
+                                           folder.path());
   const std::string bundle(kCaBundle);
   EXPECT_THAT(network.env,
               ElementsAre("CURL_CA_BUNDLE=" + bundle, "GIT_SSL_CAINFO=" + bundle,
-                          "HTTPS_PROXY=http://proxy:3128", "NODE_EXTRA_CA_CERTS=" + bundle,
+                          "HTTPS_PROXY=http://proxy:3128",
+                          "NODE_EXTRA_CA_CERTS=" + std::string(kExtraCertificates),
                           "PIP_CERT=" + bundle, "PIP_INDEX_URL=http://pip", "REQUESTS_CA_BUNDLE=" + bundle,
                           "SSL_CERT_FILE=" + bundle, "no_proxy=localhost", "npm_config_registry=http://npm"));
   ASSERT_FALSE(network.mounts.empty());
@@ -168,13 +175,29 @@ TEST(HostNetworkTest, OnTheHostsRootNothingIsMounted) {
   const TempDir folder;
   const std::string bundle = (fs::canonical(folder.path()) / "ca.pem").native();
   write_file(bundle, "certificates");
-  const HostNetwork network = host_network({{"SSL_CERT_FILE", bundle}}, Network::Host, true);
+  const HostNetwork network = host_network({{"SSL_CERT_FILE", bundle}}, folder.path(), Network::Host, true);
   EXPECT_TRUE(network.mounts.empty());
   EXPECT_THAT(network.env, testing::Contains("SSL_CERT_FILE=" + bundle));
 }
 
 TEST(HostNetworkTest, WithoutTheHostsNetworkItsNamesAreNotResolved) {
-  for (const Mount& mount : host_network({}, Network::None).mounts) EXPECT_EQ(mount.destination, kCaBundle);
+  const TempDir folder;
+  for (const Mount& mount : host_network({}, folder.path(), Network::None).mounts)
+    EXPECT_THAT(mount.destination, testing::AnyOf(kCaBundle, kExtraCertificates));
+}
+
+TEST(HostNetworkTest, NodeReadsOnlyTheCertificatesThatItDoesNotHave) {
+  const fs::path mozilla = "/usr/share/ca-certificates/mozilla";
+  if (!fs::is_directory(mozilla)) GTEST_SKIP() << "Debian's ca-certificates is not installed";
+  const TempDir folder;
+  std::string known;
+  for (const auto& entry : fs::directory_iterator(mozilla)) known += read_file(entry.path());
+  write_file(folder.path() / "mixed.pem", known + certificate("own"));
+  EXPECT_EQ(extra_certificates(folder.path() / "mixed.pem"), certificate("own"));
+  write_file(folder.path() / "plain.pem", known);
+  const HostNetwork network =
+      host_network({{"SSL_CERT_FILE", (folder.path() / "plain.pem").native()}}, folder.path());
+  for (const std::string& variable : network.env) EXPECT_FALSE(variable.starts_with("NODE_EXTRA")) << variable;
 }
 
 }  // namespace
