@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -74,6 +75,28 @@ void rerun(const RunsOptions& options, Context& context) {
   run_plan(context, journal.plan(journal.find(options.run).id), options.rerun);
 }
 
+// The logs in one attempt's folder in the order in which the steps began; also of a run that was cut off.
+std::vector<fs::path> step_logs(const fs::path& folder) {
+  std::vector<std::pair<fs::file_time_type, fs::path>> logs;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(folder, missing))
+    if (entry.path().extension() == ".log") logs.emplace_back(entry.last_write_time(), entry.path());
+  std::ranges::sort(logs);
+  std::vector<fs::path> files;
+  for (auto& [time, file] : logs) files.push_back(std::move(file));
+  return files;
+}
+
+void print_log(const std::string& prefix, const fs::path& file) {
+  std::string text = read_file(file, 1u << 30);
+  if (!text.empty() && !text.ends_with('\n')) text += '\n';
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = text.find('\n', begin) + 1;
+    print(prefix + text.substr(begin, end - begin));
+    begin = end;
+  }
+}
+
 void show_logs(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
@@ -86,17 +109,8 @@ void show_logs(const RunsOptions& options, Context& context) {
     const std::string& name = plan.tasks[i].name;
     if (!options.task.empty() && name != options.task) continue;
     for (int attempt = 0; attempt <= state.tasks[i].attempt; ++attempt)
-      for (const executor::StepRecord& step : state.tasks[i].steps) {
-        const fs::path file = executor::log_file(context.dirs(), run.id, name, attempt, step.name);
-        if (!fs::exists(file)) continue;
-        std::string text = read_file(file, 1u << 30);
-        if (!text.empty() && !text.ends_with('\n')) text += '\n';
-        for (size_t begin = 0; begin < text.size();) {
-          const size_t end = text.find('\n', begin) + 1;
-          print("[" + name + " : " + step.name + "] " + text.substr(begin, end - begin));
-          begin = end;
-        }
-      }
+      for (const fs::path& file : step_logs(executor::log_file(context.dirs(), run.id, name, attempt, "x").parent_path()))
+        print_log("[" + name + " : " + file.stem().string() + "] ", file);
   }
 }
 

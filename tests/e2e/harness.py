@@ -67,9 +67,9 @@ class World:
                                  f"{check} was expected\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}")
         return done
 
-    def serve(self, listen="127.0.0.1:0"):
+    def serve(self, listen="127.0.0.1:0", prefix=()):
         log = open(self.folder / "serve.log", "a+", encoding="utf-8")
-        self.server = subprocess.Popen([KILN, "serve", "--listen", listen], env=self.env, stderr=subprocess.PIPE,
+        self.server = subprocess.Popen([*prefix, KILN, "serve", "--listen", listen], env=self.env, stderr=subprocess.PIPE,
                                        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
         for line in self.server.stderr:
             log.write(line)
@@ -151,7 +151,7 @@ def kiln_processes():
             continue
         with contextlib.suppress(OSError):
             program = os.readlink(f"/proc/{entry}/exe")
-            if program == os.path.realpath(KILN) or "kiln-sandbox" in program:
+            if os.path.basename(program) == "kiln" or "kiln-sandbox" in program:
                 processes[int(entry)] = program
                 for kind in ("mnt", "pid", "net", "user"):
                     namespaces.add(os.readlink(f"/proc/{entry}/ns/{kind}"))
