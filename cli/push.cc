@@ -18,6 +18,7 @@ void push_image(Context& context, const std::string& name, const registry::Refer
   options.stop = context.stop();
   options.observer = [&](const registry::TransferEvent& event) {
     using Kind = registry::TransferEvent::Kind;
+    if (event.digest == descriptor->digest) return;  // the manifest itself
     if (event.kind == Kind::Done) {
       ++moved;
       bytes += event.total;
@@ -26,8 +27,9 @@ void push_image(Context& context, const std::string& name, const registry::Refer
     }
   };
   context.client().push(context.store(), *descriptor, target, options);
-  say("pushed " + target.text() + ": " + std::to_string(moved) + " blobs moved (" + format_bytes(bytes) + "), " +
-      std::to_string(present) + " were there already (CACHED)");
+  const auto blobs = [](size_t count) { return std::to_string(count) + (count == 1 ? " blob" : " blobs"); };
+  say("pushed " + target.text() + ": " + (moved > 0 ? blobs(moved) + " sent (" + format_bytes(bytes) + "), " : "") +
+      blobs(present) + " there already" + (moved == 0 ? " (CACHED)" : ""));
 }
 
 }  // namespace kiln::cli

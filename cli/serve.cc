@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_future.hpp>
 #include <future>
@@ -42,9 +44,24 @@ std::string home_page(serving::Serving& serving) {
          "<p>Registry at <a href=\"/v2/_catalog\">/v2/</a>, API at /apis/serving.knative.dev/v1/.</p>\n";
 }
 
-Awaitable<void> answer(HttpExchange& exchange, serving::Serving& serving, registry::RegistryServer& registry) {
+// Whether a request to registry, API or pages was meant for us. A page that somebody's browser has open can send
+// requests to localhost; it cannot choose their Origin, nor (DNS rebinding) have a Host that is ours.
+bool is_trustworthy(const HttpExchange& exchange, const std::vector<std::string>& names) {
+  const std::string_view host = exchange.host();
+  boost::system::error_code no_address;
+  asio::ip::make_address(std::string(host.starts_with('[') ? host.substr(1, host.size() - 2) : host), no_address);
+  const bool ours = !no_address || std::ranges::any_of(names, [&](const std::string& name) { return iequals(name, host); });
+  const std::string_view origin = exchange.header("Origin");
+  return ours && (origin.empty() || origin.ends_with("://" + std::string(exchange.header("Host"))));
+}
+
+Awaitable<void> answer(HttpExchange& exchange, serving::Serving& serving, registry::RegistryServer& registry,
+                       const std::vector<std::string>& names) {
   if (serving.is_service_host(exchange.host())) {
     co_await serving::serve_service(serving, exchange);
+  } else if (!is_trustworthy(exchange, names)) {
+    co_await exchange.respond_json(
+        403, "{\"error\":{\"message\":\"this server does not answer to that Host or Origin\",\"hint\":\"kiln serve --name NAME adds a host name\"}}");
   } else if (exchange.path().starts_with("/v2")) {
     co_await registry.handle(exchange);
   } else if (serving::is_api_path(exchange.path())) {
@@ -83,7 +100,12 @@ UniqueFd lock_server(const fs::path& state) {
   return lock;
 }
 
-void serve(const std::string& listen, const std::string& domain, Context& context) {
+struct ServeOptions {
+  std::string listen = "127.0.0.1:8080", domain = "localhost";
+  std::vector<std::string> names;
+};
+
+void serve(ServeOptions options, Context& context) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kiln"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
   const UniqueFd lock = lock_server(context.dirs().state);
@@ -91,23 +113,24 @@ void serve(const std::string& listen, const std::string& domain, Context& contex
   for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
     say("note: run " + lost.id + " was cut off earlier: " + lost.message);
 
-  const auto [address, port] = parse_listen_address(listen);
+  options.names.emplace_back("localhost");
+  const auto [address, port] = parse_listen_address(options.listen);
   registry::RegistryServer registry(context.store());
   std::unique_ptr<serving::Serving> serving;
   // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
   HttpServer server({.address = address, .port = port, .threads = 1}, [&](HttpExchange& exchange) {
-    return answer(exchange, *serving, registry);
+    return answer(exchange, *serving, registry, options.names);
   });
   const std::string authority = "localhost:" + std::to_string(server.port());
   serving = std::make_unique<serving::Serving>(
       serving::Serving::Options{.database = context.dirs().database(),
                                 .logs = context.dirs().state / "services",
-                                .domain = domain,
+                                .domain = options.domain,
                                 .authority = authority},
       context.images(), context.runtime(), server.io(), server.pool());
   asio::post(server.io(), [&] { serving->resume(); });
   const ServerFile file(context.server_file(), "http://" + server.authority());
-  say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." + domain + ")");
+  say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." + options.domain + ")");
 
   std::promise<void> stopped;
   std::stop_callback on_stop(context.stop(), [&] { stopped.set_value(); });
@@ -122,17 +145,15 @@ void serve(const std::string& listen, const std::string& domain, Context& contex
 }  // namespace
 
 void add_serve(CLI::App& app, Context& context) {
-  struct Options {
-    std::string listen = "127.0.0.1:8080", domain = "localhost";
-  };
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ServeOptions>();
   CLI::App* verb = app.add_subcommand("serve",
                                       "Run registry, API and gateway on one port\n\n"
                                       "  kiln serve\n"
                                       "  kiln serve --listen 127.0.0.1:0    a free port\n");
   verb->add_option("--listen", options->listen, "Address and port")->capture_default_str();
   verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")->capture_default_str();
-  verb->callback([options, &context] { serve(options->listen, options->domain, context); });
+  verb->add_option("--name", options->names, "One more host name that registry and API answer to");
+  verb->callback([options, &context] { serve(*options, context); });
 }
 
 }  // namespace kiln::cli

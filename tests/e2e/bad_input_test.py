@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
 """What goes wrong in a user's hands gets one clear message, the right exit code, and leaves nothing half-done."""
 
+import contextlib
+import http.client
 import os
 import pathlib
 import shutil
@@ -117,6 +119,19 @@ class BadInput(unittest.TestCase):
     def test_a_second_server_on_the_same_folders(self):
         serve = self.world.kiln("serve", "--listen", "127.0.0.1:0", check=3)
         self.assertIn("runs on these folders already", serve.stderr)
+
+    def test_a_page_in_a_browser_cannot_use_the_server(self):
+        def ask(**headers):
+            with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.world.port)) as connection:
+                connection.request("POST", "/apis/serving.knative.dev/v1/namespaces/default/services", body="{}",
+                                   headers=headers)
+                return connection.getresponse().status
+
+        port = self.world.port
+        self.assertEqual(ask(Host=f"localhost:{port}", Origin="https://evil.example"), 403)
+        self.assertEqual(ask(Host=f"rebound.example:{port}"), 403)
+        self.assertEqual(ask(Host=f"localhost:{port}", Origin=f"http://localhost:{port}"), 422, "our own page may")
+        self.assertEqual(ask(Host=f"127.0.0.1:{port}"), 422, "so may programs")
 
     def test_no_server(self):
         deploy = self.world.kiln("deploy", "--service", "x", "--image", "kiln/run", "--server",
