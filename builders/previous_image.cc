@@ -15,7 +15,8 @@ PreviousLayers previous_layers(const std::optional<registry::Image>& previous, c
   PreviousLayers found;
   try {
     const auto& diff_ids = previous->config.diff_ids;
-    for (const json& buildpack : json::parse(label->second).at("buildpacks"))
+    const json document = json::parse(label->second);
+    for (const json& buildpack : document.at("buildpacks"))
       for (const auto& [name, about] : buildpack.at("layers").items()) {
         const auto diff_id = Digest::parse(about.at("sha").get<std::string>());
         const auto at = diff_id ? std::ranges::find(diff_ids, *diff_id) : diff_ids.end();

@@ -96,8 +96,8 @@ TEST_F(DetectTest, SeesTheContractsEnvironment) {
 TEST_F(DetectTest, AnExtensionSwitchesTheRunImage) {
   world->run_image("other/run:latest");
   world->extension("switch", "printf '# comment\\nFROM other/run\\n' > \"$CNB_OUTPUT_DIR/run.Dockerfile\"");
-  world->buildpack("app", "true", kWeb);
-  world->group("app");
+  world->buildpack("main", "true", kWeb);
+  world->group("main");
   world->build();
   EXPECT_THAT(world->label("io.buildpacks.lifecycle.metadata"), HasSubstr("\"image\":\"other/run\""));
   const registry::Image other = world->store().load(world->store().resolve("other/run:latest").value());
@@ -106,15 +106,15 @@ TEST_F(DetectTest, AnExtensionSwitchesTheRunImage) {
 
 TEST_F(DetectTest, AnExtensionThatDoesMoreIsRefused) {
   world->extension("more", "printf 'FROM kiln/run\\nRUN true\\n' > \"$1/run.Dockerfile\"");
-  world->buildpack("app", "true", kWeb);
-  world->group("app");
+  world->buildpack("main", "true", kWeb);
+  world->group("main");
   EXPECT_THAT(world->failure().message(), HasSubstr("\"RUN true\"; only a single FROM is supported here"));
 }
 
 TEST_F(DetectTest, ARunDockerfileThatIsALinkIsNotRead) {
   world->extension("link", "ln -s /etc/passwd \"$1/run.Dockerfile\"");
-  world->buildpack("app", "true", kWeb);
-  world->group("app");
+  world->buildpack("main", "true", kWeb);
+  world->group("main");
   EXPECT_THAT(world->failure().message(), HasSubstr("run.Dockerfile is not a regular file"));
 }
 

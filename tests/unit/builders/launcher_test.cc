@@ -127,12 +127,6 @@ TEST_F(LauncherTest, ExecDWritesVariablesToDescriptorThree) {
   EXPECT_EQ(shell("echo \"$A $B\""), "layer+one+two+web b c\n");
 }
 
-TEST_F(LauncherTest, ExecDGetsNoDescriptorButItsOwn) {
-  put("kiln_one/x/exec.d/1", "#!/bin/sh\necho \"OPEN = \\\"$(ls /proc/self/fd | tr '\\n' ' ')\\\"\" >&3\n", 0755);
-  // 0, 1, 2, 3 and the one that ls reads the folder with.
-  EXPECT_EQ(shell("echo $OPEN"), "0 1 2 3 4\n");
-}
-
 TEST_F(LauncherTest, ABrokenExecDStopsTheLaunch) {
   put("kiln_one/x/exec.d/1", "#!/bin/sh\nexit 3\n", 0755);
   EXPECT_THAT(error("web"), HasSubstr("exec.d/1 failed"));

@@ -152,11 +152,10 @@ TEST_F(LayerCacheTest, WithoutItsBlobAnEntryIsAbsent) {
 TEST_F(LayerCacheTest, ADamagedEntryIsAbsent) {
   bool reused = true;
   make("key", "content", reused);
-  for (const auto& entry : fs::directory_iterator(dir.path() / "cache"))
-    for (const char* damage : {"", "{", "[]", "{\"descriptor\":{},\"diffID\":\"sha256:00\",\"size\":-1}"}) {
-      write_file(entry.path(), damage);
-      EXPECT_FALSE(cache.find("key"));
-    }
+  for (const char* damage : {"", "{", "[]", "{\"descriptor\":{},\"diffID\":\"sha256:00\",\"size\":-1}"}) {
+    for (const auto& entry : fs::directory_iterator(dir.path() / "cache")) write_file(entry.path(), damage);
+    EXPECT_FALSE(cache.find("key")) << damage;
+  }
 }
 
 }  // namespace

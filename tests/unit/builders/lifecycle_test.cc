@@ -30,7 +30,7 @@ class LifecycleTest : public testing::Test {
 
 // A launch layer that is made once; the second time its buildpack leaves the work to the previous image.
 const std::string kReusesLayer = std::string(kWeb) +
-                                 "if grep -q 'sum = \"1\"' \"$1/deps.toml\" 2>/dev/null; then echo reusing; else\n"
+                                 "if grep -q sum \"$1/deps.toml\" 2>/dev/null; then echo reusing; else\n"
                                  "echo making; mkdir -p \"$1/deps\"; echo made > \"$1/deps/file\"; fi\n"
                                  "printf '[types]\\nlaunch = true\\n[metadata]\\nsum = \"1\"\\n' > \"$1/deps.toml\"";
 
@@ -55,51 +55,51 @@ TEST_F(LifecycleTest, MakesAnImageOfAppLayersAndLauncher) {
 }
 
 TEST_F(LifecycleTest, TheSameSourceGivesTheSameDigest) {
-  world->buildpack("app", "true", kWeb);
-  world->group("app");
+  world->buildpack("main", "true", kWeb);
+  world->group("main");
   const registry::Descriptor first = world->build().manifest;
   world->source("app.txt", "hello");  // written anew: another time, another inode perhaps
   EXPECT_EQ(world->build().manifest, first);
 }
 
 TEST_F(LifecycleTest, ALaunchLayerIsReusedFromThePreviousImage) {
-  world->buildpack("app", "true", kReusesLayer);
-  world->group("app");
+  world->buildpack("main", "true", kReusesLayer);
+  world->group("main");
   world->build();
-  EXPECT_THAT(world->log(), HasSubstr("app: making"));
+  EXPECT_THAT(world->log(), HasSubstr("main: making"));
   const BuildResult second = world->build();
-  EXPECT_THAT(world->log(), HasSubstr("app: reusing"));
-  EXPECT_THAT(world->layer_names(second), Contains("app:deps reused"));
-  EXPECT_EQ(world->files().at("/layers/app/deps/file").content, "made\n");
+  EXPECT_THAT(world->log(), HasSubstr("main: reusing"));
+  EXPECT_THAT(world->layer_names(second), Contains("main:deps reused"));
+  EXPECT_EQ(world->files().at("/layers/main/deps/file").content, "made\n");
   world->build();  // the metadata came through a build that made nothing
-  EXPECT_THAT(world->log(), HasSubstr("app: reusing"));
+  EXPECT_THAT(world->log(), HasSubstr("main: reusing"));
 }
 
 TEST_F(LifecycleTest, WithoutThePreviousImageNothingIsClaimedToBeThere) {
-  world->buildpack("app", "true", kReusesLayer);
-  world->group("app");
+  world->buildpack("main", "true", kReusesLayer);
+  world->group("main");
   world->build();
   world->store().untag(BuildWorld::kImage);
   world->build();
-  EXPECT_THAT(world->log(), HasSubstr("app: making"));
+  EXPECT_THAT(world->log(), HasSubstr("main: making"));
 }
 
 // Issue 1131 of Knative's func: the layer of a build that failed later must not pass for the image's.
 TEST_F(LifecycleTest, ALayerThatWasNeverExportedIsMadeAgain) {
   const auto with_version = [&](const std::string& version) {
     world->buildpack("deps", "true",
-                     "if ! grep -q '\"" + version + "\"' \"$1/d.toml\" 2>/dev/null; then\n"
+                     "if ! grep -q 'v = ." + version + "' \"$1/d.toml\" 2>/dev/null; then\n"
                      "mkdir -p \"$1/d\"; echo " + version + " > \"$1/d/version\"; fi\n"
                      "printf '[types]\\nlaunch = true\\n[metadata]\\nv = \"" + version + "\"\\n' > \"$1/d.toml\"");
   };
-  world->group("deps app");
+  world->group("deps main");
   with_version("1");
-  world->buildpack("app", "true", kWeb);
+  world->buildpack("main", "true", kWeb);
   world->build();
   with_version("2");
-  world->buildpack("app", "true", "exit 1");
+  world->buildpack("main", "true", "exit 1");
   world->failure();
-  world->buildpack("app", "true", kWeb);
+  world->buildpack("main", "true", kWeb);
   world->build();
   EXPECT_EQ(world->files().at("/layers/deps/d/version").content, "2\n");
 }
@@ -126,10 +126,10 @@ TEST_F(LifecycleTest, AFailureKeepsTheEarlierImageAndTheOthersLayers) {
 }
 
 TEST_F(LifecycleTest, AfterACrashTheCacheIsNotTrusted) {
-  world->buildpack("app", "true",
+  world->buildpack("main", "true",
                    std::string(kWeb) + "test ! -e \"$1/c/file\" || echo cached; mkdir -p \"$1/c\"; touch \"$1/c/file\"\n"
                                        "printf '[types]\\ncache = true\\n' > \"$1/c.toml\"");
-  world->group("app");
+  world->group("main");
   world->build();
   write_file(world->kept() / "unfinished", "");  // as a killed build leaves it
   world->build();
@@ -143,17 +143,17 @@ TEST_F(LifecycleTest, AfterACrashTheCacheIsNotTrusted) {
 
 TEST_F(LifecycleTest, LaterBuildpacksSeeTheBuildLayersOfEarlierOnes) {
   world->buildpack("tools", "true",
-                   "mkdir -p \"$1/b/bin\" \"$1/b/env\" \"$1/l/bin\"; echo yes > \"$1/b/env/FROM_LAYER\"\n"
+                   "mkdir -p \"$1/b/bin\" \"$1/b/env\" \"$1/l/bin\"; printf yes > \"$1/b/env/FROM_LAYER\"\n"
                    "printf layer > \"$1/b/env/BOTH\"; printf '#!/bin/sh\\necho tool runs\\n' > \"$1/b/bin/tool\"; chmod +x \"$1/b/bin/tool\"\n"
                    "printf '[types]\\nbuild = true\\n' > \"$1/b.toml\"; printf '[types]\\nlaunch = true\\n' > \"$1/l.toml\"");
-  world->buildpack("app", "true",
+  world->buildpack("main", "true",
                    std::string(kWeb) + "tool; echo \"var $FROM_LAYER both $BOTH\"; echo \"path $PATH\"");
   world->request.build_env = {{"BOTH", "user"}, {"PATH", "/user"}};
-  world->group("tools app");
+  world->group("tools main");
   world->build();
-  EXPECT_THAT(world->log(), HasSubstr("app: tool runs"));
-  EXPECT_THAT(world->log(), HasSubstr("app: var yes both user"));
-  EXPECT_THAT(world->log(), HasSubstr("app: path /user:/layers/tools/b/bin:/usr/bin:/bin"));
+  EXPECT_THAT(world->log(), HasSubstr("main: tool runs"));
+  EXPECT_THAT(world->log(), HasSubstr("main: var yes both user"));
+  EXPECT_THAT(world->log(), HasSubstr("main: path /user:/layers/tools/b/bin:/usr/bin:/bin"));
   EXPECT_THAT(world->files(), Not(Contains(Key("/layers/tools/b/bin/tool"))));  // for building only
 }
 
@@ -162,8 +162,8 @@ TEST_F(LifecycleTest, AMetPlanEntryIsNotGivenToTheNextProvider) {
   const std::string shows = "echo \"plan $(tr '\\n' ' ' < \"$3\")\"\n";
   world->buildpack("one", provides, shows + "printf '[[unmet]]\\nname = \"y\"\\n' > \"$1/build.toml\"");
   world->buildpack("two", provides, shows);
-  world->buildpack("app", "printf '[[requires]]\\nname=\"x\"\\n[[requires]]\\nname=\"y\"\\n' > \"$2\"", kWeb);
-  world->group("one two app");
+  world->buildpack("main", "printf '[[requires]]\\nname=\"x\"\\n[[requires]]\\nname=\"y\"\\n' > \"$2\"", kWeb);
+  world->group("one two main");
   world->build();
   EXPECT_THAT(world->log(), testing::ContainsRegex("one: plan .*'?x.*'?y"));
   EXPECT_THAT(world->log(), testing::ContainsRegex("two: plan .*y"));
@@ -173,8 +173,8 @@ TEST_F(LifecycleTest, AMetPlanEntryIsNotGivenToTheNextProvider) {
 TEST_F(LifecycleTest, NothingOfTheHostsNetworkIsInTheImage) {
   const std::string proxy = "http://proxy.invalid:3128";
   ::setenv("http_proxy", proxy.c_str(), 1);
-  world->buildpack("app", "true", std::string(kWeb) + "test -n \"$http_proxy\"; env > /workspace/seen; touch seen-by-build");
-  world->group("app");
+  world->buildpack("main", "true", std::string(kWeb) + "test -n \"$http_proxy\"; env > /workspace/seen; touch seen-by-build");
+  world->group("main");
   world->build();
   ::unsetenv("http_proxy");
   auto files = world->files();
@@ -188,35 +188,35 @@ TEST_F(LifecycleTest, NothingOfTheHostsNetworkIsInTheImage) {
 }
 
 TEST_F(LifecycleTest, ALaunchLayerThatIsALinkIsNotPacked) {
-  world->buildpack("app", "true",
+  world->buildpack("main", "true",
                    std::string(kWeb) + "ln -s /etc \"$1/x\"; printf '[types]\\nlaunch = true\\n' > \"$1/x.toml\"");
-  world->group("app");
+  world->group("main");
   EXPECT_THAT(world->failure().message(), HasSubstr("declares launch layer \"x\" without content"));
 }
 
 TEST_F(LifecycleTest, ABuildpacksFolderTurnedLinkReachesNothing) {
   world->source("../precious/file.toml", "[types]\ncache = true\n");
   const fs::path precious = world->request.source.parent_path() / "precious";
-  world->buildpack("app", "true", kWeb);
-  world->group("app");
+  world->buildpack("main", "true", kWeb);
+  world->group("main");
   world->build();
-  remove_tree(world->kept() / "layers/app");
-  fs::create_directory_symlink(precious, world->kept() / "layers/app");
+  remove_tree(world->kept() / "layers/main");
+  fs::create_directory_symlink(precious, world->kept() / "layers/main");
   world->build();
   EXPECT_TRUE(fs::exists(precious / "file.toml"));
-  EXPECT_TRUE(fs::is_directory(fs::symlink_status(world->kept() / "layers/app")));
+  EXPECT_TRUE(fs::is_directory(fs::symlink_status(world->kept() / "layers/main")));
 }
 
 TEST_F(LifecycleTest, BadOutputIsTheBuildpacksFailure) {
-  world->group("app");
+  world->group("main");
   for (const char* launch : {"processes = 3", "[[processes]]\ntype = 3", "[[processes]]\ntype = \"..\"\ncommand = [\"x\"]",
                              "[[processes]]\ntype = \"web\"", "[[labels]]\nvalue = \"x\"", "[["}) {
-    world->buildpack("app", "true", "cat > \"$1/launch.toml\" <<'END'\n" + std::string(launch) + "\nEND");
+    world->buildpack("main", "true", "cat > \"$1/launch.toml\" <<'END'\n" + std::string(launch) + "\nEND");
     const Error error = world->failure();
     EXPECT_EQ(error.kind(), ErrorKind::Failed) << launch;
-    EXPECT_THAT(error.full(), HasSubstr("app@1.0.0")) << launch;
+    EXPECT_THAT(error.full(), HasSubstr("main@1.0.0")) << launch;
   }
-  world->buildpack("app", "true", "true");
+  world->buildpack("main", "true", "true");
   EXPECT_THAT(world->failure().message(), HasSubstr("no buildpack declared a process"));
 }
 
