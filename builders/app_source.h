@@ -5,6 +5,8 @@
 
 namespace kiln::builders {
 
+class OpenFolder;
+
 // Copies an application's folder to where buildpacks may change it. `.git` stays behind: its index holds
 // time stamps, and an image must depend on the files alone. Links are copied as links, sockets and devices are
 // left out. Owners become uid:gid when we may set them.
@@ -15,6 +17,6 @@ void copy_source(const std::filesystem::path& from, const std::filesystem::path&
 void give_to(const std::filesystem::path& path, uint32_t uid, uint32_t gid);
 
 // A digest over names, inodes, sizes, modes and times of all in a folder: equal means nothing was touched.
-std::string stat_fingerprint(const std::filesystem::path& folder);
+std::string stat_fingerprint(const OpenFolder& folder);
 
 }  // namespace kiln::builders

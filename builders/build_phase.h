@@ -33,6 +33,8 @@ struct BuildOutput {
 
 // Runs bin/build of each buildpack of the group in order. When one fails, its layers are removed (they may be
 // half made) and Failed is thrown with its exit code; layers of the ones before it stay cached.
-BuildOutput run_build(const BuildRoom& room, const DetectedGroup& group, const BuildLog& log);
+// `previous` is what the image that is being replaced has, for buildpacks to reuse.
+BuildOutput run_build(const BuildRoom& room, const DetectedGroup& group, const PreviousLayers& previous,
+                      const BuildLog& log);
 
 }  // namespace kiln::builders

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "builders/documents.h"
 
 namespace kiln::builders {
 namespace {
@@ -26,6 +27,9 @@ PlanOption parse_option(const json& section, const std::string& name) {
   }
   return option;
 }
+
+// Each [[or]] multiplies the combinations to try; a plan with more than this is refused, not searched.
+constexpr int kMaxTrials = 20'000;
 
 struct Trial {
   const std::vector<Candidate>& candidates;
@@ -60,39 +64,45 @@ struct Trial {
   Resolution resolution() const {
     Resolution result;
     result.members.resize(candidates.size());
-    std::map<std::string, std::vector<size_t>> providers;
+    std::map<std::string, std::vector<json>> required;
+    for (const PlanOption* option : chosen)
+      for (const json& require : option->requirements)
+        required[require.at("name").get<std::string>()].push_back(require);
     for (size_t i = 0; i < active.size(); ++i) {
-      result.members[active[i]].selected = true;
-      for (const std::string& name : chosen[i]->provides) providers[name].push_back(i);
-      for (const json& require : chosen[i]->requirements)
-        for (size_t provider : providers[require.at("name").get<std::string>()])
-          result.members[active[provider]].entries.push_back(require);
+      Resolution::Member& member = result.members[active[i]];
+      member.selected = true;
+      std::set<std::string> seen;
+      for (const std::string& name : chosen[i]->provides)
+        if (seen.insert(name).second)
+          member.entries.insert(member.entries.end(), required[name].begin(), required[name].end());
     }
     return result;
   }
 };
 
 // Chooses options for active[from…]; tries every combination depth first.
-std::optional<Resolution> choose(Trial& trial, size_t from, std::string& why) {
+std::optional<Resolution> choose(Trial& trial, size_t from, int& trials, std::string& why) {
   if (from < trial.active.size()) {
     for (const PlanOption& option : trial.candidates[trial.active[from]].options) {
       trial.chosen.push_back(&option);
-      auto found = choose(trial, from + 1, why);
+      auto found = choose(trial, from + 1, trials, why);
       trial.chosen.pop_back();
       if (found) return found;
     }
     return std::nullopt;
   }
+  if (++trials > kMaxTrials)
+    throw Error(ErrorKind::Invalid, "the buildpacks' plans have more than " + std::to_string(kMaxTrials) + " combinations",
+                "use fewer [[or]] alternatives");
   // An optional member that does not fit is dropped and the trial repeated without it.
   Trial reduced = trial;
   for (;;) {
     std::string reason;
     const auto misfit = reduced.misfit(reason);
-    if (!misfit) return reduced.active.empty() ? std::nullopt : std::optional(reduced.resolution());
-    if (!trial.candidates[reduced.active[*misfit]].optional) {
-      why = reason;
-      return std::nullopt;
-    }
+    if (!misfit && reduced.active.empty()) return std::nullopt;  // `why` is the last drop's reason
+    if (!misfit) return reduced.resolution();
+    why = reason;
+    if (!trial.candidates[reduced.active[*misfit]].optional) return std::nullopt;
     reduced.active.erase(reduced.active.begin() + static_cast<ptrdiff_t>(*misfit));
     reduced.chosen.erase(reduced.chosen.begin() + static_cast<ptrdiff_t>(*misfit));
   }
@@ -101,10 +111,12 @@ std::optional<Resolution> choose(Trial& trial, size_t from, std::string& why) {
 }  // namespace
 
 std::vector<PlanOption> parse_plan(const json& document, const std::string& name) {
-  std::vector<PlanOption> options{parse_option(document, name)};
-  for (const json& alternative : document.value("or", json::array()))
-    options.push_back(parse_option(alternative, name));
-  return options;
+  return read_document(ErrorKind::Invalid, name, [&] {
+    std::vector<PlanOption> options{parse_option(document, name)};
+    for (const json& alternative : document.value("or", json::array()))
+      options.push_back(parse_option(alternative, name));
+    return options;
+  });
 }
 
 std::optional<Resolution> resolve_plan(const std::vector<Candidate>& candidates, std::string& why) {
@@ -114,7 +126,8 @@ std::optional<Resolution> resolve_plan(const std::vector<Candidate>& candidates,
     why = "no buildpack of the group passed detection";
     return std::nullopt;
   }
-  return choose(trial, 0, why);
+  int trials = 0;
+  return choose(trial, 0, trials, why);
 }
 
 }  // namespace kiln::builders

@@ -34,7 +34,8 @@ struct Resolution {
 // The options of a plan file. Throws Invalid, e.g. for a top-level `version` in a requirement.
 std::vector<PlanOption> parse_plan(const nlohmann::json& document, const std::string& name);
 
-// Depth-first, left to right; the first trial that works wins. On failure `why` says what was missing.
+// Depth-first, left to right; the first trial that works wins. On failure `why` says what was missing in the
+// last trial. Throws Invalid when the alternatives make too many combinations to try.
 std::optional<Resolution> resolve_plan(const std::vector<Candidate>& candidates, std::string& why);
 
 }  // namespace kiln::builders

@@ -12,6 +12,7 @@ namespace kiln::builders {
 namespace {
 
 constexpr size_t kOutputLimit = 64 << 10;
+constexpr size_t kLineLimit = 16 << 10;  // what has no line feed is shown in pieces of this size
 
 uint32_t number_from(const EnvMap& env, const char* name, const std::string& image) {
   const auto found = env.find(name);
@@ -35,6 +36,7 @@ class Lines {
     for (size_t end; (end = pending_.find('\n', begin)) != std::string::npos; begin = end + 1)
       if (sink_) sink_(std::string_view(pending_).substr(begin, end - begin));
     pending_.erase(0, begin);
+    if (pending_.size() > kLineLimit) finish();
   }
   void finish() {
     if (!pending_.empty() && sink_) sink_(pending_);
@@ -61,6 +63,7 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   }
   uid_ = number_from(image_env_, "CNB_USER_ID", request.build_image);
   gid_ = number_from(image_env_, "CNB_GROUP_ID", request.build_image);
+  architecture_ = build_image.config.architecture;
   const auto& labels = build_image.config.labels;
   if (auto it = labels.find("io.buildpacks.base.distro.name"); it != labels.end()) distro_name_ = it->second;
   if (auto it = labels.find("io.buildpacks.base.distro.version"); it != labels.end()) distro_version_ = it->second;
@@ -77,7 +80,7 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   make_dirs(folder_ / "platform" / "env");
   network_ = steps::host_network(current_environment(), folder_);
   for (const auto& [name, value] : request.build_env) {
-    if (name.empty() || name.find_first_of("/=\0") != std::string::npos)
+    if (name.empty() || name == "." || name == ".." || name.find_first_of("/=") != std::string::npos)
       throw Error(ErrorKind::Usage, "\"" + name + "\" is no name for a build variable", "write --env NAME=value");
     write_file(folder_ / "platform" / "env" / name, value);
   }
@@ -85,13 +88,33 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
 
 void BuildRoom::give(const fs::path& path) const { give_to(path, uid_, gid_); }
 
-fs::path BuildRoom::exchange(const std::string& name) const {
-  const fs::path path = folder_ / "phase" / name;
+OpenFolder BuildRoom::exchange(const std::string& name) const {
+  const fs::path path = folder_ / "phase" / name;  // `phase` is ours alone, so this is what we made
   if (!fs::exists(path)) {
     make_dirs(path);
     give(path);
   }
-  return path;
+  return OpenFolder(path);
+}
+
+OpenFolder BuildRoom::layers(const Buildpack& buildpack) const {
+  return OpenFolder(layers()).make_folder(buildpack.escaped_id());
+}
+
+std::optional<OpenFolder> BuildRoom::layer(const Buildpack& buildpack, const std::string& name) const {
+  const auto folder = OpenFolder(layers()).find_folder(buildpack.escaped_id());
+  return folder ? folder->find_folder(name) : std::nullopt;
+}
+
+void BuildRoom::add_user_env(const Buildpack& buildpack, EnvMap& env) const {
+  if (buildpack.clear_env) return;
+  for (const auto& [name, value] : request_.build_env) {
+    const bool is_list =
+        name == "PATH" || name == "LD_LIBRARY_PATH" || name == "LIBRARY_PATH" || name == "CPATH" ||
+        name == "PKG_CONFIG_PATH";
+    std::string& current = env[name];
+    current = is_list && !current.empty() ? value + ":" + current : value;
+  }
 }
 
 EnvMap BuildRoom::base_env(const Buildpack& buildpack) const {
@@ -106,16 +129,14 @@ EnvMap BuildRoom::base_env(const Buildpack& buildpack) const {
       "/cnb/" + std::string(buildpack.extension ? "extensions/" : "buildpacks/") + buildpack.escaped_id() + "/" +
       buildpack.version;
   env["CNB_TARGET_OS"] = "linux";
-  env["CNB_TARGET_ARCH"] = "amd64";
+  env["CNB_TARGET_ARCH"] = architecture_;
   env["CNB_TARGET_DISTRO_NAME"] = distro_name_;
   env["CNB_TARGET_DISTRO_VERSION"] = distro_version_;
-  if (!buildpack.clear_env)
-    for (const auto& [name, value] : request_.build_env) env[name] = value;
   return env;
 }
 
 BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string& program,
-                                  const std::vector<std::string>& arguments, const EnvMap& env,
+                                  const std::string& exchange, const std::vector<std::string>& arguments, const EnvMap& env,
                                   const std::function<void(std::string_view)>& on_line) const {
   const std::string inside = env.at(buildpack.extension ? "CNB_EXTENSION_DIR" : "CNB_BUILDPACK_DIR");
   steps::SandboxSpec spec;
@@ -127,7 +148,8 @@ BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string&
                  {.kind = Mount::Kind::Bind, .source = folder_ / "platform", .destination = kPlatformDir,
                   .read_only = true},
                  {.kind = Mount::Kind::Bind, .source = folder_ / "home", .destination = "/home/cnb"},
-                 {.kind = Mount::Kind::Bind, .source = folder_ / "phase", .destination = "/kiln-phase"},
+                 {.kind = Mount::Kind::Bind, .source = folder_ / "phase" / exchange,
+                  .destination = exchange_inside(exchange)},
                  {.kind = Mount::Kind::Bind, .source = buildpack.folder, .destination = inside, .read_only = true},
                  {.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 1u << 30}};
   for (const Mount& mount : network_.mounts) spec.mounts.push_back(mount);

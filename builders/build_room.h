@@ -9,6 +9,7 @@
 
 #include "builders/layer_env.h"
 #include "builders/lifecycle.h"
+#include "builders/open_folder.h"
 #include "registry/images.h"
 #include "steps/host_network.h"
 #include "steps/sandbox.h"
@@ -32,20 +33,28 @@ class BuildRoom {
     int exit_code = 0;
     std::string output;  // both streams, the last 64 KiB
   };
-  // Runs `program` (bin/detect, …) of a buildpack with the app as working directory. Paths named in
-  // `arguments` must be ones that exist inside. Each complete line also goes to `on_line`.
-  Outcome run(const Buildpack& buildpack, const std::string& program, const std::vector<std::string>& arguments,
-              const EnvMap& env, const std::function<void(std::string_view)>& on_line) const;
+  // Runs `program` (bin/detect, …) of a buildpack with the app as working directory. It sees the exchange
+  // folder of this name and no other. Paths named in `arguments` must be ones that exist inside. Each complete
+  // line also goes to `on_line`.
+  Outcome run(const Buildpack& buildpack, const std::string& program, const std::string& exchange,
+              const std::vector<std::string>& arguments, const EnvMap& env,
+              const std::function<void(std::string_view)>& on_line) const;
 
   // The environment every buildpack program starts from.
   EnvMap base_env(const Buildpack& buildpack) const;
-  // A folder of this build that sandboxes see at /kiln-phase/<name>: plans and outputs pass through it.
-  std::filesystem::path exchange(const std::string& name) const;
+  // The user's variables for the build, unless the buildpack wants none of them. They win over what layers
+  // say; folder lists (PATH, CPATH, …) are put in front instead.
+  void add_user_env(const Buildpack& buildpack, EnvMap& env) const;
+  // A folder of this build that a sandbox sees at /kiln-phase/<name>: plans and outputs pass through it.
+  OpenFolder exchange(const std::string& name) const;
   static std::string exchange_inside(const std::string& name) { return "/kiln-phase/" + name; }
 
   std::filesystem::path app() const { return folder_ / "app"; }
   std::filesystem::path layers() const { return folder_ / "layers"; }
-  std::filesystem::path layers(const Buildpack& buildpack) const { return layers() / buildpack.escaped_id(); }
+  // Where the buildpack's layers are; made when missing.
+  OpenFolder layers(const Buildpack& buildpack) const;
+  // The content of one layer; nullopt when there is none.
+  std::optional<OpenFolder> layer(const Buildpack& buildpack, const std::string& name) const;
   uint32_t uid() const { return uid_; }
   uint32_t gid() const { return gid_; }
   const BuildRequest& request() const { return request_; }
@@ -62,7 +71,7 @@ class BuildRoom {
   std::stop_token stop_;
   EnvMap image_env_;
   steps::HostNetwork network_;
-  std::string distro_name_, distro_version_;
+  std::string architecture_, distro_name_, distro_version_;
   uint32_t uid_ = 0, gid_ = 0;
 };
 

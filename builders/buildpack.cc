@@ -1,6 +1,7 @@
 #include "builders/buildpack.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
@@ -9,6 +10,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "base/toml.h"
+#include "builders/documents.h"
 
 extern "C" const unsigned char kiln_buildpack_bundle_begin[], kiln_buildpack_bundle_end[];
 
@@ -16,6 +18,18 @@ namespace kiln::builders {
 namespace {
 
 using nlohmann::json;
+
+// Both become parts of paths (Buildpack specification, "buildpack.toml").
+bool is_id(const std::string& id) {
+  for (const char* reserved : {"", ".", "..", "app", "build", "config", "generated", "launch", "sbom", "store"})
+    if (id == reserved) return false;
+  return std::ranges::all_of(id, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '/' || c == '-'; });
+}
+
+bool is_version(const std::string& version) {
+  return !version.empty() && !version.starts_with('.') &&
+         std::ranges::all_of(version, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '-' || c == '+'; });
+}
 
 Buildpack read_descriptor(const fs::path& folder, bool extension) {
   const fs::path file = folder / (extension ? "extension.toml" : "buildpack.toml");
@@ -25,12 +39,19 @@ Buildpack read_descriptor(const fs::path& folder, bool extension) {
     throw Error(ErrorKind::Invalid, file.string() + " needs [" + section + "] with id and version");
   const json& about = document[section];
   Buildpack buildpack;
-  buildpack.id = about.at("id").get<std::string>();
-  buildpack.version = about.at("version").get<std::string>();
-  buildpack.name = about.value("name", buildpack.id);
-  buildpack.homepage = about.value("homepage", "");
-  buildpack.clear_env = about.value("clear-env", false);
-  buildpack.api = document.value("api", "");
+  read_document(ErrorKind::Invalid, file.string(), [&] {
+    buildpack.id = about.at("id").get<std::string>();
+    buildpack.version = about.at("version").get<std::string>();
+    buildpack.name = about.value("name", buildpack.id);
+    buildpack.homepage = about.value("homepage", "");
+    buildpack.clear_env = about.value("clear-env", false);
+    buildpack.api = document.value("api", "");
+  });
+  if (!is_id(buildpack.id))
+    throw Error(ErrorKind::Invalid, file.string() + ": \"" + buildpack.id + "\" is no buildpack id",
+                "letters, digits, \".\", \"/\" and \"-\"; not app, build, config, generated, launch, sbom or store");
+  if (!is_version(buildpack.version))
+    throw Error(ErrorKind::Invalid, file.string() + ": \"" + buildpack.version + "\" is no version", "write X.Y.Z");
   buildpack.extension = extension;
   buildpack.folder = folder;
   return buildpack;
@@ -65,6 +86,7 @@ class Expander {
         if (++depth_ > 16) throw Error(ErrorKind::Invalid, descriptor.string() + ": composites nest too deeply");
         std::vector<Group> groups = expand(document["order"], descriptor.string());
         --depth_;
+        if (member.value("optional", false)) groups.emplace_back();  // the last resort: without it
         return groups;
       }
     }
@@ -112,13 +134,15 @@ BuildpackSet BuildpackSet::load(const fs::path& folder) {
   }
   const fs::path file = folder / "order.toml";
   const json document = parse_toml(read_file(file, 1 << 20), file.string());
-  Expander expander(set);
-  set.order = expander.expand(document.value("order", json::array()), file.string());
-  for (Group& group : expander.expand(document.value("order-extensions", json::array()), file.string()))
-    for (GroupMember& member : group) {
-      member.optional = true;
-      set.extensions.push_back(member);
-    }
+  read_document(ErrorKind::Invalid, file.string(), [&] {
+    Expander expander(set);
+    set.order = expander.expand(document.value("order", json::array()), file.string());
+    for (Group& group : expander.expand(document.value("order-extensions", json::array()), file.string()))
+      for (GroupMember& member : group) {
+        member.optional = true;
+        set.extensions.push_back(member);
+      }
+  });
   if (set.order.empty()) throw Error(ErrorKind::Invalid, file.string() + " has no [[order]]");
   return set;
 }

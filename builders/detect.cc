@@ -18,6 +18,7 @@ using nlohmann::json;
 
 // Exit codes of bin/detect (Buildpack specification, "Detection").
 constexpr int kPass = 0, kFail = 100;
+constexpr int kBadPlan = -1;  // none of bin/detect: it passed, and its plan is of no use
 
 struct Detection {
   int exit_code = kFail;
@@ -35,25 +36,34 @@ Detection run_detect(const BuildRoom& room, const Buildpack& buildpack) {
     return detection;
   }
   const std::string name = "detect-" + buildpack.escaped_id() + "-" + buildpack.version;
-  const fs::path plan = room.exchange(name) / "plan.toml";
-  write_file(plan, "");
-  room.give(plan);
+  const OpenFolder exchange = room.exchange(name);
+  exchange.write("plan.toml", "");
   const std::string inside = BuildRoom::exchange_inside(name) + "/plan.toml";
   EnvMap env = room.base_env(buildpack);
+  room.add_user_env(buildpack, env);
   env["CNB_BUILD_PLAN_PATH"] = inside;
-  const BuildRoom::Outcome outcome = room.run(buildpack, "bin/detect", {kPlatformDir, inside}, env, {});
+  const BuildRoom::Outcome outcome = room.run(buildpack, "bin/detect", name, {kPlatformDir, inside}, env, {});
   detection.exit_code = outcome.exit_code;
   detection.output = trim(outcome.output);
-  if (outcome.exit_code == kPass)
-    detection.options = parse_plan(parse_toml(read_file(plan, 1 << 20), buildpack.full_name() + " plan"),
-                                   buildpack.full_name());
+  if (outcome.exit_code != kPass) return detection;
+  try {
+    detection.options = parse_plan(
+        parse_toml(exchange.read("plan.toml", 1 << 20).value_or(""), buildpack.full_name() + " plan"),
+        buildpack.full_name());
+  } catch (const Error& error) {
+    // A plan that cannot be used counts against this buildpack only, as its own exit code would.
+    if (error.kind() != ErrorKind::Invalid && error.kind() != ErrorKind::Failed) throw;
+    detection.exit_code = kBadPlan;
+    detection.output = error.full();
+  }
   return detection;
 }
 
 std::string describe(const Buildpack& buildpack, const Detection& detection) {
   std::string text = "  " + buildpack.full_name() + ": ";
   if (detection.exit_code == kPass) return text + "passed";
-  if (detection.exit_code != kFail) text += "error (exit code " + std::to_string(detection.exit_code) + "): ";
+  if (detection.exit_code == kBadPlan) text += "error in its build plan: ";
+  else if (detection.exit_code != kFail) text += "error (exit code " + std::to_string(detection.exit_code) + "): ";
   return text + (detection.output.empty() ? "did not say why" : detection.output);
 }
 
@@ -108,7 +118,7 @@ DetectedGroup detect(const BuildRoom& room, const BuildpackSet& set, const Build
     std::string why;
     const auto resolution = resolve_plan(candidates, why);
     if (!resolution) {
-      reasons += "  " + why + "\n";
+      if (reasons.find("  " + why + "\n") == std::string::npos) reasons += "  " + why + "\n";
       continue;
     }
     DetectedGroup detected;
@@ -143,23 +153,25 @@ std::string choose_run_image(const BuildRoom& room, const DetectedGroup& group, 
   for (const DetectedGroup::Member& member : group.extensions) {
     const Buildpack& extension = *member.buildpack;
     const std::string name = "generate-" + extension.escaped_id();
-    const fs::path output = room.exchange(name);
-    write_file(output / "plan.toml", plan_document(member.entries));
+    const OpenFolder output = room.exchange(name);
+    output.write("plan.toml", plan_document(member.entries));
     const std::string inside = BuildRoom::exchange_inside(name);
     EnvMap env = room.base_env(extension);
+    room.add_user_env(extension, env);
     env["CNB_OUTPUT_DIR"] = inside;
     env["CNB_BP_PLAN_PATH"] = inside + "/plan.toml";
-    const auto outcome = room.run(extension, "bin/generate", {inside, kPlatformDir, inside + "/plan.toml"}, env,
+    const auto outcome = room.run(extension, "bin/generate", name, {inside, kPlatformDir, inside + "/plan.toml"}, env,
                                   [&](std::string_view line) { log(extension.id, line); });
     if (outcome.exit_code != 0)
       throw Error(ErrorKind::Failed, extension.full_name() + ": bin/generate failed with exit code " +
                                          std::to_string(outcome.exit_code));
-    if (fs::exists(output / "build.Dockerfile"))
+    if (output.stat("build.Dockerfile"))
       throw Error(ErrorKind::Failed, extension.full_name() + " extends the build image, which is not supported here",
                   "use a build image that has what it installs");
-    if (!fs::exists(output / "run.Dockerfile")) continue;
+    const auto dockerfile = output.read("run.Dockerfile", 1 << 20);
+    if (!dockerfile) continue;
     std::string base;
-    for (const std::string& line : split(read_file(output / "run.Dockerfile", 1 << 20), '\n')) {
+    for (const std::string& line : split(*dockerfile, '\n')) {
       const std::string text(trim(line));
       if (text.empty() || text.starts_with('#')) continue;
       if (!base.empty() || !to_lower(text).starts_with("from "))

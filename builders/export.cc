@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "base/toml.h"
 #include "builders/app_source.h"
+#include "builders/open_folder.h"
 #include "builders/tar_writer.h"
 
 extern "C" const unsigned char kiln_launcher_program_begin[], kiln_launcher_program_end[];
@@ -23,7 +24,6 @@ using nlohmann::ordered_json;
 constexpr const char* kPlatformApi = "0.12";
 constexpr const char* kLauncherPath = "/cnb/lifecycle/launcher";
 constexpr const char* kCreated = "1980-01-01T00:00:01Z";
-constexpr const char* kMetadataLabel = "io.buildpacks.lifecycle.metadata";
 
 std::string_view launcher_program() {
   return {reinterpret_cast<const char*>(kiln_launcher_program_begin),
@@ -41,7 +41,7 @@ class Assembly {
   Assembly(const BuildRoom& room, const registry::Image& base, registry::Store& store, LayerCache& cache)
       : room_(room), store_(store), cache_(cache), manifest(base.manifest), config(base.config) {}
 
-  const Digest& tree(const std::string& name, const std::string& history, const fs::path& folder,
+  const Digest& tree(const std::string& name, const std::string& history, const OpenFolder& folder,
                      const std::string& shown, const std::string& created_by) {
     const std::string owner = std::to_string(room_.uid()) + ":" + std::to_string(room_.gid());
     const std::string key = "tree " + shown + " " + owner + " " + stat_fingerprint(folder);
@@ -100,26 +100,12 @@ std::string launch_metadata(const BuildOutput& output) {
   return to_toml({{"buildpacks", buildpacks}, {"processes", processes_json(output.processes)}});
 }
 
-// A launch layer that its buildpack did not make anew: the previous image's, found by the digest that the
-// previous image's own label gives for it.
-std::optional<Layer> previous_layer(const std::optional<registry::Image>& previous, const std::string& buildpack_id,
-                                    const std::string& layer) {
-  if (!previous) return std::nullopt;
-  const auto label = previous->config.labels.find(kMetadataLabel);
-  if (label == previous->config.labels.end()) return std::nullopt;
-  const json metadata = json::parse(label->second, nullptr, false);
-  if (metadata.is_discarded()) return std::nullopt;
-  for (const json& buildpack : metadata.value("buildpacks", json::array())) {
-    if (buildpack.value("key", "") != buildpack_id) continue;
-    const json layers = buildpack.value("layers", json::object());
-    if (!layers.contains(layer)) return std::nullopt;
-    const auto diff_id = Digest::parse(layers[layer].value("sha", ""));
-    const auto& diff_ids = previous->config.diff_ids;
-    const auto at = diff_id ? std::ranges::find(diff_ids, *diff_id) : diff_ids.end();
-    if (at == diff_ids.end()) return std::nullopt;
-    return Layer{previous->manifest.layers.at(static_cast<size_t>(at - diff_ids.begin())), *diff_id, 0};
-  }
-  return std::nullopt;
+// A launch layer that its buildpack did not make anew.
+const Layer* find_layer(const PreviousLayers& previous, const std::string& buildpack_id, const std::string& name) {
+  const auto buildpack = previous.find(buildpack_id);
+  if (buildpack == previous.end()) return nullptr;
+  const auto layer = buildpack->second.find(name);
+  return layer == buildpack->second.end() ? nullptr : &layer->second.layer;
 }
 
 void set_env(registry::ImageConfig& config, const std::string& name, const std::string& value) {
@@ -136,7 +122,7 @@ std::string get_env(const registry::ImageConfig& config, const std::string& name
 }  // namespace
 
 Export export_image(const BuildRoom& room, const BuildOutput& output, const registry::Image& run_image,
-                    const std::string& run_image_name, const std::optional<registry::Image>& previous,
+                    const std::string& run_image_name, const PreviousLayers& previous,
                     registry::Store& store, LayerCache& cache) {
   if (output.processes.empty())
     throw Error(ErrorKind::Failed, "no buildpack declared a process to launch",
@@ -157,9 +143,9 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
           "Layer: '" + layer.name + "', Created by buildpack: " + buildpack.full_name();
       const std::string shown = std::string(kLayersDir) + "/" + buildpack.escaped_id() + "/" + layer.name;
       std::string sha;
-      if (fs::is_directory(layer.folder)) {
-        sha = image.tree(name, history, layer.folder, shown, buildpack.full_name()).text();
-      } else if (const auto reusable = previous_layer(previous, buildpack.id, layer.name)) {
+      if (const auto folder = room.layer(buildpack, layer.name)) {
+        sha = image.tree(name, history, *folder, shown, buildpack.full_name()).text();
+      } else if (const Layer* reusable = find_layer(previous, buildpack.id, layer.name)) {
         sha = image.append(name, history, buildpack.full_name(), *reusable, true).text();
       } else {
         throw Error(ErrorKind::Failed, buildpack.full_name() + " declares launch layer \"" + layer.name +
@@ -176,7 +162,7 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
   }
 
   const std::string app =
-      image.tree("app", "Application Layer", room.app(), kAppDir, "").text();
+      image.tree("app", "Application Layer", OpenFolder(room.app()), kAppDir, "").text();
   const std::string launcher =
       image.generated("launcher", "Buildpacks Application Launcher",
                       "launcher " + sha256(launcher_program()).text(), "", [](TarWriter& tar) {
@@ -207,7 +193,8 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
   set_env(config, "CNB_APP_DIR", kAppDir);
   set_env(config, "CNB_PLATFORM_API", kPlatformApi);
   set_env(config, "CNB_DEPRECATION_MODE", "quiet");
-  set_env(config, "PATH", "/cnb/process:/cnb/lifecycle:" + get_env(run_image.config, "PATH"));
+  const std::string path = get_env(run_image.config, "PATH");  // an empty last part would mean "here"
+  set_env(config, "PATH", "/cnb/process:/cnb/lifecycle" + (path.empty() ? "" : ":" + path));
   config.working_dir = kAppDir;
   config.cmd.clear();
   const auto chosen = std::ranges::find_if(output.processes, &Process::is_default);
@@ -232,7 +219,7 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
     process["buildpackID"] = process["buildpack-id"];
     process.erase("buildpack-id");
   }
-  config.labels[kMetadataLabel] = lifecycle.dump();
+  config.labels[kLifecycleLabel] = lifecycle.dump();
   config.labels["io.buildpacks.build.metadata"] =
       json{{"buildpacks", buildpack_list}, {"processes", process_list}}.dump();
   config.labels["io.buildpacks.project.metadata"] = "{}";

@@ -4,6 +4,7 @@
 
 #include "builders/build_phase.h"
 #include "builders/layer_writer.h"
+#include "builders/previous_image.h"
 #include "registry/image.h"
 #include "registry/store.h"
 
@@ -17,7 +18,7 @@ struct Export {
   std::vector<LayerReport> layers;
 };
 Export export_image(const BuildRoom& room, const BuildOutput& output, const registry::Image& run_image,
-                    const std::string& run_image_name, const std::optional<registry::Image>& previous,
+                    const std::string& run_image_name, const PreviousLayers& previous,
                     registry::Store& store, LayerCache& cache);
 
 }  // namespace kiln::builders

@@ -2,6 +2,7 @@
 
 #include <isa-l.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -69,8 +70,13 @@ std::string_view layer_codec() {
 // Chunks are numbered as they are cut. Workers compress them in any order; whoever completes the next number
 // due writes the run of finished ones, so that the blob's hash and file see them in order.
 struct LayerWriter::State {
-  explicit State(registry::Store& store) : blob(store.begin_blob()) { blob.write(kHeader); }
+  State(registry::Store& store, unsigned threads)
+      : worker_count(threads ? threads : std::clamp(std::thread::hardware_concurrency(), 1u, 8u)),
+        blob(store.begin_blob()) {
+    blob.write(kHeader);
+  }
 
+  const size_t worker_count;
   registry::BlobWriter blob;
   Hasher diff_hasher;
   std::optional<Digest> diff_id;
@@ -87,16 +93,14 @@ struct LayerWriter::State {
   std::exception_ptr failure;
   std::vector<std::jthread> workers;
 
-  static size_t worker_count() { return std::clamp<size_t>(std::thread::hardware_concurrency(), 1, 8); }
-
   void cut_chunk() {
     std::unique_lock lock(mutex);
     // Bounded: a fast reader must not pile the whole layer up in memory.
-    changed.wait(lock, [&] { return failure || waiting.size() + compressed.size() < 2 * worker_count() + 2; });
+    changed.wait(lock, [&] { return failure || waiting.size() + compressed.size() < 2 * worker_count + 2; });
     if (failure) std::rethrow_exception(failure);
     waiting.emplace_back(cut++, std::exchange(filling, {}));
     filling.reserve(kChunk);
-    if (workers.size() < std::min<uint64_t>(worker_count(), cut)) workers.emplace_back([this] { work(); });
+    if (workers.size() < std::min<uint64_t>(worker_count, cut)) workers.emplace_back([this] { work(); });
     lock.unlock();
     changed.notify_all();
   }
@@ -146,7 +150,8 @@ struct LayerWriter::State {
   }
 };
 
-LayerWriter::LayerWriter(registry::Store& store) : state_(std::make_unique<State>(store)) {}
+LayerWriter::LayerWriter(registry::Store& store, unsigned threads)
+    : state_(std::make_unique<State>(store, threads)) {}
 
 LayerWriter::~LayerWriter() {
   std::unique_lock lock(state_->mutex);

@@ -28,7 +28,8 @@ struct Layer {
 // number of threads (DESIGN decision 7). One gzip member, so every reader takes it.
 class LayerWriter {
  public:
-  explicit LayerWriter(registry::Store& store);
+  // `threads` compress; 0 means as many as the machine has, up to 8.
+  explicit LayerWriter(registry::Store& store, unsigned threads = 0);
   LayerWriter(const LayerWriter&) = delete;
   ~LayerWriter();
   void write(std::string_view tar_bytes);

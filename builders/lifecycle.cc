@@ -60,7 +60,10 @@ BuildResult Lifecycle::build(const BuildRequest& request, const BuildLog& log, s
     for (const char* name : {"layers", "home"}) remove_tree(folder / name);
   UnfinishedMark mark(folder);
   OnExit remove_app([&] {
-    for (const char* name : {"app", "phase", "platform"}) remove_tree(folder / name);
+    try {
+      for (const char* name : {"app", "phase", "platform"}) remove_tree(folder / name);
+    } catch (const Error&) {  // the next build of this image removes them first, and says why it cannot
+    }
   });
 
   BuildRoom room(request, build_image, snapshots.prepare(build_image), runtime_, folder, stop);
@@ -69,11 +72,17 @@ BuildResult Lifecycle::build(const BuildRequest& request, const BuildLog& log, s
   const std::string run_image_name = choose_run_image(room, group, log);
   const registry::Image run_image = images_.get(run_image_name, registry::PullPolicy::IfNotPresent, stop);
   phase_ends("detect");
-  const BuildOutput output = run_build(room, group, log);
+  std::optional<registry::Image> earlier;
+  try {
+    if (const auto descriptor = store.resolve(request.image); descriptor && !request.clear_cache)
+      earlier = store.load(*descriptor);
+  } catch (const Error& error) {
+    log("", "the earlier image cannot be read, nothing of it is reused: " + error.full());
+  }
+  const PreviousLayers previous = previous_layers(earlier, store);
+  const BuildOutput output = run_build(room, group, previous, log);
   phase_ends("build");
 
-  std::optional<registry::Image> previous;
-  if (const auto descriptor = store.resolve(request.image)) previous = store.load(*descriptor);
   LayerCache cache(store, cache_ / "layers");
   Export exported = export_image(room, output, run_image, run_image_name, previous, store, cache);
   store.tag(request.image, exported.manifest);

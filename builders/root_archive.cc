@@ -30,7 +30,9 @@ std::string normal_name(std::string name) {
 
 TarEntry to_entry(archive_entry* from, int64_t made_since) {
   TarEntry entry;
-  entry.name = normal_name(archive_entry_pathname(from));
+  const char* name = archive_entry_pathname(from);
+  if (!name) throw Error(ErrorKind::Infrastructure, "an archive entry has a name that cannot be read");
+  entry.name = normal_name(name);
   entry.mode = archive_entry_perm(from);
   entry.uid = static_cast<uint64_t>(archive_entry_uid(from));
   entry.gid = static_cast<uint64_t>(archive_entry_gid(from));
@@ -57,11 +59,11 @@ TarEntry to_entry(archive_entry* from, int64_t made_since) {
     }
   }
   archive_entry_xattr_reset(from);
-  const char* name = nullptr;
+  const char* attribute = nullptr;
   const void* value = nullptr;
   size_t size = 0;
-  while (archive_entry_xattr_next(from, &name, &value, &size) == ARCHIVE_OK)
-    entry.xattrs[name] = std::string(static_cast<const char*>(value), size);
+  while (archive_entry_xattr_next(from, &attribute, &value, &size) == ARCHIVE_OK)
+    entry.xattrs[attribute] = std::string(static_cast<const char*>(value), size);
   return entry;
 }
 
@@ -155,11 +157,20 @@ void RootArchive::write_difference(TarWriter& tar, const RootArchive& base) cons
     want(name);
     if (indexed.entry.kind == TarEntry::Kind::Hardlink) want(indexed.entry.link);
   }
+  // Below a folder that is gone as a whole, its own whiteout says it all; below one that became something
+  // else, that something does.
+  const auto folder_is_gone = [&](const std::string& name) {
+    for (size_t slash = name.find('/'); slash != std::string::npos; slash = name.find('/', slash + 1)) {
+      const auto parent = entries_.find(name.substr(0, slash));
+      if (parent == entries_.end() ? base.entries_.contains(name.substr(0, slash))
+                                   : parent->second.entry.kind != TarEntry::Kind::Folder)
+        return true;
+    }
+    return false;
+  };
   std::vector<std::string> gone;
   for (const auto& [name, indexed] : base.entries_) {
-    if (entries_.contains(name)) continue;
-    // Below a folder that is gone as a whole, its own whiteout says it all.
-    if (!gone.empty() && name.starts_with(gone.back() + "/")) continue;
+    if (entries_.contains(name) || folder_is_gone(name)) continue;
     gone.push_back(name);
     if (const size_t slash = name.rfind('/'); slash != std::string::npos) want(name.substr(0, slash));
   }

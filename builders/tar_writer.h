@@ -9,6 +9,8 @@
 
 namespace kiln::builders {
 
+class OpenFolder;
+
 // What a tar entry says about a file. Names are stored as given: relative ("usr/bin/env") or, as the
 // buildpack specification wants it, absolute.
 struct TarEntry {
@@ -54,9 +56,10 @@ struct TreeOptions {
   bool include_root = true;   // an entry for the prefix itself
 };
 
-// Appends the folder's tree in lexical order. Sockets are skipped; hard links are stored as files, as the
-// buildpack specification has it.
-void add_tree(TarWriter& tar, const std::filesystem::path& folder, const TreeOptions& options);
+// Appends the folder's tree in lexical order. Sockets, pipes and devices are skipped; hard links are stored as
+// files, as the buildpack specification has it. Links are stored, never followed, also when the tree is
+// changed meanwhile.
+void add_tree(TarWriter& tar, const OpenFolder& folder, const TreeOptions& options);
 
 // Entries for each parent of an absolute `path`, "/" excluded: root-owned folders, as exporters write them.
 void add_parents(TarWriter& tar, const std::filesystem::path& path, int64_t mtime = 315532801);

@@ -81,8 +81,11 @@ void run_exec_d(const fs::path& program, EnvMap& env) {
   const pid_t child = ::fork();
   if (child < 0) fail("fork: " + std::string(std::strerror(errno)));
   if (child == 0) {
-    if (ends[1] != 3) ::dup2(ends[1], 3);
     if (ends[0] != 3) ::close(ends[0]);
+    if (ends[1] != 3) {
+      ::dup2(ends[1], 3);
+      ::close(ends[1]);
+    }
     const std::vector<std::string> args{program.string()}, variables = flatten(env);
     ::execve(program.c_str(), pointers(args).data(), pointers(variables).data());
     ::_exit(127);
@@ -110,7 +113,7 @@ void run_exec_d_folder(const fs::path& folder, EnvMap& env) {
 void apply_layers(const Metadata& metadata, const fs::path& layers_dir, const std::string& type, EnvMap& env) {
   for (const std::string& buildpack : metadata.buildpacks) {
     const std::vector<fs::path> layers = layers_of(layers_dir / buildpack);
-    for (const fs::path& layer : layers) kiln::builders::apply_layer_root(env, layer, layer.string(), false);
+    for (const fs::path& layer : layers) kiln::builders::apply_layer_root(env, layer, false);
     for (const fs::path& layer : layers) {
       kiln::builders::apply_env_folder(env, layer / "env");
       kiln::builders::apply_env_folder(env, layer / "env.launch");
@@ -131,7 +134,8 @@ std::string find_in_path(const std::string& program, const EnvMap& env) {
   for (size_t begin = 0; begin <= folders.size();) {
     const size_t end = std::min(folders.find(':', begin), folders.size());
     const std::string candidate = folders.substr(begin, end - begin) + "/" + program;
-    if (::access(candidate.c_str(), X_OK) == 0) return candidate;
+    std::error_code error;  // a folder is "executable", too
+    if (fs::is_regular_file(candidate, error) && ::access(candidate.c_str(), X_OK) == 0) return candidate;
     begin = end + 1;
   }
   fail("\"" + program + "\" is not in PATH");
@@ -182,7 +186,7 @@ int main(int argc, char** argv) {
     env.erase(name);
   apply_layers(metadata, layers_dir, process ? process->type : "", env);
 
-  const fs::path cwd = process && !process->working_dir.empty() ? fs::path(process->working_dir) : app_dir;
+  const fs::path cwd = process ? app_dir / process->working_dir : app_dir;  // an absolute one stands alone
   if (::chdir(cwd.c_str()) != 0) fail("cannot enter " + cwd.string() + ": " + std::strerror(errno));
   const std::string program = find_in_path(command.front(), env);
   const std::vector<std::string> variables = flatten(env);
