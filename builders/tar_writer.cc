@@ -98,10 +98,10 @@ void TarWriter::entry(const TarEntry& e) {
     name = std::string_view(e.name).substr(0, 100);
     prefix = {};
   }
-  std::memcpy(header.name, name.data(), name.size());
-  std::memcpy(header.prefix, prefix.data(), prefix.size());
+  std::ranges::copy(name, header.name);
+  std::ranges::copy(prefix, header.prefix);
   if (e.link.size() > sizeof header.link) pax["linkpath"] = e.link;
-  std::memcpy(header.link, e.link.data(), std::min(e.link.size(), sizeof header.link));
+  std::ranges::copy(std::string_view(e.link).substr(0, sizeof header.link), header.link);
 
   const uint64_t size = e.kind == TarEntry::Kind::File ? e.size : 0;
   const auto number = [&](auto& field, uint64_t value, const char* key) {

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <atomic>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_future.hpp>
@@ -116,19 +117,24 @@ void serve(ServeOptions options, Context& context) {
   options.names.emplace_back("localhost");
   const auto [address, port] = parse_listen_address(options.listen);
   registry::RegistryServer registry(context.store());
-  std::unique_ptr<serving::Serving> serving;
+  // Null until the port is known, which the serving layer writes into its URLs.
+  std::atomic<serving::Serving*> ready = nullptr;
   // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
   HttpServer server({.address = address, .port = port, .threads = 1}, [&](HttpExchange& exchange) {
+    serving::Serving* serving = ready;
+    if (!serving) throw Error(ErrorKind::Unavailable, "the server is starting");
     return answer(exchange, *serving, registry, options.names);
   });
   const std::string authority = "localhost:" + std::to_string(server.port());
-  serving = std::make_unique<serving::Serving>(
-      serving::Serving::Options{.database = context.dirs().database(),
-                                .logs = context.dirs().state / "services",
-                                .domain = options.domain,
-                                .authority = authority},
-      context.images(), context.runtime(), server.io(), server.pool());
-  asio::post(server.io(), [&] { serving->resume(); });
+  serving::Serving serving({.database = context.dirs().database(),
+                            .logs = context.dirs().state / "services",
+                            .domain = options.domain,
+                            .authority = authority},
+                           context.images(), context.runtime(), server.io(), server.pool());
+  // Whatever happens below: the loop must have stopped before the serving layer goes, and only then the server.
+  const OnExit stop_first([&] { server.stop(); });
+  asio::post(server.io(), std::packaged_task<void()>([&] { serving.resume(); })).get();
+  ready = &serving;
   const ServerFile file(context.server_file(), "http://" + server.authority());
   say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." + options.domain + ")");
 
@@ -136,9 +142,8 @@ void serve(ServeOptions options, Context& context) {
   std::stop_callback on_stop(context.stop(), [&] { stopped.set_value(); });
   stopped.get_future().wait();
   say("stopping");
-  std::future<void> down = asio::co_spawn(server.io(), serving->shut_down(kShutdownGrace), asio::use_future);
+  std::future<void> down = asio::co_spawn(server.io(), serving.shut_down(kShutdownGrace), asio::use_future);
   down.wait();
-  server.stop();
   context.exit_code = 0;
 }
 

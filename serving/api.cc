@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "serving/fields.h"
 #include "serving/status.h"
 
 namespace kiln::serving {
@@ -17,11 +18,13 @@ constexpr std::string_view kPrefix = "/apis/serving.knative.dev/v1/namespaces/";
 constexpr size_t kDocumentLimit = 3u << 20;  // as etcd would take
 
 json status_json(int code, const std::string& reason, const std::string& message) {
-  return {{"kind", "Status"},     {"apiVersion", "v1"}, {"status", "Failure"},
-          {"message", message},   {"reason", reason},   {"code", code}};
+  return {{"kind", "Status"},   {"apiVersion", "v1"}, {"status", "Failure"},
+          {"message", message}, {"reason", reason},   {"code", code}};
 }
 
-int instances(const Serving& serving, const RevisionRecord& revision) { return serving.instances_of(revision); }
+int instances(const Serving& serving, const RevisionRecord& revision) {
+  return serving.instances_of(revision);
+}
 
 std::set<std::string> routed_revisions(const ServiceRecord& service) {
   std::set<std::string> names;
@@ -57,12 +60,17 @@ json list_of(Serving& serving, const std::string& resource, const std::string& n
                                                             {"configurations", "ConfigurationList"},
                                                             {"routes", "RouteList"},
                                                             {"revisions", "RevisionList"}};
-  return {{"apiVersion", "serving.knative.dev/v1"}, {"kind", kKinds.at(resource)}, {"metadata", json::object()}, {"items", items}};
+  return {{"apiVersion", "serving.knative.dev/v1"},
+          {"kind", kKinds.at(resource)},
+          {"metadata", json::object()},
+          {"items", items}};
 }
 
-json get_one(Serving& serving, const std::string& resource, const std::string& name_space, const std::string& name) {
+json get_one(Serving& serving, const std::string& resource, const std::string& name_space,
+             const std::string& name) {
   if (resource == "revisions") {
-    if (const auto revision = serving.records().revision(name_space, name)) return revision_object(serving, *revision);
+    if (const auto revision = serving.records().revision(name_space, name))
+      return revision_object(serving, *revision);
   } else if (const auto service = serving.records().service(name_space, name)) {
     return object_of(serving, resource, *service);
   }
@@ -80,14 +88,15 @@ Awaitable<void> until_deployed(Serving& serving, const std::string& name_space, 
 }
 
 ServiceSpec parse_service(const std::string& body, const std::string& name_space, const std::string& name) {
-  json document = json::parse(body, nullptr, false);
-  if (document.is_discarded() || !document.is_object())
-    throw Error(ErrorKind::Invalid, "the body is not a JSON object");
-  if (!document.contains("metadata") || !document["metadata"].is_object()) document["metadata"] = json::object();
+  json document = parse_json(body);
+  if (!document.is_object()) throw Error(ErrorKind::Invalid, "the body is not a JSON object");
+  if (!document.contains("metadata") || !document["metadata"].is_object())
+    document["metadata"] = json::object();
   if (!document["metadata"].contains("namespace")) document["metadata"]["namespace"] = name_space;
   ServiceSpec spec = ServiceSpec::parse(document);
   if (spec.name_space != name_space)
-    throw Error(ErrorKind::Invalid, "the namespace of the object does not match the namespace on the request");
+    throw Error(ErrorKind::Invalid,
+                "the namespace of the object does not match the namespace on the request");
   if (!name.empty() && spec.name != name)
     throw Error(ErrorKind::Invalid, "the name of the object does not match the name on the request");
   return spec;
@@ -113,7 +122,8 @@ Awaitable<Answer> answer(Serving& serving, HttpExchange& exchange) {
       int seconds = 600;
       const std::string text = exchange.query_value("timeoutSeconds").value_or("600");
       std::from_chars(text.data(), text.data() + text.size(), seconds);
-      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(std::clamp(seconds, 0, 3600));
+      const auto deadline =
+          std::chrono::steady_clock::now() + std::chrono::seconds(std::clamp(seconds, 0, 3600));
       co_await until_deployed(serving, name_space, *revision, deadline);
     }
     co_return Answer{200, get_one(serving, resource, name_space, name)};
@@ -130,25 +140,31 @@ Awaitable<Answer> answer(Serving& serving, HttpExchange& exchange) {
     co_return Answer{exists ? 200 : 201, object_of(serving, "services", service)};
   }
   if (resource == "services" && method == "DELETE" && !name.empty()) {
-    co_await serving.remove(name_space, name);
+    serving.remove(name_space, name);
     json done = {{"kind", "Status"}, {"apiVersion", "v1"}, {"status", "Success"}};
     co_return Answer{200, std::move(done)};
   }
-  co_return Answer{405, status_json(405, "MethodNotAllowed", "the server does not allow this method on the resource")};
+  co_return Answer{
+      405, status_json(405, "MethodNotAllowed", "the server does not allow this method on the resource")};
 }
 
 }  // namespace
 
-bool is_api_path(std::string_view path) { return path.starts_with(kPrefix); }
+bool is_api_path(std::string_view path) {
+  return path.starts_with(kPrefix);
+}
 
 Awaitable<void> serve_api(Serving& serving, HttpExchange& exchange) {
   Answer result;
   try {
     result = co_await answer(serving, exchange);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::NotFound) result = {404, status_json(404, "NotFound", error.full())};
-    else if (error.kind() == ErrorKind::Invalid) result = {422, status_json(422, "Invalid", error.full())};
-    else result = {500, status_json(500, "InternalError", error.full())};
+    if (error.kind() == ErrorKind::NotFound)
+      result = {404, status_json(404, "NotFound", error.full())};
+    else if (error.kind() == ErrorKind::Invalid)
+      result = {422, status_json(422, "Invalid", error.full())};
+    else
+      result = {500, status_json(500, "InternalError", error.full())};
   }
   const std::string body = result.body.dump() + "\n";
   co_await exchange.respond_json(result.status, body);

@@ -10,10 +10,16 @@ constexpr int kAttempts = 4;
 
 int status_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::NotFound: return 404;
-    case ErrorKind::TimedOut: return 504;
-    case ErrorKind::Unavailable: return 503;
-    default: return 502;
+    case ErrorKind::Invalid:
+      return 405;
+    case ErrorKind::NotFound:
+      return 404;
+    case ErrorKind::TimedOut:
+      return 504;
+    case ErrorKind::Unavailable:
+      return 503;
+    default:
+      return 502;
   }
 }
 
@@ -22,26 +28,23 @@ int status_of(ErrorKind kind) {
 Awaitable<void> serve_service(Serving& serving, HttpExchange& exchange) {
   std::optional<Error> failure;
   try {
-    const std::shared_ptr<Revision> revision = co_await serving.route(std::string(exchange.host()));
-    ProxyOptions options{.response_start = revision->settings().timeout, .revision = revision->name()};
-    for (int attempt = 1;; ++attempt) {
+    if (exchange.method() == "CONNECT") throw Error(ErrorKind::Invalid, "this is no forward proxy");
+    const std::shared_ptr<Revision> revision = co_await serving.route(exchange.host());
+    ProxyOptions options{
+        .response_start = revision->settings().timeout, .allow_reused = true, .revision = revision->name()};
+    for (int attempt = 1; attempt <= kAttempts; ++attempt) {
+      Revision::Lease lease = co_await revision->acquire();
       bool gone = false;
-      {
-        Revision::Lease lease = co_await revision->acquire();
-        try {
-          co_await proxy(exchange, lease.instance(), options);
-        } catch (const InstanceGone&) {
-          gone = true;
-        } catch (const boost::system::system_error&) {
-          // Dialling failed: the process is up but does not accept, or is just going down.
-          if (exchange.started()) throw;
-          gone = true;
-        }
+      try {
+        co_await proxy(exchange, lease.instance(), options);
+      } catch (const InstanceGone& reason) {
+        gone = true;
+        if (!reason.reused) lease.suspect();
       }
       if (!gone) co_return;
-      if (attempt == kAttempts)
-        throw Error(ErrorKind::Failed, "revision " + revision->name() + " does not answer", "its log says why");
+      options.allow_reused = false;
     }
+    throw Error(ErrorKind::Failed, "revision " + revision->name() + " does not answer", "its log says why");
   } catch (const Error& error) {
     if (exchange.started()) throw;  // too late for a status: the server cuts the connection
     failure = error;

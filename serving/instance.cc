@@ -1,11 +1,11 @@
 #include "serving/instance.h"
 
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <unistd.h>
-
-#include <boost/asio/steady_timer.hpp>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -18,8 +18,8 @@ namespace {
 constexpr size_t kIdleConnections = 64;
 
 std::vector<std::string> environment_of(const InstanceSpec& spec, const std::string& home) {
-  std::map<std::string, std::string> env{{"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
-                                         {"HOME", home}};
+  std::map<std::string, std::string> env{
+      {"PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, {"HOME", home}};
   for (const std::string& variable : spec.image.config.env) {
     const size_t equals = variable.find('=');
     env[variable.substr(0, equals)] = equals == std::string::npos ? "" : variable.substr(equals + 1);
@@ -62,17 +62,19 @@ std::string describe_exit(const steps::ExitStatus& status) {
 std::unique_ptr<Instance> Instance::start(const InstanceSpec& spec, steps::SandboxRuntime& runtime) {
   const auto passwd = steps::read_image_file(spec.lowers, "/etc/passwd");
   const auto group = steps::read_image_file(spec.lowers, "/etc/group");
-  const steps::ImageUser user = steps::resolve_user(spec.image.config.user, passwd.value_or(""), group.value_or(""));
+  const steps::ImageUser user =
+      steps::resolve_user(spec.image.config.user, passwd.value_or(""), group.value_or(""));
 
   steps::SandboxSpec sandbox;
   sandbox.id = spec.revision + "-" + random_hex(4);
   sandbox.rootfs.lowers = spec.lowers;
-  sandbox.mounts = {{.kind = steps::Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 512u << 20}};
+  sandbox.mounts = {
+      {.kind = steps::Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 512u << 20}};
   sandbox.hostname = sandbox.id.substr(0, 63);
   sandbox.network = steps::Network::Private;
   sandbox.args = command_of(spec);
   sandbox.env = environment_of(spec, user.home);
-  sandbox.cwd = !spec.settings.working_dir.empty()      ? spec.settings.working_dir
+  sandbox.cwd = !spec.settings.working_dir.empty()       ? spec.settings.working_dir
                 : !spec.image.config.working_dir.empty() ? spec.image.config.working_dir
                                                          : "/";
   sandbox.uid = user.uid;
@@ -83,46 +85,60 @@ std::unique_ptr<Instance> Instance::start(const InstanceSpec& spec, steps::Sandb
 
   make_dirs(spec.log.parent_path());
   UniqueFd log = open_file(spec.log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-  return std::unique_ptr<Instance>(
-      new Instance(runtime.start(sandbox, {.in = -1, .out = log.get(), .err = log.get()}), spec.settings.port));
+  return std::unique_ptr<Instance>(new Instance(
+      runtime.start(sandbox, {.in = -1, .out = log.get(), .err = log.get()}), spec.settings.port));
 }
 
-Instance::Instance(std::unique_ptr<steps::Sandbox> sandbox, int port) : sandbox_(std::move(sandbox)), port_(port) {}
+Instance::Instance(std::unique_ptr<steps::Sandbox> sandbox, int port)
+    : sandbox_(std::move(sandbox)), port_(port) {}
 
 Instance::~Instance() = default;
 
 Awaitable<Instance::Socket> Instance::dial() {
   auto executor = co_await asio::this_coro::executor;
+  bool refused = false;
   Socket socket(executor);
-  UniqueFd fd = sandbox_->dial_socket();
-  socket.assign(asio::ip::tcp::v4(), fd.release());
-  const asio::ip::tcp::endpoint address(asio::ip::address_v4::loopback(), static_cast<uint16_t>(port_));
-  co_await socket.async_connect(address, asio::use_awaitable);
-  socket.set_option(asio::ip::tcp::no_delay(true));
+  try {
+    UniqueFd fd = sandbox_->dial_socket();
+    socket.assign(asio::ip::tcp::v4(), fd.get());
+    fd.release();
+    const asio::ip::tcp::endpoint address(asio::ip::address_v4::loopback(), static_cast<uint16_t>(port_));
+    co_await socket.async_connect(address, asio::use_awaitable);
+    socket.set_option(asio::ip::tcp::no_delay(true));
+  } catch (const Error&) {  // the sandbox has ended
+    refused = true;
+  } catch (const boost::system::system_error&) {
+    refused = true;
+  }
+  if (refused) throw InstanceGone();
   co_return socket;
 }
 
-Awaitable<void> Instance::until_ready(Duration deadline) {
+bool Instance::has_ended() {
+  if (!status_ && readable_now(sandbox_->exit_fd())) status_ = sandbox_->wait();
+  return status_.has_value();
+}
+
+Awaitable<void> Instance::until_ready(Duration deadline, std::stop_token stop) {
   asio::steady_timer timer(co_await asio::this_coro::executor);
   const auto give_up = std::chrono::steady_clock::now() + deadline;
   // The first tries follow each other closely: what starts quickly should be noticed quickly.
   Duration pause = std::chrono::milliseconds(1);
   for (;;) {
-    if (readable_now(sandbox_->exit_fd())) {
-      status_ = sandbox_->wait();
-      throw Error(ErrorKind::Failed, describe_exit(*status_), "the revision's log says why");
-    }
+    if (stop.stop_requested()) throw Error(ErrorKind::Cancelled, "the start of an instance was cancelled");
+    if (has_ended()) throw Error(ErrorKind::Failed, describe_exit(*status_), "the revision's log says why");
     bool connected = false;
     try {
-      Socket socket = co_await dial();
-      keep(std::move(socket));
+      // Closed at once: a server that handles one connection at a time would wait on it for ever.
+      const Socket probe = co_await dial();
       connected = true;
-    } catch (const boost::system::system_error&) {  // nobody listens yet
+    } catch (const InstanceGone&) {  // nobody listens yet
     }
     if (connected) co_return;
     if (std::chrono::steady_clock::now() > give_up)
-      throw Error(ErrorKind::TimedOut, "nothing listened on port " + std::to_string(port_) + " within " +
-                                           format_seconds(seconds(deadline)),
+      throw Error(ErrorKind::TimedOut,
+                  "nothing listened on port " + std::to_string(port_) + " within " +
+                      format_seconds(seconds(deadline)),
                   "the container must listen on $PORT");
     timer.expires_after(pause);
     co_await timer.async_wait(asio::use_awaitable);
@@ -146,26 +162,28 @@ void Instance::keep(Socket socket) {
 }
 
 Awaitable<steps::ExitStatus> Instance::until_ended() {
-  if (!status_) {
+  if (!has_ended()) {
     asio::posix::stream_descriptor watch(co_await asio::this_coro::executor, ::dup(sandbox_->exit_fd()));
     co_await watch.async_wait(asio::posix::stream_descriptor::wait_read, asio::use_awaitable);
-    status_ = sandbox_->wait();
+    if (!status_) status_ = sandbox_->wait();
   }
   co_return *status_;
 }
 
 Awaitable<void> Instance::stop(Duration grace) {
   idle_.clear();
-  if (ended()) co_return;
   asio::steady_timer timer(co_await asio::this_coro::executor);
   sandbox_->signal(SIGTERM);
   const auto give_up = std::chrono::steady_clock::now() + grace;
-  while (!readable_now(sandbox_->exit_fd()) && std::chrono::steady_clock::now() < give_up) {
-    timer.expires_after(std::chrono::milliseconds(5));
+  bool killed = false;
+  while (!has_ended()) {
+    if (!killed && std::chrono::steady_clock::now() >= give_up) {
+      sandbox_->kill();
+      killed = true;
+    }
+    timer.expires_after(std::chrono::milliseconds(2));
     co_await timer.async_wait(asio::use_awaitable);
   }
-  sandbox_->kill();
-  if (!status_) status_ = sandbox_->wait();
 }
 
 }  // namespace kiln::serving

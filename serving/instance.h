@@ -1,9 +1,11 @@
 #pragma once
 
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
+#include <exception>
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -13,6 +15,14 @@
 #include "steps/sandbox.h"
 
 namespace kiln::serving {
+
+// The instance went away, or refused, before it answered anything: the request, untouched, may go to another
+// one.
+struct InstanceGone : std::exception {
+  explicit InstanceGone(bool was_reused = false) : reused(was_reused) {}
+  bool reused;  // on a kept connection, which may just have been too old
+  const char* what() const noexcept override { return "the instance closed the connection"; }
+};
 
 // What a new instance is made of: one revision's image and settings.
 struct InstanceSpec {
@@ -34,10 +44,11 @@ class Instance {
   ~Instance();
 
   // Waits until the port accepts connections: the default readiness probe of Knative. Throws Failed when the
-  // process ends first (with its exit code) and TimedOut after `deadline`.
-  Awaitable<void> until_ready(Duration deadline);
+  // process ends first (with its exit code), TimedOut after `deadline`, Cancelled after a stop request.
+  Awaitable<void> until_ready(Duration deadline, std::stop_token stop);
 
-  // A connection to the port: one kept from before, or a new one. Throws boost::system::system_error.
+  // A connection to the port: one kept from before, or a new one. Throws InstanceGone when there is none to
+  // be had: the process has ended or does not accept.
   struct Connection {
     Socket socket;
     bool reused = false;
@@ -45,11 +56,10 @@ class Instance {
   Awaitable<Connection> connect(bool allow_reused);
   void keep(Socket socket);  // after a complete answer on a connection that stays open
 
-  bool ended() const { return status_.has_value(); }
   // Resolves when the process has ended.
   Awaitable<steps::ExitStatus> until_ended();
 
-  // SIGTERM, `grace`, SIGKILL.
+  // SIGTERM, `grace`, SIGKILL; resolves when the process has ended.
   Awaitable<void> stop(Duration grace);
 
   int in_flight = 0;  // requests on their way through; kept by the revision
@@ -57,6 +67,7 @@ class Instance {
  private:
   Instance(std::unique_ptr<steps::Sandbox> sandbox, int port);
   Awaitable<Socket> dial();
+  bool has_ended();
 
   std::unique_ptr<steps::Sandbox> sandbox_;
   int port_;

@@ -17,16 +17,20 @@ CREATE TABLE IF NOT EXISTS revisions (
 )sql";
 
 constexpr const char* kServiceColumns =
-    "SELECT document, generation, template_generation, uid, created, latest_created, latest_ready FROM services";
+    "SELECT document, generation, template_generation, uid, created, latest_created, latest_ready FROM "
+    "services";
 constexpr const char* kRevisionColumns =
     "SELECT namespace, name, service, generation, document, image_digest, state, reason, message, created "
     "FROM revisions";
 
 std::string_view name_of(RevisionState state) {
   switch (state) {
-    case RevisionState::Deploying: return "Deploying";
-    case RevisionState::Ready: return "Ready";
-    case RevisionState::Failed: return "Failed";
+    case RevisionState::Deploying:
+      return "Deploying";
+    case RevisionState::Ready:
+      return "Ready";
+    case RevisionState::Failed:
+      return "Failed";
   }
   return "Failed";
 }
@@ -37,7 +41,7 @@ RevisionState state_of(std::string_view name) {
 }
 
 ServiceRecord read_service(const Statement& row) {
-  return {.spec = ServiceSpec::parse(json::parse(row.text(0))),
+  return {.spec = ServiceSpec::stored(json::parse(row.text(0))),
           .generation = row.integer(1),
           .template_generation = row.integer(2),
           .uid = row.text(3),
@@ -61,7 +65,9 @@ RevisionRecord read_revision(const Statement& row) {
 
 }  // namespace
 
-Records::Records(const std::filesystem::path& file) : database_(file) { database_.execute(kSchema); }
+Records::Records(const std::filesystem::path& file) : database_(file) {
+  database_.execute(kSchema);
+}
 
 std::vector<ServiceRecord> Records::services() {
   Statement query = database_.prepare(std::string(kServiceColumns) + " ORDER BY namespace, name");
@@ -87,14 +93,20 @@ void Records::save(const ServiceRecord& s) {
 void Records::remove(const std::string& name_space, const std::string& name) {
   Transaction transaction(database_);
   database_.prepare("DELETE FROM revisions WHERE namespace = ? AND service = ?")
-      .bind(1, name_space).bind(2, name).run();
-  database_.prepare("DELETE FROM services WHERE namespace = ? AND name = ?").bind(1, name_space).bind(2, name).run();
+      .bind(1, name_space)
+      .bind(2, name)
+      .run();
+  database_.prepare("DELETE FROM services WHERE namespace = ? AND name = ?")
+      .bind(1, name_space)
+      .bind(2, name)
+      .run();
   transaction.commit();
 }
 
 std::vector<RevisionRecord> Records::revisions(const std::string& name_space, const std::string& service) {
-  Statement query = database_.prepare(std::string(kRevisionColumns) +
-                                      " WHERE namespace = ? AND (? = '' OR service = ?) ORDER BY service, generation");
+  Statement query =
+      database_.prepare(std::string(kRevisionColumns) +
+                        " WHERE namespace = ? AND (? = '' OR service = ?) ORDER BY service, generation");
   query.bind(1, name_space).bind(2, service).bind(3, service);
   std::vector<RevisionRecord> revisions;
   while (query.step()) revisions.push_back(read_revision(query));
@@ -109,7 +121,8 @@ std::optional<RevisionRecord> Records::revision(const std::string& name_space, c
 }
 
 void Records::save(const RevisionRecord& r) {
-  Statement insert = database_.prepare("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  Statement insert =
+      database_.prepare("INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   insert.bind(1, r.name_space).bind(2, r.name).bind(3, r.service).bind(4, r.generation);
   insert.bind(5, r.revision_template.dump()).bind(6, r.image_digest).bind(7, name_of(r.state));
   insert.bind(8, r.reason).bind(9, r.message).bind(10, r.created).run();

@@ -1,12 +1,10 @@
 #include "serving/serving.h"
 
-#include <spdlog/spdlog.h>
-
 #include <algorithm>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <cstdio>
 #include <set>
+#include <spdlog/spdlog.h>
 
 #include "base/clock.h"
 #include "base/error.h"
@@ -17,16 +15,19 @@
 namespace kiln::serving {
 namespace {
 
+constexpr Duration kDeleteGrace = std::chrono::seconds(30);  // for requests of a deleted service
+
 // Kubernetes-style random UID (RFC 4122 version 4 form).
 std::string new_uid() {
   std::string digits = random_hex(16);
   digits[12] = '4';
   digits[16] = "89ab"[digits[16] & 3];
-  return digits.substr(0, 8) + "-" + digits.substr(8, 4) + "-" + digits.substr(12, 4) + "-" + digits.substr(16, 4) +
-         "-" + digits.substr(20);
+  return digits.substr(0, 8) + "-" + digits.substr(8, 4) + "-" + digits.substr(12, 4) + "-" +
+         digits.substr(16, 4) + "-" + digits.substr(20);
 }
 
-std::string revision_name(const std::string& service, int64_t generation, const nlohmann::json& revision_template) {
+std::string revision_name(const std::string& service, int64_t generation,
+                          const nlohmann::json& revision_template) {
   const std::string chosen = revision_template.value("metadata", nlohmann::json::object()).value("name", "");
   if (!chosen.empty()) return chosen;
   char number[24];
@@ -43,9 +44,12 @@ Serving::Serving(Options options, const registry::Images& images, steps::Sandbox
       runtime_(runtime),
       io_(io),
       pool_(pool),
-      records_(options_.database) {}
+      records_(options_.database),
+      background_(io) {}
 
-Serving::~Serving() = default;
+Serving::~Serving() {
+  for (const auto& [key, revision] : revisions_) revision->abandon();
+}
 
 void Serving::resume() {
   for (const ServiceRecord& service : records_.services()) {
@@ -85,17 +89,24 @@ ServiceRecord Serving::apply(ServiceSpec spec) {
     announce();
     return service;
   }
-  RevisionRecord revision{.name_space = service.spec.name_space,
-                          .name = revision_name(service.spec.name, service.template_generation,
-                                                service.spec.revision_template),
-                          .service = service.spec.name,
-                          .generation = service.template_generation,
-                          .revision_template = service.spec.revision_template,
-                          .image_digest = "",
-                          .state = RevisionState::Deploying,
-                          .reason = "",
-                          .message = "",
-                          .created = format_rfc3339(system_clock().now())};
+  const bool named =
+      !service.spec.revision_template.value("metadata", nlohmann::json::object()).value("name", "").empty();
+  // A name of the user's own may look like one of ours.
+  while (!named && records_.revision(service.spec.name_space,
+                                     revision_name(service.spec.name, service.template_generation,
+                                                   service.spec.revision_template)))
+    ++service.template_generation;
+  RevisionRecord revision{
+      .name_space = service.spec.name_space,
+      .name = revision_name(service.spec.name, service.template_generation, service.spec.revision_template),
+      .service = service.spec.name,
+      .generation = service.template_generation,
+      .revision_template = service.spec.revision_template,
+      .image_digest = "",
+      .state = RevisionState::Deploying,
+      .reason = "",
+      .message = "",
+      .created = format_rfc3339(system_clock().now())};
   if (records_.revision(revision.name_space, revision.name))
     throw Error(ErrorKind::Invalid, "revision name " + revision.name + " is taken (RevisionNameTaken)",
                 "revisions are immutable: choose another name");
@@ -107,11 +118,13 @@ ServiceRecord Serving::apply(ServiceSpec spec) {
 }
 
 void Serving::deploy_in_background(RevisionRecord revision) {
-  asio::co_spawn(io_, deploy(std::move(revision)), asio::detached);
+  if (closed_) return;  // the next start takes it up
+  const std::string what = "deploying " + revision.name;
+  background_.start(what, deploy(std::move(revision)));
 }
 
 // What it takes to run a revision: its image in the store, unpacked. Cached; blocking parts run on the pool.
-Awaitable<std::shared_ptr<Revision>> Serving::load(RevisionRecord& record) {
+Awaitable<std::shared_ptr<Revision>> Serving::load(RevisionRecord record) {
   const Key key{record.name_space, record.name};
   if (const auto known = revisions_.find(key); known != revisions_.end()) co_return known->second;
   InstanceSpec spec;
@@ -120,10 +133,11 @@ Awaitable<std::shared_ptr<Revision>> Serving::load(RevisionRecord& record) {
   spec.revision = record.name;
   spec.settings = ContainerSettings::of(record.revision_template);
   spec.log = options_.logs / record.name_space / (record.name + ".log");
-  auto fetch = [this, &spec, &record] {
+  auto fetch = [this, &spec, &record, stop = stop_.get_token()] {
     // Once resolved, a revision means that very image, whatever the tag says later.
     std::string reference = spec.settings.image;
-    if (!record.image_digest.empty() && reference.find('@') == std::string::npos) reference += "@" + record.image_digest;
+    if (!record.image_digest.empty() && reference.find('@') == std::string::npos)
+      reference += "@" + record.image_digest;
     if (const auto digest = Digest::parse(record.image_digest); digest && images_.store().has(*digest)) {
       registry::Descriptor descriptor;
       descriptor.media_type = std::string(registry::media::kManifest);
@@ -131,50 +145,78 @@ Awaitable<std::shared_ptr<Revision>> Serving::load(RevisionRecord& record) {
       descriptor.size = *images_.store().size(*digest);
       spec.image = images_.store().load(descriptor);
     } else {
-      spec.image = images_.get(reference);
+      spec.image = images_.get(reference, registry::PullPolicy::IfNotPresent, stop);
     }
     spec.lowers = registry::Snapshots(images_.store()).prepare(spec.image);
   };
   co_await on_pool(pool_, fetch);
-  record.image_digest = spec.image.descriptor.digest.text();
-  auto revision = std::make_shared<Revision>(std::move(spec), runtime_, io_, pool_);
-  // Another coroutine may have loaded it meanwhile; one runtime object per revision.
-  co_return revisions_.try_emplace(key, std::move(revision)).first->second;
+  // Meanwhile the service may have been deleted (and made again), the server may be stopping, or another
+  // coroutine may have loaded the same.
+  const auto current = records_.revision(record.name_space, record.name);
+  if (closed_ || !current || current->revision_template != record.revision_template)
+    throw Error(ErrorKind::Cancelled, "revision " + record.name + " is gone");
+  if (const auto known = revisions_.find(key); known != revisions_.end()) co_return known->second;
+  auto revision = std::make_shared<Revision>(std::move(spec), options_.revisions, runtime_, io_, pool_);
+  revisions_[key] = revision;
+  co_return revision;
+}
+
+namespace {
+
+// The reason of a revision's condition, as Knative words them.
+std::string reason_of(const Error& error, bool has_image) {
+  constexpr std::string_view kExit = "Container failed with: exit code ";
+  if (!has_image) return "ContainerMissing";
+  if (error.kind() == ErrorKind::TimedOut) return "ProgressDeadlineExceeded";
+  if (error.message().starts_with(kExit)) return "ExitCode" + error.message().substr(kExit.size());
+  return "ContainerFailed";
+}
+
+}  // namespace
+
+// Throws Cancelled when the revision need not be deployed any more.
+Awaitable<void> Serving::start_deployed(RevisionRecord& record, std::shared_ptr<Revision>& running) {
+  std::optional<Error> failure;
+  try {
+    running = co_await load(record);
+    record.image_digest = running->image_digest().text();
+    co_await running->start_first();
+    record.state = RevisionState::Ready;
+  } catch (const Error& error) {
+    failure = error;
+  } catch (const std::exception& error) {
+    failure = Error(ErrorKind::Infrastructure, error.what());
+  }
+  if (!failure) co_return;
+  if (failure->kind() == ErrorKind::Cancelled || closed_)
+    throw Error(ErrorKind::Cancelled, "the deployment was cancelled");
+  record.state = RevisionState::Failed;
+  record.reason = reason_of(*failure, !record.image_digest.empty());
+  record.message = failure->full();
+  spdlog::error("revision {} failed: {}", record.name, failure->full());
 }
 
 Awaitable<void> Serving::deploy(RevisionRecord record) {
   const auto begin = std::chrono::steady_clock::now();
-  try {
-    const std::shared_ptr<Revision> revision = co_await load(record);
-    co_await revision->start_first();
-    record.state = RevisionState::Ready;
-  } catch (const Error& error) {
-    record.state = RevisionState::Failed;
-    record.reason = error.kind() == ErrorKind::TimedOut                                             ? "ProgressDeadlineExceeded"
-                    : error.message().starts_with("Container failed with: exit code ")
-                        ? "ExitCode" + error.message().substr(error.message().rfind(' ') + 1)
-                    : record.image_digest.empty() ? "ContainerMissing"
-                                                  : "ContainerFailed";
-    record.message = error.full();
-    spdlog::error("revision {} failed: {}", record.name, error.full());
-  } catch (const std::exception& error) {
-    record.state = RevisionState::Failed;
-    record.reason = "ContainerFailed";
-    record.message = error.what();
-  }
+  std::shared_ptr<Revision> running;
+  co_await start_deployed(record, running);
+  const Key key{record.name_space, record.name};
   // The service may have been deleted, or have moved on, while this revision was starting.
+  const auto current = records_.revision(record.name_space, record.name);
   auto service = records_.service(record.name_space, record.service);
-  if (!service || !records_.revision(record.name_space, record.name)) {
-    revisions_.erase({record.name_space, record.name});
-    co_return;
+  const bool wanted = service && current && current->revision_template == record.revision_template;
+  if (running && (!wanted || record.state != RevisionState::Ready)) {
+    if (const auto found = revisions_.find(key); found != revisions_.end() && found->second == running)
+      revisions_.erase(found);
+    background_.start("stopping " + record.name, shut_down_revision(running, Duration{}));
   }
+  if (!wanted) co_return;
   if (record.state == RevisionState::Ready) {
     const auto ready = records_.revision(record.name_space, service->latest_ready);
     if (!ready || ready->generation < record.generation) service->latest_ready = record.name;
-    spdlog::info("revision {} is ready after {}", record.name,
-                 format_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
-  } else {
-    revisions_.erase({record.name_space, record.name});
+    spdlog::info(
+        "revision {} is ready after {}", record.name,
+        format_seconds(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()));
   }
   records_.save(*service, record);
   rebuild_routes(*service);
@@ -196,15 +238,18 @@ void Serving::rebuild_routes(const ServiceRecord& service) {
   for (const auto& record : records_.revisions(service.spec.name_space, service.spec.name)) {
     const auto running = revisions_.find({record.name_space, record.name});
     if (running == revisions_.end() || record.state != RevisionState::Ready) continue;
-    if (routed.contains(record.name)) running->second->revive();
-    else running->second->retire();
+    if (routed.contains(record.name))
+      running->second->revive();
+    else
+      running->second->retire();
   }
 }
 
 namespace {
 
 // "hello.default.localhost" → {"hello", "default"} when the rest is the domain.
-std::optional<std::pair<std::string, std::string>> split_host(std::string_view host, std::string_view domain) {
+std::optional<std::pair<std::string, std::string>> split_host(std::string_view host,
+                                                              std::string_view domain) {
   const size_t first = host.find('.');
   if (first == std::string_view::npos || first == 0) return std::nullopt;
   const size_t second = host.find('.', first + 1);
@@ -214,7 +259,9 @@ std::optional<std::pair<std::string, std::string>> split_host(std::string_view h
 
 }  // namespace
 
-bool Serving::is_service_host(std::string_view host) const { return split_host(host, options_.domain).has_value(); }
+bool Serving::is_service_host(std::string_view host) const {
+  return split_host(host, options_.domain).has_value();
+}
 
 // Namespace and name of the revision that a request for `host` goes to.
 Serving::Key Serving::choose(std::string_view host) {
@@ -244,15 +291,21 @@ Serving::Key Serving::choose(std::string_view host) {
               "`kiln service list` shows what there is");
 }
 
-Awaitable<std::shared_ptr<Revision>> Serving::route(std::string host) {
+Awaitable<std::shared_ptr<Revision>> Serving::route(std::string_view host) {
+  if (closed_) throw Error(ErrorKind::Unavailable, "the server is stopping");
   const Key key = choose(host);
   if (const auto running = revisions_.find(key); running != revisions_.end()) co_return running->second;
-  auto record = records_.revision(key.first, key.second);
+  const auto record = records_.revision(key.first, key.second);
   if (!record) throw Error(ErrorKind::Unavailable, "revision " + key.second + " is gone");
-  co_return co_await load(*record);
+  try {
+    co_return co_await load(*record);
+  } catch (const Error& error) {
+    // Whatever is missing now was there when the revision became ready: not the client's mistake.
+    throw Error(ErrorKind::Unavailable, error.full(), error.hint()).because("cannot start " + key.second);
+  }
 }
 
-Awaitable<void> Serving::remove(const std::string& name_space, const std::string& name) {
+void Serving::remove(const std::string& name_space, const std::string& name) {
   const auto service = records_.service(name_space, name);
   if (!service) throw Error(ErrorKind::NotFound, "services.serving.knative.dev \"" + name + "\" not found");
   std::vector<std::shared_ptr<Revision>> running;
@@ -265,7 +318,8 @@ Awaitable<void> Serving::remove(const std::string& name_space, const std::string
   records_.remove(name_space, name);
   routes_.erase({name_space, name});
   announce();
-  for (const auto& revision : running) co_await revision->shut_down(std::chrono::seconds(5));
+  for (const auto& revision : running)
+    background_.start("stopping " + revision->name(), shut_down_revision(revision, kDeleteGrace));
 }
 
 int Serving::instances_of(const RevisionRecord& record) const {
@@ -278,6 +332,7 @@ void Serving::announce() {
 }
 
 Awaitable<void> Serving::changed(std::chrono::steady_clock::time_point deadline) {
+  if (closed_) throw Error(ErrorKind::Unavailable, "the server is stopping");
   auto timer = std::make_shared<asio::steady_timer>(io_, deadline);
   watchers_.push_back(timer);
   boost::system::error_code cancelled;
@@ -285,9 +340,17 @@ Awaitable<void> Serving::changed(std::chrono::steady_clock::time_point deadline)
   std::erase(watchers_, timer);
 }
 
+Awaitable<void> Serving::shut_down_revision(std::shared_ptr<Revision> revision, Duration grace) {
+  co_await revision->shut_down(grace);
+}
+
 Awaitable<void> Serving::shut_down(Duration grace) {
-  auto running = std::exchange(revisions_, {});
-  for (auto& [key, revision] : running) co_await revision->shut_down(grace);
+  closed_ = true;
+  stop_.request_stop();
+  announce();
+  for (auto& [key, revision] : std::exchange(revisions_, {}))
+    background_.start("stopping " + revision->name(), shut_down_revision(revision, grace));
+  co_await background_.finished();
 }
 
 }  // namespace kiln::serving

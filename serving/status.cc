@@ -43,7 +43,8 @@ json route_condition(const std::string& type, const ServiceRecord& service,
     }
     const RevisionRecord* revision = find(revisions, name);
     if (!revision)
-      return condition(type, "False", "RevisionMissing", "Revision \"" + name + "\" referenced in traffic not found.");
+      return condition(type, "False", "RevisionMissing",
+                       "Revision \"" + name + "\" referenced in traffic not found.");
     if (revision->state != RevisionState::Ready)
       return condition(type, "Unknown", "RevisionMissing", "Revision \"" + name + "\" is not yet ready.");
   }
@@ -58,7 +59,8 @@ json traffic_json(const ServiceRecord& service, const std::string& domain, const
     json entry = {{"revisionName", name}, {"percent", target.percent}, {"latestRevision", target.latest}};
     if (!target.tag.empty()) {
       entry["tag"] = target.tag;
-      entry["url"] = service_url(target.tag + "-" + service.spec.name, service.spec.name_space, domain, authority);
+      entry["url"] =
+          service_url(target.tag + "-" + service.spec.name, service.spec.name_space, domain, authority);
     }
     list.push_back(entry);
   }
@@ -154,14 +156,16 @@ json revision_json(const RevisionRecord& revision, bool routed, int instances) {
                                                                        : "Unknown";
   const std::string reason = revision.state == RevisionState::Deploying ? "Deploying" : revision.reason;
   json active = !routed ? condition("Active", "False", "NoTraffic", "The target is not receiving traffic.")
-                : instances > 0 ? condition("Active", "True")
-                                : condition("Active", "False", "NoTraffic", "The target is at zero instances.");
+                : instances > 0
+                    ? condition("Active", "True")
+                    : condition("Active", "False", "NoTraffic", "The target is at zero instances.");
   active["severity"] = "Info";
-  object["status"] = {{"observedGeneration", 1},
-                      {"actualReplicas", instances},
-                      {"conditions", json::array({active, condition("ContainerHealthy", status, reason, revision.message),
-                                                  condition("Ready", status, reason, revision.message),
-                                                  condition("ResourcesAvailable", status, reason, revision.message)})}};
+  object["status"] = {
+      {"observedGeneration", 1},
+      {"actualReplicas", instances},
+      {"conditions", json::array({active, condition("ContainerHealthy", status, reason, revision.message),
+                                  condition("Ready", status, reason, revision.message),
+                                  condition("ResourcesAvailable", status, reason, revision.message)})}};
   if (!revision.image_digest.empty()) {
     const std::string image = revision.revision_template["spec"]["containers"][0].value("image", "");
     object["status"]["containerStatuses"] =

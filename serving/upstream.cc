@@ -1,7 +1,8 @@
 #include "serving/upstream.h"
 
 #include <array>
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
@@ -13,63 +14,26 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "serving/request_head.h"
+#include "serving/tunnel.h"
 
 namespace kiln::serving {
 namespace {
 
 namespace http = boost::beast::http;
 using boost::system::error_code;
+using boost::system::system_error;
 using Socket = Instance::Socket;
 using Parser = http::response_parser<http::buffer_body>;
 
 constexpr size_t kPiece = 64 << 10;
-
-// Fields that speak of one connection only (RFC 9110 section 7.6.1).
-bool is_hop_by_hop(const HttpHeaders& headers, std::string_view name) {
-  for (const char* hop : {"Connection", "Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authorization",
-                          "TE", "Trailer", "Transfer-Encoding", "Upgrade", "Content-Length", "Expect"})
-    if (iequals(name, hop)) return true;
-  return headers.has_token("Connection", name);
-}
-
-std::string request_head(const HttpExchange& exchange, bool upgrade) {
-  const HttpHeaders& headers = exchange.headers();
-  std::string head;
-  head.reserve(1024);
-  head.append(exchange.method()).append(" ").append(exchange.target()).append(" HTTP/1.1\r\n");
-  const auto add = [&](std::string_view name, std::string_view value) {
-    head.append(name).append(": ").append(value).append("\r\n");
-  };
-  for (const auto& [name, value] : headers)
-    if (!is_hop_by_hop(headers, name) && !iequals(name, "X-Forwarded-For") && !iequals(name, "X-Forwarded-Proto") &&
-        !iequals(name, "X-Forwarded-Host") && !iequals(name, "Forwarded"))
-      add(name, value);
-  std::string client = exchange.remote_address();
-  client.resize(std::min(client.size(), client.rfind(':')));
-  const std::string earlier(exchange.header("X-Forwarded-For"));
-  add("X-Forwarded-For", earlier.empty() ? client : earlier + ", " + client);
-  add("X-Forwarded-Proto", "http");
-  add("X-Forwarded-Host", exchange.header("Host"));
-  const std::string forwarded(exchange.header("Forwarded"));
-  const std::string node = client.find(':') == std::string::npos ? client : "\"[" + client + "]\"";
-  add("Forwarded", (forwarded.empty() ? "" : forwarded + ", ") + "for=" + node + ";proto=http");
-  if (upgrade) {
-    add("Connection", "Upgrade");
-    add("Upgrade", exchange.header("Upgrade"));
-  }
-  if (const auto length = exchange.content_length()) {
-    if (*length > 0 || exchange.headers().has("Content-Length")) add("Content-Length", std::to_string(*length));
-  } else {
-    add("Transfer-Encoding", "chunked");
-  }
-  head += "\r\n";
-  return head;
-}
+constexpr size_t kHeadLimit = 256 << 10;
 
 // Closes the socket when time is up, unless the request ended first.
 class Deadline {
  public:
-  Deadline(Socket& socket, Duration limit) : state_(std::make_shared<State>(&socket)), timer_(socket.get_executor()) {
+  Deadline(Socket& socket, Duration limit)
+      : state_(std::make_shared<State>(&socket)), timer_(socket.get_executor()) {
     if (limit <= Duration{}) return;
     timer_.expires_after(limit);
     timer_.async_wait([state = state_](const error_code& cancelled) {
@@ -96,126 +60,231 @@ class Deadline {
   asio::steady_timer timer_;
 };
 
-Awaitable<void> send_body(HttpExchange& exchange, Socket& socket) {
-  std::vector<char> buffer(kPiece);
-  const bool chunked = !exchange.content_length();
-  for (;;) {
-    const size_t n = co_await exchange.read_some(buffer);
-    if (n == 0) break;
-    if (chunked) {
-      char size[32];
-      const int length = std::snprintf(size, sizeof size, "%zx\r\n", n);
-      std::array<asio::const_buffer, 3> pieces{asio::buffer(size, static_cast<size_t>(length)), asio::buffer(buffer.data(), n),
-                                               asio::buffer("\r\n", 2)};
+// The request's body on its way to the instance, beside the answer that comes back: an instance may answer
+// before it has read everything, or answer what it reads. What goes on is in `state`, which the coroutine's
+// end shares; exchange and socket must live until join() is through.
+class BodySender {
+ public:
+  BodySender(HttpExchange& exchange, Socket& socket)
+      : state_(std::make_shared<State>(socket.get_executor())) {
+    auto ended = [state = state_](std::exception_ptr failure) {
+      state->ended = true;
+      if (failure && !state->client_failure) state->upstream_failed = true;
+      state->end.cancel();
+    };
+    asio::co_spawn(socket.get_executor(), send(exchange, socket, state_),
+                   asio::bind_cancellation_slot(state_->cancel.slot(), std::move(ended)));
+  }
+  // Stops it if it is still at it, and waits until it has stopped.
+  Awaitable<void> join() {
+    const auto state = state_;
+    if (!state->ended) state->cancel.emit(asio::cancellation_type::terminal);
+    error_code ignored;
+    while (!state->ended) co_await state->end.async_wait(asio::redirect_error(asio::use_awaitable, ignored));
+  }
+  bool complete() const { return state_->ended && !state_->client_failure && !state_->upstream_failed; }
+  // What the client did wrong (system_error), if it was the client.
+  std::exception_ptr client_failure() const { return state_->client_failure; }
+
+ private:
+  struct State {
+    explicit State(const asio::any_io_executor& executor)
+        : end(executor, std::chrono::steady_clock::time_point::max()) {}
+    asio::steady_timer end;
+    asio::cancellation_signal cancel;
+    std::exception_ptr client_failure;
+    bool ended = false, upstream_failed = false;
+  };
+
+  static Awaitable<void> send(HttpExchange& exchange, Socket& socket, std::shared_ptr<State> state) {
+    const auto buffer = std::make_unique_for_overwrite<char[]>(kPiece);
+    const bool chunked = !exchange.content_length();
+    for (;;) {
+      size_t n = 0;
+      try {
+        n = co_await exchange.read_some(std::span(buffer.get(), kPiece));
+      } catch (const system_error& error) {
+        if (error.code() == asio::error::operation_aborted) throw;  // by join()
+        state->client_failure = std::current_exception();
+      }
+      if (state->client_failure) {
+        // The instance must not take half a body for a whole one.
+        error_code ignored;
+        socket.close(ignored);
+        co_return;
+      }
+      if (n == 0) break;
+      char size[20];
+      const int digits = chunked ? std::snprintf(size, sizeof size, "%zx\r\n", n) : 0;
+      const std::array<asio::const_buffer, 3> pieces{asio::buffer(size, static_cast<size_t>(digits)),
+                                                     asio::buffer(buffer.get(), n),
+                                                     asio::buffer("\r\n", chunked ? 2 : 0)};
       co_await asio::async_write(socket, pieces, asio::use_awaitable);
-    } else {
-      co_await asio::async_write(socket, asio::buffer(buffer.data(), n), asio::use_awaitable);
     }
+    if (chunked) co_await asio::async_write(socket, asio::buffer("0\r\n\r\n", 5), asio::use_awaitable);
   }
-  if (chunked) co_await asio::async_write(socket, asio::buffer("0\r\n\r\n", 5), asio::use_awaitable);
-}
 
-HttpHeaders answer_headers(const Parser& parser) {
-  HttpHeaders all, kept;
-  for (const auto& field : parser.get()) all.add(std::string(field.name_string()), std::string(field.value()));
-  for (const auto& [name, value] : all)
-    if (!is_hop_by_hop(all, name) && !iequals(name, "Date")) kept.add(name, value);
-  return kept;
-}
+  std::shared_ptr<State> state_;
+};
 
-Awaitable<void> relay(Socket& from, Socket& to) {
-  std::vector<char> buffer(kPiece);
-  error_code ended;
-  for (;;) {
-    const size_t n = co_await from.async_read_some(asio::buffer(buffer), asio::redirect_error(asio::use_awaitable, ended));
-    if (ended) break;
-    co_await asio::async_write(to, asio::buffer(buffer.data(), n), asio::redirect_error(asio::use_awaitable, ended));
-    if (ended) break;
-  }
-  to.shutdown(Socket::shutdown_send, ended);
-}
-
-// After a 101: bytes both ways until both sides have finished.
-Awaitable<void> tunnel(HttpExchange& exchange, Socket& upstream, const Parser& parser, std::string_view early) {
-  std::string head = "HTTP/1.1 101 Switching Protocols\r\n";
+HttpHeaders headers_of(const Parser& parser) {
+  HttpHeaders all;
   for (const auto& field : parser.get())
-    head.append(field.name_string()).append(": ").append(field.value()).append("\r\n");
-  head += "\r\n";
-  head += early;
-  const std::string from_client = exchange.take_buffered();
-  Socket& client = exchange.take_socket();
-  co_await asio::async_write(client, asio::buffer(head), asio::use_awaitable);
-  co_await asio::async_write(upstream, asio::buffer(from_client), asio::use_awaitable);
-  using namespace asio::experimental::awaitable_operators;
-  co_await (relay(client, upstream) && relay(upstream, client));
+    all.add(std::string(field.name_string()), std::string(field.value()));
+  return all;
 }
+
+bool is_idempotent(std::string_view method) {
+  for (const char* known : {"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
+    if (method == known) return true;
+  return false;
+}
+
+// One request on its way through one instance.
+class Passage {
+ public:
+  Passage(HttpExchange& exchange, Instance& instance, const ProxyOptions& options)
+      : exchange_(exchange), instance_(instance), options_(options) {}
+
+  Awaitable<void> go() {
+    const bool has_body = !exchange_.content_length() || *exchange_.content_length() > 0;
+    const bool upgrade = wants_tunnel(exchange_) && !has_body;
+    replayable_ = !has_body && !upgrade && is_idempotent(exchange_.method());
+    // What cannot be sent again gets a connection that is surely alive.
+    Instance::Connection connection = co_await instance_.connect(replayable_ && options_.allow_reused);
+    reused_ = connection.reused;
+    socket_ = &connection.socket;
+    Deadline deadline(*socket_, options_.response_start);
+    buffer_.reserve(8 << 10);
+
+    const std::string head = request_head(exchange_, upgrade);
+    error_code error;
+    co_await asio::async_write(*socket_, asio::buffer(head),
+                               asio::redirect_error(asio::use_awaitable, error));
+    if (error) give_up(error, deadline.passed(), true);
+    if (has_body) sender_.emplace(exchange_, *socket_);
+
+    std::exception_ptr failure;
+    try {
+      co_await read_head(deadline, upgrade);
+      if (upgrade && parser_->get().result_int() == 101) {
+        co_await switch_protocols();
+      } else {
+        co_await pass_answer();
+      }
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    if (sender_) {
+      co_await sender_->join();
+      if (sender_->client_failure()) std::rethrow_exception(sender_->client_failure());
+    }
+    if (failure) std::rethrow_exception(failure);
+    const bool whole = !sender_ || sender_->complete();
+    if (whole && !upgrade && parser_->keep_alive() && buffer_.size() == 0)
+      instance_.keep(std::move(*socket_));
+  }
+
+ private:
+  // No answer came: who is to blame, and may the request go elsewhere?
+  [[noreturn]] void give_up(const error_code& error, bool late, bool nothing_sent) {
+    if (late) throw Error(ErrorKind::TimedOut, options_.revision + " did not answer in time");
+    const bool malformed = error.category() == http::make_error_code(http::error::bad_version).category() &&
+                           error != http::error::end_of_stream && error != http::error::partial_message;
+    const bool closed = !malformed;
+    if (closed && (replayable_ || nothing_sent)) throw InstanceGone(reused_);
+    if (closed)
+      throw Error(ErrorKind::Failed, options_.revision + " closed the connection without an answer");
+    throw Error(ErrorKind::Failed,
+                options_.revision + " gave an answer that is not HTTP: " + error.message());
+  }
+
+  Awaitable<void> read_head(Deadline& deadline, bool upgrade) {
+    for (;;) {  // interim answers (100, 103) are not passed on
+      parser_.emplace();
+      parser_->body_limit(boost::none);
+      parser_->header_limit(kHeadLimit);
+      if (exchange_.method() == "HEAD") parser_->skip(true);
+      error_code error;
+      co_await http::async_read_header(*socket_, buffer_, *parser_,
+                                       asio::redirect_error(asio::use_awaitable, error));
+      if (error) give_up(error, deadline.passed(), false);
+      const unsigned status = parser_->get().result_int();
+      if (status >= 200 || status == 101) break;
+    }
+    deadline.stop();
+    if (parser_->get().result_int() == 101 && !upgrade)
+      throw Error(ErrorKind::Failed, options_.revision + " switched protocols unasked");
+  }
+
+  Awaitable<void> pass_answer() {
+    const int status = static_cast<int>(parser_->get().result_int());
+    std::optional<uint64_t> length;
+    if (const auto stated = parser_->content_length()) length = *stated;
+    HttpHeaders headers = end_to_end(headers_of(*parser_));
+    const bool all_here = length && *length <= buffer_.size() && *length <= kPiece && !parser_->is_done();
+    if (all_here) {  // one write for all of it
+      const auto body = std::make_unique_for_overwrite<char[]>(*length + 1);
+      const size_t size = parse_body(body.get(), *length + 1);
+      co_await exchange_.respond(status, std::move(headers), std::string_view(body.get(), size));
+      co_return;
+    }
+    co_await exchange_.begin(status, std::move(headers), length);
+    const auto piece = parser_->is_done() ? nullptr : std::make_unique_for_overwrite<char[]>(kPiece);
+    while (!parser_->is_done()) {
+      auto& body = parser_->get().body();
+      body.data = piece.get();
+      body.size = kPiece;
+      body.more = true;
+      error_code error;
+      co_await http::async_read_some(*socket_, buffer_, *parser_,
+                                     asio::redirect_error(asio::use_awaitable, error));
+      if (error && error != http::error::need_buffer)
+        throw Error(ErrorKind::Failed, options_.revision + " broke its answer off");
+      const size_t n = kPiece - body.size;
+      if (n > 0) co_await exchange_.write(std::string_view(piece.get(), n));
+    }
+    co_await exchange_.finish();
+  }
+
+  // A body of known length that is in the buffer already.
+  size_t parse_body(char* into, size_t room) {
+    auto& body = parser_->get().body();
+    body.data = into;
+    body.size = room;
+    body.more = true;
+    error_code error;
+    while (!parser_->is_done() && !error) buffer_.consume(parser_->put(buffer_.data(), error));
+    return room - body.size;
+  }
+
+  // After a 101 the connection is no longer ours to read as HTTP.
+  Awaitable<void> switch_protocols() {
+    std::string head = "HTTP/1.1 101 Switching Protocols\r\n";
+    for (const auto& field : parser_->get())
+      head.append(field.name_string()).append(": ").append(field.value()).append("\r\n");
+    head += "\r\n";
+    head.append(static_cast<const char*>(buffer_.data().data()), buffer_.size());
+    std::string from_client = exchange_.take_buffered();
+    Socket& client = exchange_.take_socket();
+    co_await tunnel(client, *socket_, std::move(head), std::move(from_client));
+  }
+
+  HttpExchange& exchange_;
+  Instance& instance_;
+  const ProxyOptions& options_;
+  bool replayable_ = false, reused_ = false;
+  Socket* socket_ = nullptr;
+  boost::beast::flat_buffer buffer_;
+  std::optional<Parser> parser_;
+  std::optional<BodySender> sender_;
+};
 
 }  // namespace
 
 Awaitable<void> proxy(HttpExchange& exchange, Instance& instance, const ProxyOptions& options) {
-  const bool has_body = !exchange.content_length() || *exchange.content_length() > 0;
-  const bool upgrade = exchange.wants_upgrade();
-  bool body_taken = false;
-  std::exception_ptr failure;
-  bool late = false;
-
-  // A request whose body is gone cannot be sent again, so it gets a connection that is surely alive.
-  Instance::Connection connection = co_await instance.connect(!has_body && !upgrade);
-  Socket& socket = connection.socket;
-  Deadline deadline(socket, options.response_start);
-  boost::beast::flat_buffer buffer;
-  std::optional<Parser> parser;
-  try {
-    const std::string head = request_head(exchange, upgrade);
-    co_await asio::async_write(socket, asio::buffer(head), asio::use_awaitable);
-    if (has_body) {
-      body_taken = true;
-      co_await send_body(exchange, socket);
-    }
-    do {  // interim answers (100, 103) are not passed on
-      parser.emplace();
-      parser->body_limit(boost::none);
-      parser->header_limit(256 << 10);
-      if (exchange.method() == "HEAD") parser->skip(true);
-      co_await http::async_read_header(socket, buffer, *parser, asio::use_awaitable);
-    } while (parser->get().result_int() / 100 == 1 && parser->get().result_int() != 101);
-  } catch (const boost::system::system_error&) {
-    late = deadline.passed();
-    failure = std::current_exception();
-  }
-  deadline.stop();
-  if (failure) {
-    if (late) throw Error(ErrorKind::TimedOut, options.revision + " did not answer in time");
-    if (!body_taken) throw InstanceGone();
-    throw Error(ErrorKind::Failed, options.revision + " closed the connection without an answer");
-  }
-
-  const int status = static_cast<int>(parser->get().result_int());
-  if (status == 101 && upgrade) {
-    const std::string early(static_cast<const char*>(buffer.data().data()), buffer.size());
-    co_await tunnel(exchange, socket, *parser, early);
-    co_return;
-  }
-  std::optional<uint64_t> length;
-  if (const auto stated = parser->content_length()) length = *stated;
-  const bool bodiless = exchange.method() == "HEAD" || status == 204 || status == 304;
-  if (bodiless && !length) length = 0;
-  HttpHeaders headers = answer_headers(*parser);
-  co_await exchange.begin(status, std::move(headers), length);
-  std::vector<char> piece(kPiece);
-  while (!parser->is_done()) {
-    parser->get().body().data = piece.data();
-    parser->get().body().size = piece.size();
-    parser->get().body().more = true;
-    error_code error;
-    co_await http::async_read_some(socket, buffer, *parser, asio::redirect_error(asio::use_awaitable, error));
-    if (error && error != http::error::need_buffer)
-      throw Error(ErrorKind::Failed, options.revision + " broke its answer off");
-    const size_t n = piece.size() - parser->get().body().size;
-    if (n > 0) co_await exchange.write(std::string_view(piece.data(), n));
-  }
-  co_await exchange.finish();
-  if (parser->keep_alive() && buffer.size() == 0) instance.keep(std::move(socket));
+  Passage passage(exchange, instance, options);
+  co_await passage.go();
 }
 
 }  // namespace kiln::serving
