@@ -148,7 +148,7 @@ TEST(ServiceSpec, SaysWhatIsWrongAndWhere) {
        {{{"percent", 100}, {"latestRevision", false}}},
        "needed when latestRevision is false"},
       {"/spec/traffic",
-       {{{"percent", 100}, {"revision", "x"}}},
+       {{{"percent", 100}, {"revisionNam", "x"}}},
        "unknown field (did you mean revisionName?)"},
   };
   for (const auto& c : cases)

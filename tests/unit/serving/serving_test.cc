@@ -271,5 +271,23 @@ TEST_F(ServingTest, ObjectsAreShownAsKnativeShowsThem) {
   EXPECT_EQ(w().api("GET", base + "services/hello").status, 404);
 }
 
+TEST_F(ServingTest, KubectlReadsServices) {
+  if (std::system("command -v kubectl > /dev/null 2>&1") != 0) GTEST_SKIP() << "kubectl is not installed";
+  w().deploy(World::document("hello"));
+  const auto kubectl = [&](const std::string& arguments) {
+    const fs::path out = w().folder.path() / "kubectl.out";
+    const std::string command =
+        "HOME=" + w().folder.path().native() +
+        " NO_PROXY='*' no_proxy='*' kubectl --server http://127.0.0.1:" + std::to_string(w().server->port()) +
+        " " + arguments + " > " + out.native() + " 2>&1";
+    const int status = std::system(command.c_str());
+    return std::to_string(status) + " " + read_file(out);
+  };
+  EXPECT_EQ(kubectl("get ksvc -o name"), "0 service.serving.knative.dev/hello\n");
+  EXPECT_EQ(kubectl("get ksvc hello -o jsonpath='{.status.latestReadyRevisionName}'"), "0 hello-00001");
+  EXPECT_EQ(kubectl("get revisions.serving.knative.dev --all-namespaces -o name"),
+            "0 revision.serving.knative.dev/hello-00001\n");
+}
+
 }  // namespace
 }  // namespace kiln::serving
