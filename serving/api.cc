@@ -188,12 +188,19 @@ Awaitable<void> serve_api(Serving& serving, HttpExchange& exchange) {
   try {
     result = co_await answer(serving, exchange);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::NotFound)
-      result = {404, status_json(404, "NotFound", error.full())};
-    else if (error.kind() == ErrorKind::Invalid)
-      result = {422, status_json(422, "Invalid", error.full())};
-    else
-      result = {500, status_json(500, "InternalError", error.full())};
+    switch (error.kind()) {
+      case ErrorKind::NotFound:
+        result = {404, status_json(404, "NotFound", error.full())};
+        break;
+      case ErrorKind::Invalid:
+        result = {422, status_json(422, "Invalid", error.full())};
+        break;
+      case ErrorKind::Unavailable:
+        result = {503, status_json(503, "ServiceUnavailable", error.full())};
+        break;
+      default:
+        result = {500, status_json(500, "InternalError", error.full())};
+    }
   }
   const std::string body = result.body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   co_await exchange.respond_json(result.status, body);

@@ -142,6 +142,8 @@ TEST(Scaling, MinScaleIsKept) {
   world.until_instances("hello-00001", 2);
   EXPECT_EQ(world.get("/").status, 200);
   EXPECT_EQ(world.instances("hello-00001"), 2);
+  world.restart(options);
+  world.until_instances("hello-00001", 2);  // without a request
 }
 
 TEST(Scaling, AfterACrashTheNextRequestGetsANewInstance) {
