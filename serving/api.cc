@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "serving/discovery.h"
 #include "serving/fields.h"
 #include "serving/status.h"
 
@@ -14,7 +15,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::string_view kPrefix = "/apis/serving.knative.dev/v1/namespaces/";
+constexpr std::string_view kPrefix = "/apis/serving.knative.dev/v1/";
+constexpr std::string_view kNamespaces = "namespaces/";
 constexpr size_t kDocumentLimit = 3u << 20;  // as etcd would take
 
 json status_json(int code, const std::string& reason, const std::string& message) {
@@ -50,11 +52,16 @@ json revision_object(Serving& serving, const RevisionRecord& revision) {
 json list_of(Serving& serving, const std::string& resource, const std::string& name_space) {
   json items = json::array();
   if (resource == "revisions") {
-    for (const RevisionRecord& revision : serving.records().revisions(name_space))
-      items.push_back(revision_object(serving, revision));
+    for (const ServiceRecord& service : serving.records().services()) {
+      if (!name_space.empty() && service.spec.name_space != name_space) continue;
+      for (const RevisionRecord& revision :
+           serving.records().revisions(service.spec.name_space, service.spec.name))
+        items.push_back(revision_object(serving, revision));
+    }
   } else {
     for (const ServiceRecord& service : serving.records().services())
-      if (service.spec.name_space == name_space) items.push_back(object_of(serving, resource, service));
+      if (name_space.empty() || service.spec.name_space == name_space)
+        items.push_back(object_of(serving, resource, service));
   }
   static const std::map<std::string, std::string> kKinds = {{"services", "ServiceList"},
                                                             {"configurations", "ConfigurationList"},
@@ -107,14 +114,34 @@ struct Answer {
   json body;
 };
 
-Awaitable<Answer> answer(Serving& serving, HttpExchange& exchange) {
-  const std::vector<std::string> parts = split(exchange.path().substr(kPrefix.size()), '/');
-  const std::string method(exchange.method());
+struct Location {
+  std::string name_space, resource, name;  // an empty namespace is all of them
+};
+
+// "namespaces/NS/RESOURCE[/NAME]" or "RESOURCE" below the prefix.
+Location locate(std::string_view path) {
   static const std::set<std::string> kResources = {"services", "configurations", "routes", "revisions"};
-  if (parts.size() < 2 || parts.size() > 3 || !kResources.contains(parts[1]))
-    throw Error(ErrorKind::NotFound, "the server could not find the requested resource");
-  const std::string &name_space = parts[0], &resource = parts[1];
-  const std::string name = parts.size() == 3 ? parts[2] : "";
+  const Error none(ErrorKind::NotFound, "the server could not find the requested resource");
+  if (!path.starts_with(kPrefix)) throw none;
+  path.remove_prefix(kPrefix.size());
+  Location at;
+  if (path.starts_with(kNamespaces)) {
+    const std::vector<std::string> parts = split(path.substr(kNamespaces.size()), '/');
+    if (parts.size() < 2 || parts.size() > 3 || parts[0].empty()) throw none;
+    at = {parts[0], parts[1], parts.size() == 3 ? parts[2] : ""};
+  } else {
+    at.resource = path;
+  }
+  if (!kResources.contains(at.resource)) throw none;
+  return at;
+}
+
+Awaitable<Answer> answer(Serving& serving, HttpExchange& exchange) {
+  const std::string method(exchange.method());
+  if (auto found = discovery(exchange.path()); found && method == "GET")
+    co_return Answer{200, std::move(*found)};
+  const Location at = locate(exchange.path());
+  const std::string &name_space = at.name_space, &resource = at.resource, &name = at.name;
 
   if (method == "GET") {
     if (name.empty()) co_return Answer{200, list_of(serving, resource, name_space)};
@@ -128,7 +155,8 @@ Awaitable<Answer> answer(Serving& serving, HttpExchange& exchange) {
     }
     co_return Answer{200, get_one(serving, resource, name_space, name)};
   }
-  const bool creates = method == "POST" && name.empty(), replaces = method == "PUT" && !name.empty();
+  const bool creates = method == "POST" && name.empty() && !name_space.empty(),
+             replaces = method == "PUT" && !name.empty();
   if (resource == "services" && (creates || replaces)) {
     const std::string body = co_await exchange.read_all(kDocumentLimit);
     const ServiceSpec spec = parse_service(body, name_space, name);
@@ -151,7 +179,8 @@ Awaitable<Answer> answer(Serving& serving, HttpExchange& exchange) {
 }  // namespace
 
 bool is_api_path(std::string_view path) {
-  return path.starts_with(kPrefix);
+  return path == "/version" || path == "/api" || path == "/api/v1" || path == "/apis" ||
+         path.starts_with("/apis/");
 }
 
 Awaitable<void> serve_api(Serving& serving, HttpExchange& exchange) {
@@ -159,14 +188,21 @@ Awaitable<void> serve_api(Serving& serving, HttpExchange& exchange) {
   try {
     result = co_await answer(serving, exchange);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::NotFound)
-      result = {404, status_json(404, "NotFound", error.full())};
-    else if (error.kind() == ErrorKind::Invalid)
-      result = {422, status_json(422, "Invalid", error.full())};
-    else
-      result = {500, status_json(500, "InternalError", error.full())};
+    switch (error.kind()) {
+      case ErrorKind::NotFound:
+        result = {404, status_json(404, "NotFound", error.full())};
+        break;
+      case ErrorKind::Invalid:
+        result = {422, status_json(422, "Invalid", error.full())};
+        break;
+      case ErrorKind::Unavailable:
+        result = {503, status_json(503, "ServiceUnavailable", error.full())};
+        break;
+      default:
+        result = {500, status_json(500, "InternalError", error.full())};
+    }
   }
-  const std::string body = result.body.dump() + "\n";
+  const std::string body = result.body.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
   co_await exchange.respond_json(result.status, body);
 }
 

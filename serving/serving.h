@@ -33,7 +33,8 @@ class Serving {
           asio::io_context& io, asio::thread_pool& pool);
   ~Serving();
 
-  // Takes up what kiln.db knows: ready revisions at zero instances, unfinished deployments from their start.
+  // Takes up what kiln.db knows: ready revisions at zero instances (or their min-scale), unfinished
+  // deployments from their start.
   void resume();
 
   // Creates or changes a service. A template that differs from the latest revision's makes a new revision,
@@ -72,6 +73,7 @@ class Serving {
   Key choose(std::string_view host);
   void deploy_in_background(RevisionRecord revision);
   Awaitable<void> deploy(RevisionRecord revision);
+  Awaitable<void> start_at_once(RevisionRecord revision);
   Awaitable<void> start_deployed(RevisionRecord& revision, std::shared_ptr<Revision>& running);
   Awaitable<std::shared_ptr<Revision>> load(RevisionRecord revision);
   Awaitable<void> shut_down_revision(std::shared_ptr<Revision> revision, Duration grace);

@@ -167,10 +167,13 @@ json revision_json(const RevisionRecord& revision, bool routed, int instances) {
                                   condition("Ready", status, reason, revision.message),
                                   condition("ResourcesAvailable", status, reason, revision.message)})}};
   if (!revision.image_digest.empty()) {
-    const std::string image = revision.revision_template["spec"]["containers"][0].value("image", "");
+    std::string image = revision.revision_template["spec"]["containers"][0].value("image", "");
+    image.resize(std::min(image.size(), image.find('@')));
+    if (const size_t tag = image.rfind(':');
+        tag != std::string::npos && image.find('/', tag) == std::string::npos)
+      image.resize(tag);
     object["status"]["containerStatuses"] =
-        json::array({{{"name", "user-container"},
-                      {"imageDigest", image.substr(0, image.find('@')) + "@" + revision.image_digest}}});
+        json::array({{{"name", "user-container"}, {"imageDigest", image + "@" + revision.image_digest}}});
   }
   return object;
 }
