@@ -49,7 +49,7 @@ mkdir -p home/cnb workspace layers
 chown 1000:1000 home/cnb workspace layers
 rm -f etc/machine-id etc/resolv.conf etc/hostname etc/hosts etc/passwd- etc/group- etc/shadow- etc/gshadow- etc/.pwd.lock
 rm -f var/lib/dpkg/*-old var/lib/dpkg/lock* var/lib/dpkg/triggers/Lock var/lib/systemd/random-seed
-rm -rf var/log/* var/cache/* var/lib/apt/lists/* var/tmp/* tmp/* run/* usr/share/man usr/share/info
+rm -rf var/log/* var/cache/* var/lib/apt/lists/* var/tmp/* run/* usr/share/man usr/share/info
 : > etc/machine-id
 mkdir -p var/cache/apt/archives/partial var/lib/apt/lists/partial
 find usr/share/doc -mindepth 1 -delete
