@@ -8,9 +8,10 @@ namespace kiln::builders {
 class OpenFolder;
 
 // Copies an application's folder to where buildpacks may change it. `.git` stays behind: its index holds
-// time stamps, and an image must depend on the files alone. Links are copied as links, sockets and devices are
-// left out. Owners become uid:gid when we may set them.
-void copy_source(const std::filesystem::path& from, const std::filesystem::path& to, uint32_t uid, uint32_t gid);
+// time stamps, and an image must depend on the files alone. Links are copied as links, sockets and devices
+// are left out. Owners become uid:gid when we may set them.
+void copy_source(const std::filesystem::path& from, const std::filesystem::path& to, uint32_t uid,
+                 uint32_t gid);
 
 // A digest over names, inodes, sizes, modes and times of all in a folder: equal means nothing was touched.
 std::string stat_fingerprint(const OpenFolder& folder);
