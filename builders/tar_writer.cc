@@ -107,8 +107,8 @@ void TarWriter::entry(const TarEntry& e) {
     name = std::string_view(e.name).substr(0, 100);
     prefix = {};
   }
-  std::memcpy(header.name, name.data(), name.size());
-  std::memcpy(header.prefix, prefix.data(), prefix.size());
+  name.copy(header.name, sizeof header.name);
+  prefix.copy(header.prefix, sizeof header.prefix);
   if (e.link.size() > sizeof header.link) pax["linkpath"] = e.link;
   std::memcpy(header.link, e.link.data(), std::min(e.link.size(), sizeof header.link));
 
