@@ -21,6 +21,7 @@ PlanOption parse_option(const json& section, const std::string& name) {
   }
   for (const json& require : section.value("requires", json::array())) {
     if (!require.contains("name")) throw Error(ErrorKind::Invalid, name + ": a [[requires]] without a name");
+    require.at("name").get_ref<const std::string&>();  // or this throws: names are strings
     if (require.contains("version"))
       throw Error(ErrorKind::Invalid, name + ": [[requires]] has a top-level version",
                   "put it below metadata");

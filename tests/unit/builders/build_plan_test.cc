@@ -114,6 +114,7 @@ TEST(BuildPlan, WhatIsNoPlanIsInvalid) {
             "bp@1: [[requires]] has a top-level version");
   EXPECT_EQ(message("[[provides]]\nnom = \"x\"\n"), "bp@1: a [[provides]] without a name");
   EXPECT_THAT(message("[[provides]]\nname = 3\n"), HasSubstr("bp@1: "));
+  EXPECT_THAT(message("[[requires]]\nname = true\n"), HasSubstr("bp@1: "));
   EXPECT_THAT(message("provides = 3\n"), HasSubstr("bp@1: "));
   EXPECT_THAT(message("requires = [1]\n"), HasSubstr("bp@1: "));
   EXPECT_THAT(message("or = \"x\"\n"), HasSubstr("bp@1: "));
