@@ -3,12 +3,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-// Errors are values here: no exception of toml++ crosses this file.
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include "base/error.h"
+#include "base/toml_parser.h"
 
 namespace kiln {
 namespace {

@@ -1,12 +1,11 @@
 #include "builders/app_source.h"
 
+#include <cerrno>
 #include <fcntl.h>
+#include <string>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <string>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -70,15 +69,13 @@ void fingerprint_children(Hasher& hasher, const OpenFolder& folder, int depth) {
   std::string batch;
   for (const std::string& name : folder.names()) {
     const auto st = folder.stat(name);
-    if (!st) throw Error(ErrorKind::Infrastructure, (folder.path() / name).string() + " vanished while it was read");
-    const uint64_t numbers[] = {static_cast<uint64_t>(st->st_dev),
-                                static_cast<uint64_t>(st->st_ino),
-                                static_cast<uint64_t>(st->st_size),
-                                static_cast<uint64_t>(st->st_mode),
-                                static_cast<uint64_t>(st->st_mtim.tv_sec),
-                                static_cast<uint64_t>(st->st_mtim.tv_nsec),
-                                static_cast<uint64_t>(st->st_ctim.tv_sec),
-                                static_cast<uint64_t>(st->st_ctim.tv_nsec)};
+    if (!st)
+      throw Error(ErrorKind::Infrastructure, (folder.path() / name).string() + " vanished while it was read");
+    const uint64_t numbers[] = {
+        static_cast<uint64_t>(st->st_dev),         static_cast<uint64_t>(st->st_ino),
+        static_cast<uint64_t>(st->st_size),        static_cast<uint64_t>(st->st_mode),
+        static_cast<uint64_t>(st->st_mtim.tv_sec), static_cast<uint64_t>(st->st_mtim.tv_nsec),
+        static_cast<uint64_t>(st->st_ctim.tv_sec), static_cast<uint64_t>(st->st_ctim.tv_nsec)};
     batch.append(name.c_str(), name.size() + 1);
     batch.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
     if (!S_ISDIR(st->st_mode)) continue;

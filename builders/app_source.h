@@ -8,9 +8,10 @@ namespace kiln::builders {
 class OpenFolder;
 
 // Copies an application's folder to where buildpacks may change it. `.git` stays behind: its index holds
-// time stamps, and an image must depend on the files alone. Links are copied as links, sockets and devices are
-// left out. Owners become uid:gid when we may set them.
-void copy_source(const std::filesystem::path& from, const std::filesystem::path& to, uint32_t uid, uint32_t gid);
+// time stamps, and an image must depend on the files alone. Links are copied as links, sockets and devices
+// are left out. Owners become uid:gid when we may set them.
+void copy_source(const std::filesystem::path& from, const std::filesystem::path& to, uint32_t uid,
+                 uint32_t gid);
 
 // Makes uid:gid the owner where that is possible: not for an ordinary user, and not in a user namespace that does
 // not know the ids (there the build sandbox maps its user to the caller, who owns the path already).

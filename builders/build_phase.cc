@@ -33,7 +33,8 @@ json read_toml(const OpenFolder& layers, const std::string& file, const Buildpac
   try {
     return parse_toml(layers.read(file, 4 << 20).value_or(""), buildpack.full_name() + " " + file);
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::Invalid) throw Error(ErrorKind::Failed, error.full(), "the buildpack wrote it");
+    if (error.kind() == ErrorKind::Invalid)
+      throw Error(ErrorKind::Failed, error.full(), "the buildpack wrote it");
     throw;
   }
 }
@@ -46,8 +47,9 @@ void add_process(const json& entry, const Buildpack& buildpack, BuildOutput& out
                   .buildpack_id = buildpack.id,
                   .is_default = entry.value("default", false)};
   if (!is_process_type(process.type) || process.command.empty())
-    throw Error(ErrorKind::Failed, buildpack.full_name() + ": launch.toml has a process without a command, or with \"" +
-                                       process.type + "\" for a type",
+    throw Error(ErrorKind::Failed,
+                buildpack.full_name() + ": launch.toml has a process without a command, or with \"" +
+                    process.type + "\" for a type",
                 "types are letters, digits, \".\", \"_\" and \"-\"");
   if (process.is_default)
     for (Process& earlier : output.processes) earlier.is_default = false;
@@ -58,10 +60,12 @@ void add_process(const json& entry, const Buildpack& buildpack, BuildOutput& out
 void read_launch_file(const OpenFolder& layers, const Buildpack& buildpack, BuildOutput& output) {
   const json document = read_toml(layers, "launch.toml", buildpack);
   read_document(ErrorKind::Failed, buildpack.full_name() + " launch.toml", [&] {
-    for (const json& entry : document.value("processes", json::array())) add_process(entry, buildpack, output);
+    for (const json& entry : document.value("processes", json::array()))
+      add_process(entry, buildpack, output);
     for (const json& label : document.value("labels", json::array())) {
       const std::string key = label.value("key", "");
-      if (key.empty()) throw Error(ErrorKind::Failed, buildpack.full_name() + ": launch.toml has a label without a key");
+      if (key.empty())
+        throw Error(ErrorKind::Failed, buildpack.full_name() + ": launch.toml has a label without a key");
       output.labels[key] = label.value("value", "");
     }
   });
@@ -135,9 +139,10 @@ BuildOutput run_build(const BuildRoom& room, const DetectedGroup& group, const P
     const auto outcome = room.run(buildpack, "bin/build", name, {layers_inside, kPlatformDir, plan}, env,
                                   [&](std::string_view line) { log(buildpack.id, line); });
     if (outcome.exit_code != 0)
-      throw Error(ErrorKind::Failed,
-                  buildpack.full_name() + ": bin/build failed with exit code " + std::to_string(outcome.exit_code),
-                  "its output above says why");
+      throw Error(
+          ErrorKind::Failed,
+          buildpack.full_name() + ": bin/build failed with exit code " + std::to_string(outcome.exit_code),
+          "its output above says why");
     // Opened anew: a buildpack may have put another folder in this one's place.
     const OpenFolder made = room.layers(buildpack);
     BuiltBuildpack built{&buildpack, read_layers(made)};

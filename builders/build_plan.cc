@@ -21,8 +21,10 @@ PlanOption parse_option(const json& section, const std::string& name) {
   }
   for (const json& require : section.value("requires", json::array())) {
     if (!require.contains("name")) throw Error(ErrorKind::Invalid, name + ": a [[requires]] without a name");
+    require.at("name").get_ref<const std::string&>();  // or this throws: names are strings
     if (require.contains("version"))
-      throw Error(ErrorKind::Invalid, name + ": [[requires]] has a top-level version", "put it below metadata");
+      throw Error(ErrorKind::Invalid, name + ": [[requires]] has a top-level version",
+                  "put it below metadata");
     option.requirements.push_back(require);
   }
   return option;
@@ -33,7 +35,7 @@ constexpr int kMaxTrials = 20'000;
 
 struct Trial {
   const std::vector<Candidate>& candidates;
-  std::vector<size_t> active;          // indices of candidates still in
+  std::vector<size_t> active;  // indices of candidates still in
   std::vector<const PlanOption*> chosen;
 
   // A require consumes the provides that came before it. Returns the index within `active` of the first
@@ -92,7 +94,8 @@ std::optional<Resolution> choose(Trial& trial, size_t from, int& trials, std::st
     return std::nullopt;
   }
   if (++trials > kMaxTrials)
-    throw Error(ErrorKind::Invalid, "the buildpacks' plans have more than " + std::to_string(kMaxTrials) + " combinations",
+    throw Error(ErrorKind::Invalid,
+                "the buildpacks' plans have more than " + std::to_string(kMaxTrials) + " combinations",
                 "use fewer [[or]] alternatives");
   // An optional member that does not fit is dropped and the trial repeated without it.
   Trial reduced = trial;

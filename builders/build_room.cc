@@ -1,6 +1,7 @@
 #include "builders/build_room.h"
 
 #include <charconv>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -50,8 +51,9 @@ class Lines {
 
 }  // namespace
 
-BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_image, std::vector<fs::path> lowers,
-                     steps::SandboxRuntime& runtime, fs::path folder, std::stop_token stop)
+BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_image,
+                     std::vector<fs::path> lowers, steps::SandboxRuntime& runtime, fs::path folder,
+                     std::stop_token stop)
     : request_(request),
       lowers_(std::move(lowers)),
       runtime_(runtime),
@@ -66,7 +68,8 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   architecture_ = build_image.config.architecture;
   const auto& labels = build_image.config.labels;
   if (auto it = labels.find("io.buildpacks.base.distro.name"); it != labels.end()) distro_name_ = it->second;
-  if (auto it = labels.find("io.buildpacks.base.distro.version"); it != labels.end()) distro_version_ = it->second;
+  if (auto it = labels.find("io.buildpacks.base.distro.version"); it != labels.end())
+    distro_version_ = it->second;
 
   remove_tree(app());
   copy_source(request.source, app(), uid_, gid_);
@@ -81,7 +84,8 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   network_ = steps::host_network(current_environment(), folder_);
   for (const auto& [name, value] : request.build_env) {
     if (name.empty() || name == "." || name == ".." || name.find_first_of("/=") != std::string::npos)
-      throw Error(ErrorKind::Usage, "\"" + name + "\" is no name for a build variable", "write --env NAME=value");
+      throw Error(ErrorKind::Usage, "\"" + name + "\" is no name for a build variable",
+                  "write --env NAME=value");
     write_file(folder_ / "platform" / "env" / name, value);
   }
 }
@@ -109,9 +113,8 @@ std::optional<OpenFolder> BuildRoom::layer(const Buildpack& buildpack, const std
 void BuildRoom::add_user_env(const Buildpack& buildpack, EnvMap& env) const {
   if (buildpack.clear_env) return;
   for (const auto& [name, value] : request_.build_env) {
-    const bool is_list =
-        name == "PATH" || name == "LD_LIBRARY_PATH" || name == "LIBRARY_PATH" || name == "CPATH" ||
-        name == "PKG_CONFIG_PATH";
+    const bool is_list = name == "PATH" || name == "LD_LIBRARY_PATH" || name == "LIBRARY_PATH" ||
+                         name == "CPATH" || name == "PKG_CONFIG_PATH";
     std::string& current = env[name];
     current = is_list && !current.empty() ? value + ":" + current : value;
   }
@@ -126,8 +129,8 @@ EnvMap BuildRoom::base_env(const Buildpack& buildpack) const {
   env["HOME"] = "/home/cnb";
   env["CNB_PLATFORM_DIR"] = kPlatformDir;
   env[buildpack.extension ? "CNB_EXTENSION_DIR" : "CNB_BUILDPACK_DIR"] =
-      "/cnb/" + std::string(buildpack.extension ? "extensions/" : "buildpacks/") + buildpack.escaped_id() + "/" +
-      buildpack.version;
+      "/cnb/" + std::string(buildpack.extension ? "extensions/" : "buildpacks/") + buildpack.escaped_id() +
+      "/" + buildpack.version;
   env["CNB_TARGET_OS"] = "linux";
   env["CNB_TARGET_ARCH"] = architecture_;
   env["CNB_TARGET_DISTRO_NAME"] = distro_name_;
@@ -136,7 +139,8 @@ EnvMap BuildRoom::base_env(const Buildpack& buildpack) const {
 }
 
 BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string& program,
-                                  const std::string& exchange, const std::vector<std::string>& arguments, const EnvMap& env,
+                                  const std::string& exchange, const std::vector<std::string>& arguments,
+                                  const EnvMap& env,
                                   const std::function<void(std::string_view)>& on_line) const {
   const std::string inside = env.at(buildpack.extension ? "CNB_EXTENSION_DIR" : "CNB_BUILDPACK_DIR");
   steps::SandboxSpec spec;
@@ -174,7 +178,8 @@ BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string&
   lines.finish();
   if (result.cancelled) throw Error(ErrorKind::Cancelled, "the build was cancelled");
   if (!result.status.started)
-    throw Error(ErrorKind::Failed, buildpack.full_name() + ": cannot run " + program + ": " + result.status.message);
+    throw Error(ErrorKind::Failed,
+                buildpack.full_name() + ": cannot run " + program + ": " + result.status.message);
   outcome.exit_code = result.status.code;
   return outcome;
 }

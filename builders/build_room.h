@@ -34,8 +34,8 @@ class BuildRoom {
     std::string output;  // both streams, the last 64 KiB
   };
   // Runs `program` (bin/detect, …) of a buildpack with the app as working directory. It sees the exchange
-  // folder of this name and no other. Paths named in `arguments` must be ones that exist inside. Each complete
-  // line also goes to `on_line`.
+  // folder of this name and no other. Paths named in `arguments` must be ones that exist inside. Each
+  // complete line also goes to `on_line`.
   Outcome run(const Buildpack& buildpack, const std::string& program, const std::string& exchange,
               const std::vector<std::string>& arguments, const EnvMap& env,
               const std::function<void(std::string_view)>& on_line) const;

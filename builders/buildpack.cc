@@ -21,21 +21,25 @@ using nlohmann::json;
 
 // Both become parts of paths (Buildpack specification, "buildpack.toml").
 bool is_id(const std::string& id) {
-  for (const char* reserved : {"", ".", "..", "app", "build", "config", "generated", "launch", "sbom", "store"})
+  for (const char* reserved :
+       {"", ".", "..", "app", "build", "config", "generated", "launch", "sbom", "store"})
     if (id == reserved) return false;
-  return std::ranges::all_of(id, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '/' || c == '-'; });
+  return std::ranges::all_of(
+      id, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '/' || c == '-'; });
 }
 
 bool is_version(const std::string& version) {
-  return !version.empty() && !version.starts_with('.') &&
-         std::ranges::all_of(version, [](unsigned char c) { return std::isalnum(c) || c == '.' || c == '-' || c == '+'; });
+  return !version.empty() && !version.starts_with('.') && std::ranges::all_of(version, [](unsigned char c) {
+    return std::isalnum(c) || c == '.' || c == '-' || c == '+';
+  });
 }
 
 Buildpack read_descriptor(const fs::path& folder, bool extension) {
   const fs::path file = folder / (extension ? "extension.toml" : "buildpack.toml");
   const json document = parse_toml(read_file(file, 1 << 20), file.string());
   const char* section = extension ? "extension" : "buildpack";
-  if (!document.contains(section) || !document[section].contains("id") || !document[section].contains("version"))
+  if (!document.contains(section) || !document[section].contains("id") ||
+      !document[section].contains("version"))
     throw Error(ErrorKind::Invalid, file.string() + " needs [" + section + "] with id and version");
   const json& about = document[section];
   Buildpack buildpack;
@@ -48,10 +52,12 @@ Buildpack read_descriptor(const fs::path& folder, bool extension) {
     buildpack.api = document.value("api", "");
   });
   if (!is_id(buildpack.id))
-    throw Error(ErrorKind::Invalid, file.string() + ": \"" + buildpack.id + "\" is no buildpack id",
-                "letters, digits, \".\", \"/\" and \"-\"; not app, build, config, generated, launch, sbom or store");
+    throw Error(
+        ErrorKind::Invalid, file.string() + ": \"" + buildpack.id + "\" is no buildpack id",
+        "letters, digits, \".\", \"/\" and \"-\"; not app, build, config, generated, launch, sbom or store");
   if (!is_version(buildpack.version))
-    throw Error(ErrorKind::Invalid, file.string() + ": \"" + buildpack.version + "\" is no version", "write X.Y.Z");
+    throw Error(ErrorKind::Invalid, file.string() + ": \"" + buildpack.version + "\" is no version",
+                "write X.Y.Z");
   buildpack.extension = extension;
   buildpack.folder = folder;
   return buildpack;
@@ -78,12 +84,14 @@ class Expander {
     const std::string id = member.value("id", ""), version = member.value("version", "");
     const Buildpack* buildpack = set_.find(id, version);
     if (!buildpack)
-      throw Error(ErrorKind::Invalid, file + " names buildpack " + id + "@" + version + ", which is not there");
+      throw Error(ErrorKind::Invalid,
+                  file + " names buildpack " + id + "@" + version + ", which is not there");
     const fs::path descriptor = buildpack->folder / "buildpack.toml";
     if (!buildpack->extension) {
       const json document = parse_toml(read_file(descriptor, 1 << 20), descriptor.string());
       if (document.contains("order")) {
-        if (++depth_ > 16) throw Error(ErrorKind::Invalid, descriptor.string() + ": composites nest too deeply");
+        if (++depth_ > 16)
+          throw Error(ErrorKind::Invalid, descriptor.string() + ": composites nest too deeply");
         std::vector<Group> groups = expand(document["order"], descriptor.string());
         --depth_;
         if (member.value("optional", false)) groups.emplace_back();  // the last resort: without it
@@ -99,7 +107,8 @@ class Expander {
       for (const Group& tail : tails) {
         Group group = head;
         for (const GroupMember& member : tail)
-          if (std::ranges::none_of(group, [&](const GroupMember& m) { return m.buildpack->id == member.buildpack->id; }))
+          if (std::ranges::none_of(
+                  group, [&](const GroupMember& m) { return m.buildpack->id == member.buildpack->id; }))
             group.push_back(member);
         combined.push_back(std::move(group));
       }
@@ -112,7 +121,9 @@ class Expander {
 
 }  // namespace
 
-std::string Buildpack::escaped_id() const { return replace_all(id, "/", "_"); }
+std::string Buildpack::escaped_id() const {
+  return replace_all(id, "/", "_");
+}
 
 const Buildpack* BuildpackSet::find(const std::string& id, const std::string& version) const {
   for (const auto& buildpack : buildpacks)
@@ -156,7 +167,9 @@ fs::path own_buildpacks(const fs::path& cache) {
   make_dirs(folder.parent_path());
   TempDir fresh(folder.parent_path());
   const Finished unpacked = run({.argv = {"tar", "-x", "--no-same-owner", "-C", fresh.path().string()},
-                                 .environment = {}, .directory = {}, .input = std::string(bundle)});
+                                 .environment = {},
+                                 .directory = {},
+                                 .input = std::string(bundle)});
   if (!unpacked.ok())
     throw Error(ErrorKind::Infrastructure, "cannot unpack the buildpacks: " + unpacked.errors);
   fs::permissions(fresh.path(), fs::perms(0755));

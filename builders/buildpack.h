@@ -33,8 +33,8 @@ using Group = std::vector<GroupMember>;
 // (Buildpack specification, "order.toml"). Owns what the groups point to; moves keep pointers valid.
 struct BuildpackSet {
   std::vector<std::unique_ptr<Buildpack>> buildpacks;
-  std::vector<Group> order;        // composites already expanded, duplicates within a group removed
-  Group extensions;                // optional, in front of every group
+  std::vector<Group> order;  // composites already expanded, duplicates within a group removed
+  Group extensions;          // optional, in front of every group
 
   // Reads `<folder>/{buildpacks,extensions}/*/` and `<folder>/order.toml`. Throws Invalid, naming the file.
   static BuildpackSet load(const std::filesystem::path& folder);

@@ -62,8 +62,10 @@ Detection run_detect(const BuildRoom& room, const Buildpack& buildpack) {
 std::string describe(const Buildpack& buildpack, const Detection& detection) {
   std::string text = "  " + buildpack.full_name() + ": ";
   if (detection.exit_code == kPass) return text + "passed";
-  if (detection.exit_code == kBadPlan) text += "error in its build plan: ";
-  else if (detection.exit_code != kFail) text += "error (exit code " + std::to_string(detection.exit_code) + "): ";
+  if (detection.exit_code == kBadPlan)
+    text += "error in its build plan: ";
+  else if (detection.exit_code != kFail)
+    text += "error (exit code " + std::to_string(detection.exit_code) + "): ";
   return text + (detection.output.empty() ? "did not say why" : detection.output);
 }
 
@@ -73,7 +75,8 @@ DetectedGroup detect(const BuildRoom& room, const BuildpackSet& set, const Build
   std::vector<const Buildpack*> distinct;
   const auto note = [&](const Group& group) {
     for (const GroupMember& member : group)
-      if (std::ranges::find(distinct, member.buildpack) == distinct.end()) distinct.push_back(member.buildpack);
+      if (std::ranges::find(distinct, member.buildpack) == distinct.end())
+        distinct.push_back(member.buildpack);
   };
   note(set.extensions);
   for (const Group& group : set.order) note(group);
@@ -139,7 +142,8 @@ DetectedGroup detect(const BuildRoom& room, const BuildpackSet& set, const Build
     if (!buildpack->extension) message += describe(*buildpack, detections.at(buildpack)) + "\n";
   message += reasons;
   message.pop_back();
-  throw Error(ErrorKind::Failed, message, "add the file that a buildpack looks for, or name another with --builder");
+  throw Error(ErrorKind::Failed, message,
+              "add the file that a buildpack looks for, or name another with --builder");
 }
 
 std::string plan_document(const std::vector<json>& entries) {
@@ -160,13 +164,15 @@ std::string choose_run_image(const BuildRoom& room, const DetectedGroup& group, 
     room.add_user_env(extension, env);
     env["CNB_OUTPUT_DIR"] = inside;
     env["CNB_BP_PLAN_PATH"] = inside + "/plan.toml";
-    const auto outcome = room.run(extension, "bin/generate", name, {inside, kPlatformDir, inside + "/plan.toml"}, env,
-                                  [&](std::string_view line) { log(extension.id, line); });
+    const auto outcome =
+        room.run(extension, "bin/generate", name, {inside, kPlatformDir, inside + "/plan.toml"}, env,
+                 [&](std::string_view line) { log(extension.id, line); });
     if (outcome.exit_code != 0)
       throw Error(ErrorKind::Failed, extension.full_name() + ": bin/generate failed with exit code " +
                                          std::to_string(outcome.exit_code));
     if (output.stat("build.Dockerfile"))
-      throw Error(ErrorKind::Failed, extension.full_name() + " extends the build image, which is not supported here",
+      throw Error(ErrorKind::Failed,
+                  extension.full_name() + " extends the build image, which is not supported here",
                   "use a build image that has what it installs");
     const auto dockerfile = output.read("run.Dockerfile", 1 << 20);
     if (!dockerfile) continue;

@@ -18,8 +18,8 @@ struct DetectedGroup {
   std::vector<Member> buildpacks;
 };
 
-// Runs every distinct detect program of the order once, in parallel, then looks for the first group that fits.
-// Throws Failed listing what each buildpack said when there is none.
+// Runs every distinct detect program of the order once, in parallel, then looks for the first group that
+// fits. Throws Failed listing what each buildpack said when there is none.
 DetectedGroup detect(const BuildRoom& room, const BuildpackSet& set, const BuildLog& log);
 
 // Runs bin/generate of the detected extensions. Returns the run image the last of them switched to, or the

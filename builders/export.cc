@@ -1,9 +1,8 @@
 #include "builders/export.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -101,7 +100,8 @@ std::string launch_metadata(const BuildOutput& output) {
 }
 
 // A launch layer that its buildpack did not make anew.
-const Layer* find_layer(const PreviousLayers& previous, const std::string& buildpack_id, const std::string& name) {
+const Layer* find_layer(const PreviousLayers& previous, const std::string& buildpack_id,
+                        const std::string& name) {
   const auto buildpack = previous.find(buildpack_id);
   if (buildpack == previous.end()) return nullptr;
   const auto layer = buildpack->second.find(name);
@@ -122,8 +122,8 @@ std::string get_env(const registry::ImageConfig& config, const std::string& name
 }  // namespace
 
 Export export_image(const BuildRoom& room, const BuildOutput& output, const registry::Image& run_image,
-                    const std::string& run_image_name, const PreviousLayers& previous,
-                    registry::Store& store, LayerCache& cache) {
+                    const std::string& run_image_name, const PreviousLayers& previous, registry::Store& store,
+                    LayerCache& cache) {
   if (output.processes.empty())
     throw Error(ErrorKind::Failed, "no buildpack declared a process to launch",
                 "add a start script, a Procfile or a function");
@@ -148,8 +148,9 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
       } else if (const Layer* reusable = find_layer(previous, buildpack.id, layer.name)) {
         sha = image.append(name, history, buildpack.full_name(), *reusable, true).text();
       } else {
-        throw Error(ErrorKind::Failed, buildpack.full_name() + " declares launch layer \"" + layer.name +
-                                           "\" without content, and no earlier image has it",
+        throw Error(ErrorKind::Failed,
+                    buildpack.full_name() + " declares launch layer \"" + layer.name +
+                        "\" without content, and no earlier image has it",
                     "build again with --clear-cache");
       }
       layers[layer.name] = {{"sha", sha},
@@ -158,34 +159,45 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
                             {"cache", layer.cache},
                             {"data", json::parse(layer.metadata)}};
     }
-    metadata_buildpacks.push_back({{"key", buildpack.id}, {"version", buildpack.version}, {"layers", layers}});
+    metadata_buildpacks.push_back(
+        {{"key", buildpack.id}, {"version", buildpack.version}, {"layers", layers}});
   }
 
-  const std::string app =
-      image.tree("app", "Application Layer", OpenFolder(room.app()), kAppDir, "").text();
-  const std::string launcher =
-      image.generated("launcher", "Buildpacks Application Launcher",
-                      "launcher " + sha256(launcher_program()).text(), "", [](TarWriter& tar) {
-                        add_parents(tar, kLauncherPath);
-                        add_text_file(tar, kLauncherPath, launcher_program(), 0755);
-                      }).text();
+  const std::string app = image.tree("app", "Application Layer", OpenFolder(room.app()), kAppDir, "").text();
+  const std::string launcher = image
+                                   .generated("launcher", "Buildpacks Application Launcher",
+                                              "launcher " + sha256(launcher_program()).text(), "",
+                                              [](TarWriter& tar) {
+                                                add_parents(tar, kLauncherPath);
+                                                add_text_file(tar, kLauncherPath, launcher_program(), 0755);
+                                              })
+                                   .text();
   const std::string metadata_toml = launch_metadata(output);
-  const std::string config_sha =
-      image.generated("config", "Buildpacks Launcher Config", "", "", [&](TarWriter& tar) {
-             const std::string path = std::string(kLayersDir) + "/config/metadata.toml";
-             add_parents(tar, path);
-             add_text_file(tar, path, metadata_toml, 0644);
-           }).text();
-  const std::string types_sha =
-      image.generated("process-types", "Buildpacks Process Types", "", "", [&](TarWriter& tar) {
-             std::vector<std::string> types;
-             for (const Process& process : output.processes) types.push_back(process.type);
-             std::ranges::sort(types);
-             add_parents(tar, "/cnb/process/x");
-             for (const std::string& type : types)
-               tar.entry({.kind = TarEntry::Kind::Symlink, .name = "/cnb/process/" + type, .link = kLauncherPath,
-                          .mode = 0777, .mtime = TreeOptions{}.mtime});
-           }).text();
+  const std::string config_sha = image
+                                     .generated("config", "Buildpacks Launcher Config", "", "",
+                                                [&](TarWriter& tar) {
+                                                  const std::string path =
+                                                      std::string(kLayersDir) + "/config/metadata.toml";
+                                                  add_parents(tar, path);
+                                                  add_text_file(tar, path, metadata_toml, 0644);
+                                                })
+                                     .text();
+  const std::string types_sha = image
+                                    .generated("process-types", "Buildpacks Process Types", "", "",
+                                               [&](TarWriter& tar) {
+                                                 std::vector<std::string> types;
+                                                 for (const Process& process : output.processes)
+                                                   types.push_back(process.type);
+                                                 std::ranges::sort(types);
+                                                 add_parents(tar, "/cnb/process/x");
+                                                 for (const std::string& type : types)
+                                                   tar.entry({.kind = TarEntry::Kind::Symlink,
+                                                              .name = "/cnb/process/" + type,
+                                                              .link = kLauncherPath,
+                                                              .mode = 0777,
+                                                              .mtime = TreeOptions{}.mtime});
+                                               })
+                                    .text();
 
   registry::ImageConfig& config = image.config;
   config.created = kCreated;
@@ -203,14 +215,15 @@ Export export_image(const BuildRoom& room, const BuildOutput& output, const regi
   config.entrypoint = {first != output.processes.end() ? "/cnb/process/" + first->type : kLauncherPath};
   config.exposed_ports = {"8080/tcp"};
 
-  const json lifecycle = {
-      {"app", json::array({{{"sha", app}}})},
-      {"buildpacks", metadata_buildpacks},
-      {"config", {{"sha", config_sha}}},
-      {"launcher", {{"sha", launcher}}},
-      {"process-types", {{"sha", types_sha}}},
-      {"runImage",
-       {{"topLayer", top_layer}, {"reference", run_image.descriptor.digest.text()}, {"image", run_image_name}}}};
+  const json lifecycle = {{"app", json::array({{{"sha", app}}})},
+                          {"buildpacks", metadata_buildpacks},
+                          {"config", {{"sha", config_sha}}},
+                          {"launcher", {{"sha", launcher}}},
+                          {"process-types", {{"sha", types_sha}}},
+                          {"runImage",
+                           {{"topLayer", top_layer},
+                            {"reference", run_image.descriptor.digest.text()},
+                            {"image", run_image_name}}}};
   json buildpack_list = json::array();
   for (const BuiltBuildpack& built : output.buildpacks)
     buildpack_list.push_back({{"id", built.buildpack->id}, {"version", built.buildpack->version}});

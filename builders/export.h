@@ -18,7 +18,7 @@ struct Export {
   std::vector<LayerReport> layers;
 };
 Export export_image(const BuildRoom& room, const BuildOutput& output, const registry::Image& run_image,
-                    const std::string& run_image_name, const PreviousLayers& previous,
-                    registry::Store& store, LayerCache& cache);
+                    const std::string& run_image_name, const PreviousLayers& previous, registry::Store& store,
+                    LayerCache& cache);
 
 }  // namespace kiln::builders

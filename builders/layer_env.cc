@@ -21,8 +21,8 @@ void append(EnvMap& env, const std::string& name, const std::string& value, cons
 
 }  // namespace
 
-void apply_layer_root(EnvMap& env, const std::function<bool(const char*)>& has_folder, const std::string& shown,
-                      bool building) {
+void apply_layer_root(EnvMap& env, const std::function<bool(const char*)>& has_folder,
+                      const std::string& shown, bool building) {
   const auto add = [&](const char* sub, const char* variable) {
     if (has_folder(sub)) prepend(env, variable, shown + "/" + sub, ":");
   };
@@ -42,18 +42,23 @@ void apply_env_files(EnvMap& env, const EnvFiles& files, bool bare_prepends) {
     if (name.empty() || name.find('=') != std::string::npos) continue;  // no process can have it
     const auto delim = files.find(name + ".delim");
     const std::string delimiter = delim == files.end() ? "" : delim->second;
-    if (dot == std::string::npos && bare_prepends) prepend(env, name, value, ":");
-    else if (dot == std::string::npos || suffix == "override") env[name] = value;
-    else if (suffix == "default") env[name] = env[name].empty() ? value : env[name];
-    else if (suffix == "prepend") prepend(env, name, value, delimiter);
-    else if (suffix == "append") append(env, name, value, delimiter);
+    if (dot == std::string::npos && bare_prepends)
+      prepend(env, name, value, ":");
+    else if (dot == std::string::npos || suffix == "override")
+      env[name] = value;
+    else if (suffix == "default")
+      env[name] = env[name].empty() ? value : env[name];
+    else if (suffix == "prepend")
+      prepend(env, name, value, delimiter);
+    else if (suffix == "append")
+      append(env, name, value, delimiter);
   }
 }
 
 void apply_layer_root(EnvMap& env, const fs::path& folder, bool building) {
   std::error_code error;
-  apply_layer_root(env, [&](const char* sub) { return fs::is_directory(folder / sub, error); }, folder.string(),
-                   building);
+  apply_layer_root(
+      env, [&](const char* sub) { return fs::is_directory(folder / sub, error); }, folder.string(), building);
 }
 
 void apply_env_folder(EnvMap& env, const fs::path& folder) {

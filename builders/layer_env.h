@@ -15,8 +15,8 @@ using EnvMap = std::map<std::string, std::string>;
 // bin → PATH (and, when building, lib → LIBRARY_PATH, include → CPATH, pkgconfig → PKG_CONFIG_PATH;
 // lib → LD_LIBRARY_PATH always), each prepended. `has_folder` tells whether the layer has a folder of this
 // name, `shown` is the layer's path as written into the values.
-void apply_layer_root(EnvMap& env, const std::function<bool(const char*)>& has_folder, const std::string& shown,
-                      bool building);
+void apply_layer_root(EnvMap& env, const std::function<bool(const char*)>& has_folder,
+                      const std::string& shown, bool building);
 
 // The files of one env/ folder by name, with their raw bytes: NAME.append, .prepend, .override, .default,
 // .delim; a bare NAME overrides (`bare_prepends` for Buildpack API < 0.5).

@@ -1,10 +1,9 @@
 #include "builders/layer_writer.h"
 
-#include <isa-l.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <isa-l.h>
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -193,9 +192,7 @@ Layer LayerWriter::finish() {
   s.blob.write(little_endian(static_cast<uint32_t>(s.size)));
   const uint64_t blob_size = s.blob.size();
   const Digest digest = s.blob.commit();
-  return {{std::string(registry::media::kLayerGzip), digest, blob_size, {}, {}, {}, {}},
-          diff_id(),
-          s.size};
+  return {{std::string(registry::media::kLayerGzip), digest, blob_size, {}, {}, {}, {}}, diff_id(), s.size};
 }
 
 LayerCache::LayerCache(registry::Store& store, fs::path folder) : store_(store), folder_(std::move(folder)) {
@@ -206,8 +203,12 @@ fs::path LayerCache::file_of(std::string_view key) const {
   return folder_ / std::string(sha256(std::string(layer_codec()) + "\n" + std::string(key)).encoded());
 }
 
-std::optional<Layer> LayerCache::find(const Digest& diff_id) const { return find("diff " + diff_id.text()); }
-void LayerCache::remember(const Layer& layer) { remember("diff " + layer.diff_id.text(), layer); }
+std::optional<Layer> LayerCache::find(const Digest& diff_id) const {
+  return find("diff " + diff_id.text());
+}
+void LayerCache::remember(const Layer& layer) {
+  remember("diff " + layer.diff_id.text(), layer);
+}
 
 std::optional<Layer> LayerCache::find(std::string_view key) const {
   try {

@@ -17,10 +17,14 @@ constexpr uint64_t kFileLimit = 4 << 20;
 constexpr uint64_t kVariableLimit = 128 << 10;  // MAX_ARG_STRLEN: a longer one cannot be handed to a process
 
 // Files in a buildpack's layers folder that describe no layer.
-bool is_reserved(const std::string& name) { return name == "build" || name == "launch" || name == "store"; }
+bool is_reserved(const std::string& name) {
+  return name == "build" || name == "launch" || name == "store";
+}
 
 // "<layers>/…/." and ".." are not folders of this buildpack.
-bool is_path_step(const std::string& name) { return name == "." || name == ".."; }
+bool is_path_step(const std::string& name) {
+  return name == "." || name == "..";
+}
 
 struct LayerFile {
   std::string layer, file;
@@ -38,7 +42,8 @@ json read_layer_file(const OpenFolder& folder, const std::string& file) {
   try {
     return parse_toml(folder.read(file, kFileLimit).value_or(""), (folder.path().filename() / file).string());
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::Invalid) throw Error(ErrorKind::Failed, error.full(), "the buildpack wrote it");
+    if (error.kind() == ErrorKind::Invalid)
+      throw Error(ErrorKind::Failed, error.full(), "the buildpack wrote it");
     throw;
   }
 }

@@ -15,7 +15,8 @@
 namespace kiln::builders {
 namespace {
 
-// Marks the cached layers as unfinished while a build changes them: after a crash the next build starts clean.
+// Marks the cached layers as unfinished while a build changes them: after a crash the next build starts
+// clean.
 class UnfinishedMark {
  public:
   explicit UnfinishedMark(const fs::path& folder) : file_(folder / "unfinished") {
@@ -48,8 +49,10 @@ BuildResult Lifecycle::build(const BuildRequest& request, const BuildLog& log, s
 
   registry::Store& store = images_.store();
   const registry::Snapshots snapshots(store);
-  const registry::Image build_image = images_.get(request.build_image, registry::PullPolicy::IfNotPresent, stop);
-  const BuildpackSet set = BuildpackSet::load(request.buildpacks ? *request.buildpacks : own_buildpacks(cache_));
+  const registry::Image build_image =
+      images_.get(request.build_image, registry::PullPolicy::IfNotPresent, stop);
+  const BuildpackSet set =
+      BuildpackSet::load(request.buildpacks ? *request.buildpacks : own_buildpacks(cache_));
 
   const fs::path folder = cache_ / "build" / sha256(request.image).short_text();
   make_dirs(folder, 0700);

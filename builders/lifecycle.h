@@ -17,10 +17,10 @@ namespace kiln::builders {
 
 // What to build an image from.
 struct BuildRequest {
-  std::filesystem::path source;                // the application's folder; never written to
-  std::string image;                           // name the result gets in the store
-  std::string build_image = "kiln/build";      // where buildpacks run
-  std::string run_image = "kiln/run";          // what the result stands on, unless an extension switches it
+  std::filesystem::path source;                  // the application's folder; never written to
+  std::string image;                             // name the result gets in the store
+  std::string build_image = "kiln/build";        // where buildpacks run
+  std::string run_image = "kiln/run";            // what the result stands on, unless an extension switches it
   std::map<std::string, std::string> build_env;  // platform variables (`--env`): <platform>/env
   std::optional<std::filesystem::path> buildpacks;  // folder with order.toml; default: Kiln's own
   bool clear_cache = false;
@@ -30,13 +30,13 @@ struct BuildRequest {
 struct LayerReport {
   std::string name;
   std::string created_by;
-  uint64_t size = 0;   // compressed
+  uint64_t size = 0;    // compressed
   bool reused = false;  // not compressed again
 };
 
 struct BuildResult {
   registry::Descriptor manifest;
-  std::vector<LayerReport> layers;  // those above the run image
+  std::vector<LayerReport> layers;       // those above the run image
   std::map<std::string, double> phases;  // "detect", "build", "export" → seconds
   std::vector<std::string> buildpacks;   // id@version that took part
 };

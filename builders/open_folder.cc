@@ -1,11 +1,10 @@
 #include "builders/open_folder.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -20,7 +19,9 @@ constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 }
 
 // Errors of openat(2) that say "something else is here".
-bool is_other_kind(int error) { return error == ELOOP || error == ENOTDIR || error == ENXIO; }
+bool is_other_kind(int error) {
+  return error == ELOOP || error == ENOTDIR || error == ENXIO;
+}
 
 }  // namespace
 
@@ -135,7 +136,8 @@ void OpenFolder::remove(const std::string& name) const {
 OpenFolder OpenFolder::make_folder(const std::string& name) const {
   if (auto found = find_folder(name)) return std::move(*found);
   remove(name);
-  if (::mkdirat(fd_.get(), name.c_str(), 0755) != 0) throw_errno("cannot make folder " + (path_ / name).string());
+  if (::mkdirat(fd_.get(), name.c_str(), 0755) != 0)
+    throw_errno("cannot make folder " + (path_ / name).string());
   OpenFolder made = folder(name);
   const struct stat owner = stat();
   if (::geteuid() == 0 && ::fchown(made.fd_.get(), owner.st_uid, owner.st_gid) != 0)

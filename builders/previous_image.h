@@ -16,7 +16,7 @@ struct PreviousLayer {
   bool launch = false, build = false, cache = false;
   nlohmann::json metadata;
 };
-using PreviousBuildpack = std::map<std::string, PreviousLayer>;          // by layer
+using PreviousBuildpack = std::map<std::string, PreviousLayer>;   // by layer
 using PreviousLayers = std::map<std::string, PreviousBuildpack>;  // by buildpack id
 
 inline constexpr const char* kLifecycleLabel = "io.buildpacks.lifecycle.metadata";

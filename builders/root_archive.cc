@@ -2,7 +2,6 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-
 #include <functional>
 #include <memory>
 #include <set>
@@ -43,15 +42,24 @@ TarEntry to_entry(archive_entry* from, int64_t made_since) {
     entry.link = normal_name(target);
   } else {
     switch (archive_entry_filetype(from)) {
-      case AE_IFDIR: entry.kind = TarEntry::Kind::Folder; break;
+      case AE_IFDIR:
+        entry.kind = TarEntry::Kind::Folder;
+        break;
       case AE_IFLNK:
         entry.kind = TarEntry::Kind::Symlink;
         entry.link = archive_entry_symlink(from);
         break;
-      case AE_IFCHR: entry.kind = TarEntry::Kind::CharDevice; break;
-      case AE_IFBLK: entry.kind = TarEntry::Kind::BlockDevice; break;
-      case AE_IFIFO: entry.kind = TarEntry::Kind::Fifo; break;
-      default: entry.size = static_cast<uint64_t>(archive_entry_size(from));
+      case AE_IFCHR:
+        entry.kind = TarEntry::Kind::CharDevice;
+        break;
+      case AE_IFBLK:
+        entry.kind = TarEntry::Kind::BlockDevice;
+        break;
+      case AE_IFIFO:
+        entry.kind = TarEntry::Kind::Fifo;
+        break;
+      default:
+        entry.size = static_cast<uint64_t>(archive_entry_size(from));
     }
     if (entry.kind == TarEntry::Kind::CharDevice || entry.kind == TarEntry::Kind::BlockDevice) {
       entry.device_major = static_cast<uint32_t>(archive_entry_rdevmajor(from));
@@ -92,7 +100,9 @@ void for_each_block(archive* reader, const std::function<void(std::string_view)>
   std::vector<char> buffer(256 << 10);
   for (;;) {
     const la_ssize_t n = archive_read_data(reader, buffer.data(), buffer.size());
-    if (n < 0) throw Error(ErrorKind::Infrastructure, std::string("cannot read archive: ") + archive_error_string(reader));
+    if (n < 0)
+      throw Error(ErrorKind::Infrastructure,
+                  std::string("cannot read archive: ") + archive_error_string(reader));
     if (n == 0) return;
     sink({buffer.data(), static_cast<size_t>(n)});
   }

@@ -1,12 +1,11 @@
 #include "builders/stack.h"
 
-#include <sys/statvfs.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
 #include <mutex>
+#include <sys/statvfs.h>
 #include <thread>
+#include <unistd.h>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -56,7 +55,8 @@ find usr/share/doc -mindepth 1 -delete
 )sh";
 
 std::string recipe_key(const Recipe& recipe, const StackRequest& request) {
-  return sha256(recipe.name + "\n" + recipe.packages + "\n" + kAlways + "\n" + kFinish + "\n" + request.suite).text();
+  return sha256(recipe.name + "\n" + recipe.packages + "\n" + kAlways + "\n" + kFinish + "\n" + request.suite)
+      .text();
 }
 
 constexpr const char* kRecipeLabel = "dev.kiln.stack.recipe";
@@ -65,23 +65,30 @@ constexpr const char* kRecipeLabel = "dev.kiln.stack.recipe";
 fs::path scratch_folder() {
   struct statvfs space;
   const char* memory = "/dev/shm";
-  if (::statvfs(memory, &space) == 0 && !(space.f_flag & (ST_NOEXEC | ST_NODEV)) && ::access(memory, W_OK) == 0 &&
-      static_cast<uint64_t>(space.f_bavail) * space.f_frsize > (4ull << 30))
+  if (::statvfs(memory, &space) == 0 && !(space.f_flag & (ST_NOEXEC | ST_NODEV)) &&
+      ::access(memory, W_OK) == 0 && static_cast<uint64_t>(space.f_bavail) * space.f_frsize > (4ull << 30))
     return memory;
   return {};
 }
 
 void bootstrap(const Recipe& recipe, const StackRequest& request, const fs::path& tar, std::stop_token stop) {
   Command command;
-  command.argv = {"mmdebstrap", "--variant=essential", "--mode=auto", "--format=tar", "--quiet",
+  command.argv = {"mmdebstrap",
+                  "--variant=essential",
+                  "--mode=auto",
+                  "--format=tar",
+                  "--quiet",
                   "--include=" + std::string(kAlways) + "," + recipe.packages,
-                  "--aptopt=APT::Install-Recommends \"false\"", "--dpkgopt=path-exclude=/usr/share/man/*",
-                  "--dpkgopt=path-exclude=/usr/share/info/*", "--dpkgopt=path-exclude=/usr/share/locale/*",
+                  "--aptopt=APT::Install-Recommends \"false\"",
+                  "--dpkgopt=path-exclude=/usr/share/man/*",
+                  "--dpkgopt=path-exclude=/usr/share/info/*",
+                  "--dpkgopt=path-exclude=/usr/share/locale/*",
                   "--dpkgopt=path-exclude=/usr/share/doc/*",
                   "--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr",
                   "--customize-hook=" + std::string(kFinish)};
   // The proxy that apt uses on this machine is the one its packages come through.
-  const Finished config = run({.argv = {"apt-config", "dump", "Acquire"}, .environment = {}, .directory = {}, .input = {}});
+  const Finished config =
+      run({.argv = {"apt-config", "dump", "Acquire"}, .environment = {}, .directory = {}, .input = {}});
   for (const std::string& line : split(config.output, '\n'))
     if (line.find("::Proxy") != std::string::npos && line.find("\"\"") == std::string::npos)
       command.argv.push_back("--aptopt=" + line);
@@ -96,12 +103,13 @@ void bootstrap(const Recipe& recipe, const StackRequest& request, const fs::path
   command.environment->erase("SOURCE_DATE_EPOCH");
   const Finished finished = run(command, {}, stop);
   if (finished.ok()) return;
-  std::string tail = finished.errors.size() > 1500 ? finished.errors.substr(finished.errors.size() - 1500)
-                                                   : finished.errors;
-  throw Error(ErrorKind::Infrastructure, "mmdebstrap could not make " + recipe.name + ":\n" + std::string(trim(tail)),
-              ::geteuid() == 0 ? "check that Debian's packages can be reached: `apt-get update`"
-                               : "without root, mmdebstrap needs newuidmap and a range in /etc/subuid (or run "
-                                 "`kiln stack create` once as root)");
+  std::string tail =
+      finished.errors.size() > 1500 ? finished.errors.substr(finished.errors.size() - 1500) : finished.errors;
+  throw Error(
+      ErrorKind::Infrastructure, "mmdebstrap could not make " + recipe.name + ":\n" + std::string(trim(tail)),
+      ::geteuid() == 0 ? "check that Debian's packages can be reached: `apt-get update`"
+                       : "without root, mmdebstrap needs newuidmap and a range in /etc/subuid (or run "
+                         "`kiln stack create` once as root)");
 }
 
 registry::ImageConfig config_of(const Recipe& recipe, const StackRequest& request) {
@@ -123,7 +131,8 @@ registry::ImageConfig config_of(const Recipe& recipe, const StackRequest& reques
 
 }  // namespace
 
-std::vector<StackImage> create_stack(registry::Store& store, const fs::path& cache, const StackRequest& request,
+std::vector<StackImage> create_stack(registry::Store& store, const fs::path& cache,
+                                     const StackRequest& request,
                                      const std::function<void(std::string_view)>& log, std::stop_token stop) {
   make_dirs(cache);
   FileLock lock(cache / "stack.lock");
@@ -141,8 +150,9 @@ std::vector<StackImage> create_stack(registry::Store& store, const fs::path& cac
   if (!find_program("mmdebstrap"))
     throw Error(ErrorKind::Infrastructure, "mmdebstrap is not installed", "apt-get install mmdebstrap");
 
-  const int64_t start = std::chrono::duration_cast<std::chrono::seconds>(
-                            std::chrono::system_clock::now().time_since_epoch()).count();
+  const int64_t start =
+      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
+          .count();
   TempDir scratch(cache);
   std::mutex log_mutex;
   std::vector<std::exception_ptr> failures(std::size(kRecipes));
@@ -182,7 +192,8 @@ std::vector<StackImage> create_stack(registry::Store& store, const fs::path& cac
 
   LayerCache layers(store, cache / "layers");
   bool reused = false;
-  const Layer base = store_layer(store, layers, "", [&](TarWriter& tar) { roots[0]->write_all(tar); }, reused);
+  const Layer base = store_layer(
+      store, layers, "", [&](TarWriter& tar) { roots[0]->write_all(tar); }, reused);
   for (size_t i = 0; i < std::size(kRecipes); ++i) {
     const Recipe& recipe = kRecipes[i];
     registry::Manifest manifest;
@@ -194,10 +205,12 @@ std::vector<StackImage> create_stack(registry::Store& store, const fs::path& cac
     };
     add(base, "mmdebstrap " + request.suite + ": " + kRecipes[0].packages);
     if (i > 0)
-      add(store_layer(store, layers, "", [&](TarWriter& tar) { roots[i]->write_difference(tar, *roots[0]); }, reused),
+      add(store_layer(
+              store, layers, "", [&](TarWriter& tar) { roots[i]->write_difference(tar, *roots[0]); }, reused),
           "mmdebstrap " + request.suite + ": " + recipe.packages);
     manifest.config = store.put(registry::serialize(config), registry::media::kConfig);
-    const registry::Descriptor descriptor = store.put(registry::serialize(manifest), registry::media::kManifest);
+    const registry::Descriptor descriptor =
+        store.put(registry::serialize(manifest), registry::media::kManifest);
     store.tag(recipe.name + ":latest", descriptor);
     images.push_back({recipe.name + ":latest", descriptor, false});
   }

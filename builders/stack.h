@@ -33,13 +33,14 @@ struct StackImage {
 struct StackRequest {
   bool update = false;  // make them again, for newer package versions
   std::string suite = "bookworm";
-  std::string mirror;   // Debian mirror; empty: mmdebstrap's default with security and update suites
+  std::string mirror;  // Debian mirror; empty: mmdebstrap's default with security and update suites
 };
 
 // Throws Infrastructure when mmdebstrap is not installed or fails (its last lines are in the message), with
 // nothing half-made left in the store's names.
 std::vector<StackImage> create_stack(registry::Store& store, const std::filesystem::path& cache,
                                      const StackRequest& request,
-                                     const std::function<void(std::string_view)>& log, std::stop_token stop = {});
+                                     const std::function<void(std::string_view)>& log,
+                                     std::stop_token stop = {});
 
 }  // namespace kiln::builders

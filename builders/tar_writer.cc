@@ -1,15 +1,14 @@
 #include "builders/tar_writer.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 #include <vector>
 
 #include "base/error.h"
@@ -22,8 +21,8 @@ constexpr size_t kBlock = 512;
 
 // The header block of POSIX.1-1988 ustar.
 struct Header {
-  char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6], version[2],
-      user[32], group[32], major[8], minor[8], prefix[155], padding[12];
+  char name[100], mode[8], uid[8], gid[8], size[12], mtime[12], checksum[8], type, link[100], magic[6],
+      version[2], user[32], group[32], major[8], minor[8], prefix[155], padding[12];
 };
 static_assert(sizeof(Header) == kBlock);
 
@@ -62,13 +61,20 @@ std::string pax_record(std::string_view key, std::string_view value) {
 
 char type_of(TarEntry::Kind kind) {
   switch (kind) {
-    case TarEntry::Kind::File: return '0';
-    case TarEntry::Kind::Hardlink: return '1';
-    case TarEntry::Kind::Symlink: return '2';
-    case TarEntry::Kind::CharDevice: return '3';
-    case TarEntry::Kind::BlockDevice: return '4';
-    case TarEntry::Kind::Folder: return '5';
-    case TarEntry::Kind::Fifo: return '6';
+    case TarEntry::Kind::File:
+      return '0';
+    case TarEntry::Kind::Hardlink:
+      return '1';
+    case TarEntry::Kind::Symlink:
+      return '2';
+    case TarEntry::Kind::CharDevice:
+      return '3';
+    case TarEntry::Kind::BlockDevice:
+      return '4';
+    case TarEntry::Kind::Folder:
+      return '5';
+    case TarEntry::Kind::Fifo:
+      return '6';
   }
   return '0';
 }
@@ -82,12 +88,15 @@ void seal(Header& header) {
   std::snprintf(header.checksum, 7, "%06o", sum);
 }
 
-std::string_view bytes_of(const Header& header) { return {reinterpret_cast<const char*>(&header), kBlock}; }
+std::string_view bytes_of(const Header& header) {
+  return {reinterpret_cast<const char*>(&header), kBlock};
+}
 
 }  // namespace
 
 void TarWriter::entry(const TarEntry& e) {
-  if (remaining_ != 0) throw Error(ErrorKind::Infrastructure, "tar: the content before \"" + e.name + "\" is short");
+  if (remaining_ != 0)
+    throw Error(ErrorKind::Infrastructure, "tar: the content before \"" + e.name + "\" is short");
   Header header{};
   std::map<std::string, std::string> pax;
   for (const auto& [name, value] : e.xattrs) pax["SCHILY.xattr." + name] = value;
@@ -149,7 +158,8 @@ void TarWriter::entry(const TarEntry& e) {
 }
 
 void TarWriter::content(std::string_view bytes) {
-  if (bytes.size() > remaining_) throw Error(ErrorKind::Infrastructure, "tar: more content than the entry's size");
+  if (bytes.size() > remaining_)
+    throw Error(ErrorKind::Infrastructure, "tar: more content than the entry's size");
   sink_(bytes);
   remaining_ -= bytes.size();
   if (remaining_ == 0) pad();
@@ -167,7 +177,8 @@ void TarWriter::file(const TarEntry& e, int fd) {
     const ssize_t n = ::read(fd, buffer.data(), std::min<uint64_t>(buffer.size(), remaining_));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_errno("cannot read " + e.name);
-    if (n == 0) throw Error(ErrorKind::Infrastructure, e.name + " shrank while it was read", "run the build again");
+    if (n == 0)
+      throw Error(ErrorKind::Infrastructure, e.name + " shrank while it was read", "run the build again");
     content({buffer.data(), static_cast<size_t>(n)});
   }
 }
@@ -179,12 +190,13 @@ void TarWriter::finish() {
 
 namespace {
 
-void add_children(TarWriter& tar, const OpenFolder& folder, const std::string& prefix, const TreeOptions& options,
-                  int depth) {
+void add_children(TarWriter& tar, const OpenFolder& folder, const std::string& prefix,
+                  const TreeOptions& options, int depth) {
   folder.check_depth(depth);
   for (const std::string& name : folder.names()) {
     const auto st = folder.stat(name);
-    if (!st) throw Error(ErrorKind::Infrastructure, (folder.path() / name).string() + " vanished while it was read");
+    if (!st)
+      throw Error(ErrorKind::Infrastructure, (folder.path() / name).string() + " vanished while it was read");
     TarEntry entry{.name = prefix.empty() ? name : prefix + "/" + name,
                    .mode = st->st_mode & 07777,
                    .uid = options.uid,
@@ -214,8 +226,12 @@ void add_children(TarWriter& tar, const OpenFolder& folder, const std::string& p
 
 void add_tree(TarWriter& tar, const OpenFolder& folder, const TreeOptions& options) {
   if (options.include_root && !options.prefix.empty())
-    tar.entry({.kind = TarEntry::Kind::Folder, .name = options.prefix, .mode = folder.stat().st_mode & 07777u,
-               .uid = options.uid, .gid = options.gid, .mtime = options.mtime});
+    tar.entry({.kind = TarEntry::Kind::Folder,
+               .name = options.prefix,
+               .mode = folder.stat().st_mode & 07777u,
+               .uid = options.uid,
+               .gid = options.gid,
+               .mtime = options.mtime});
   add_children(tar, folder, options.prefix, options, 1);
 }
 

@@ -1,12 +1,9 @@
-// The launcher that every built image starts with (Buildpack specification, "Launch"): sets up the environment
-// from the buildpacks' layers and becomes the chosen process.
+// The launcher that every built image starts with (Buildpack specification, "Launch"): sets up the
+// environment from the buildpacks' layers and becomes the chosen process.
 //
 //   /cnb/process/<type> [args…]     that process, with args in place of its own
 //   launcher <type> [args…]         the same, when <type> is a process type
 //   launcher <program> [args…]      any program, in the buildpacks' environment
-
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -15,6 +12,8 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <vector>
 
 #include "builders/launcher/metadata.h"
@@ -93,7 +92,8 @@ void run_exec_d(const fs::path& program, EnvMap& env) {
   ::close(ends[1]);
   std::string text;
   char buffer[4096];
-  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) text.append(buffer, static_cast<size_t>(n));
+  for (ssize_t n; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    text.append(buffer, static_cast<size_t>(n));
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);
@@ -110,7 +110,8 @@ void run_exec_d_folder(const fs::path& folder, EnvMap& env) {
     if (fs::is_regular_file(program, error)) run_exec_d(program, env);
 }
 
-void apply_layers(const Metadata& metadata, const fs::path& layers_dir, const std::string& type, EnvMap& env) {
+void apply_layers(const Metadata& metadata, const fs::path& layers_dir, const std::string& type,
+                  EnvMap& env) {
   for (const std::string& buildpack : metadata.buildpacks) {
     const std::vector<fs::path> layers = layers_of(layers_dir / buildpack);
     for (const fs::path& layer : layers) kiln::builders::apply_layer_root(env, layer, false);
@@ -169,7 +170,8 @@ int main(int argc, char** argv) {
     process = find_process(metadata, arguments.front());
     if (process) arguments.erase(arguments.begin());
   }
-  if (!process && called_as != "launcher") fail("there is no process type \"" + called_as + "\" in this image");
+  if (!process && called_as != "launcher")
+    fail("there is no process type \"" + called_as + "\" in this image");
   if (!process && arguments.empty()) fail("name a process type or a program to run");
 
   std::vector<std::string> command;

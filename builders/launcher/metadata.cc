@@ -1,10 +1,8 @@
 #include "builders/launcher/metadata.h"
 
-#define TOML_EXCEPTIONS 0
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <algorithm>
+
+#include "base/toml_parser.h"
 
 namespace kiln::launcher {
 namespace {

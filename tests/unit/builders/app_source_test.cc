@@ -32,7 +32,7 @@ class AppSourceTest : public testing::Test {
 };
 
 unsigned mode_of(const fs::path& path) {
-  struct stat st{};
+  struct stat st {};
   ::lstat(path.c_str(), &st);
   return st.st_mode & 07777;
 }
@@ -81,7 +81,7 @@ TEST_F(AppSourceTest, GivesAllToTheBuildUser) {
   file("sub/f");
   copy_source(source(), target(), 1000, 1001);
   for (const char* name : {"", "sub", "sub/f"}) {
-    struct stat st{};
+    struct stat st {};
     ASSERT_EQ(::lstat((target() / name).c_str(), &st), 0);
     EXPECT_EQ(st.st_uid, 1000u);
     EXPECT_EQ(st.st_gid, 1001u);
@@ -90,7 +90,8 @@ TEST_F(AppSourceTest, GivesAllToTheBuildUser) {
 
 TEST_F(AppSourceTest, CopiesBetweenFileSystems) {
   file("f", std::string(300'000, 'y'));
-  struct stat here{}, there{};
+  struct stat here {
+  }, there{};
   if (::stat(source().c_str(), &here) != 0 || ::stat("/dev/shm", &there) != 0 || here.st_dev == there.st_dev)
     GTEST_SKIP() << "no second file system to copy to";
   TempDir other("/dev/shm");

@@ -33,7 +33,8 @@ std::string selected(const std::vector<Candidate>& candidates) {
 
 std::vector<std::string> entry_versions(const Resolution::Member& member) {
   std::vector<std::string> versions;
-  for (const auto& entry : member.entries) versions.push_back(entry.at("metadata").at("v").get<std::string>());
+  for (const auto& entry : member.entries)
+    versions.push_back(entry.at("metadata").at("v").get<std::string>());
   return versions;
 }
 
@@ -48,7 +49,8 @@ TEST(BuildPlan, ProviderAndRequirerFit) {
 }
 
 TEST(BuildPlan, AnUnmetRequireSaysWhoAndWhat) {
-  EXPECT_EQ(selected({candidate("a", kRequiresNode)}), "a requires \"node\", which nothing before it provides");
+  EXPECT_EQ(selected({candidate("a", kRequiresNode)}),
+            "a requires \"node\", which nothing before it provides");
   EXPECT_EQ(selected({candidate("a", kRequiresNode), candidate("b", kProvidesNode)}),
             "a requires \"node\", which nothing before it provides");
 }
@@ -58,8 +60,9 @@ TEST(BuildPlan, AnUnusedProvideSaysWhoAndWhat) {
 }
 
 TEST(BuildPlan, ARequireConsumesOnlyWhatCameBefore) {
-  EXPECT_EQ(selected({candidate("a", kProvidesNode), candidate("b", kRequiresNode), candidate("c", kProvidesNode)}),
-            "c provides \"node\", which nothing requires");
+  EXPECT_EQ(
+      selected({candidate("a", kProvidesNode), candidate("b", kRequiresNode), candidate("c", kProvidesNode)}),
+      "c provides \"node\", which nothing requires");
 }
 
 TEST(BuildPlan, AlternativesAreTriedInOrder) {
@@ -75,9 +78,10 @@ TEST(BuildPlan, OptionalMembersThatDoNotFitAreDropped) {
   EXPECT_EQ(selected({candidate("a", kProvidesNode, true), candidate("b", "")}), "b");
   EXPECT_EQ(selected({candidate("a", ""), candidate("b", kRequiresNode, true)}), "a");
   // Dropping one makes another superfluous, which is dropped in turn.
-  EXPECT_EQ(selected({candidate("a", kProvidesNode, true),
-                      candidate("b", kRequiresNode + "[[requires]]\nname = \"gone\"\n", true), candidate("c", "")}),
-            "c");
+  EXPECT_EQ(
+      selected({candidate("a", kProvidesNode, true),
+                candidate("b", kRequiresNode + "[[requires]]\nname = \"gone\"\n", true), candidate("c", "")}),
+      "c");
 }
 
 TEST(BuildPlan, WhenAllAreDroppedTheReasonStays) {
@@ -106,9 +110,11 @@ TEST(BuildPlan, WhatIsNoPlanIsInvalid) {
     }
     return "accepted";
   };
-  EXPECT_EQ(message("[[requires]]\nname = \"x\"\nversion = \"1\"\n"), "bp@1: [[requires]] has a top-level version");
+  EXPECT_EQ(message("[[requires]]\nname = \"x\"\nversion = \"1\"\n"),
+            "bp@1: [[requires]] has a top-level version");
   EXPECT_EQ(message("[[provides]]\nnom = \"x\"\n"), "bp@1: a [[provides]] without a name");
   EXPECT_THAT(message("[[provides]]\nname = 3\n"), HasSubstr("bp@1: "));
+  EXPECT_THAT(message("[[requires]]\nname = true\n"), HasSubstr("bp@1: "));
   EXPECT_THAT(message("provides = 3\n"), HasSubstr("bp@1: "));
   EXPECT_THAT(message("requires = [1]\n"), HasSubstr("bp@1: "));
   EXPECT_THAT(message("or = \"x\"\n"), HasSubstr("bp@1: "));

@@ -11,7 +11,8 @@ namespace kiln::builders {
 class BuildWorld::HostPrograms final : public steps::SandboxRuntime {
  public:
   explicit HostPrograms(const fs::path& folder) : native_(steps::make_runtime("native", folder)) {}
-  std::unique_ptr<steps::Sandbox> start(const steps::SandboxSpec& spec, const steps::Streams& streams) override {
+  std::unique_ptr<steps::Sandbox> start(const steps::SandboxSpec& spec,
+                                        const steps::Streams& streams) override {
     steps::SandboxSpec with_programs = spec;
     with_programs.mounts.insert(with_programs.mounts.begin(),
                                 {.source = "/usr", .destination = "/usr", .read_only = true});
@@ -42,7 +43,8 @@ void BuildWorld::put_image(const std::string& name, const std::vector<std::strin
   for (const char* folder : {"etc", "etc/ssl", "etc/ssl/certs", "home", "home/cnb", "tmp", "usr"})
     tar.entry({.kind = TarEntry::Kind::Folder, .name = folder, .mode = 0755});
   for (const char* link : {"bin", "lib", "lib64", "sbin"})
-    tar.entry({.kind = TarEntry::Kind::Symlink, .name = link, .link = "usr/" + std::string(link), .mode = 0777});
+    tar.entry(
+        {.kind = TarEntry::Kind::Symlink, .name = link, .link = "usr/" + std::string(link), .mode = 0777});
   tar.entry({.name = "etc/passwd", .size = passwd.size()});
   tar.content(passwd);
   tar.entry({.name = "etc/" + replace_all(name, "/", "-"), .size = 0});  // so that no two images are the same
@@ -60,7 +62,9 @@ void BuildWorld::put_image(const std::string& name, const std::vector<std::strin
   store_.tag(name, store_.put(registry::serialize(manifest), registry::media::kManifest));
 }
 
-void BuildWorld::run_image(const std::string& name) { put_image(name, {"PATH=/usr/bin:/bin"}); }
+void BuildWorld::run_image(const std::string& name) {
+  put_image(name, {"PATH=/usr/bin:/bin"});
+}
 
 void BuildWorld::script(const fs::path& file, const std::string& text) {
   if (text.empty()) return;
@@ -73,8 +77,8 @@ void BuildWorld::buildpack(const std::string& id, const std::string& detect, con
                            const std::string& descriptor_lines) {
   const fs::path folder = dir_.path() / "builder/buildpacks" / replace_all(id, "/", "_");
   make_dirs(folder);
-  write_file(folder / "buildpack.toml",
-             "api = \"0.10\"\n[buildpack]\nid = \"" + id + "\"\nversion = \"1.0.0\"\n" + descriptor_lines + "\n");
+  write_file(folder / "buildpack.toml", "api = \"0.10\"\n[buildpack]\nid = \"" + id +
+                                            "\"\nversion = \"1.0.0\"\n" + descriptor_lines + "\n");
   script(folder / "bin/detect", detect);
   script(folder / "bin/build", build);
 }
@@ -82,7 +86,8 @@ void BuildWorld::buildpack(const std::string& id, const std::string& detect, con
 void BuildWorld::extension(const std::string& id, const std::string& generate) {
   const fs::path folder = dir_.path() / "builder/extensions" / replace_all(id, "/", "_");
   make_dirs(folder);
-  write_file(folder / "extension.toml", "api = \"0.10\"\n[extension]\nid = \"" + id + "\"\nversion = \"1.0.0\"\n");
+  write_file(folder / "extension.toml",
+             "api = \"0.10\"\n[extension]\nid = \"" + id + "\"\nversion = \"1.0.0\"\n");
   script(folder / "bin/generate", generate);
   extensions_ += "[[order-extensions]]\n[[order-extensions.group]]\nid = \"" + id + "\"\n";
 }
@@ -91,8 +96,8 @@ void BuildWorld::group(const std::string& members) {
   order_ += "[[order]]\n";
   for (const std::string& member : split(members, ' ')) {
     const bool optional = member.ends_with('?');
-    order_ += "[[order.group]]\nid = \"" + member.substr(0, member.size() - optional) + "\"\noptional = " +
-              (optional ? "true" : "false") + "\n";
+    order_ += "[[order.group]]\nid = \"" + member.substr(0, member.size() - optional) +
+              "\"\noptional = " + (optional ? "true" : "false") + "\n";
   }
 }
 
@@ -121,7 +126,9 @@ Error BuildWorld::failure() {
   return Error(ErrorKind::Failed, "the build did not fail");
 }
 
-registry::Image BuildWorld::image() const { return store_.load(store_.resolve(kImage).value()); }
+registry::Image BuildWorld::image() const {
+  return store_.load(store_.resolve(kImage).value());
+}
 
 std::map<std::string, ReadEntry> BuildWorld::files() const {
   std::map<std::string, ReadEntry> files;
@@ -134,10 +141,13 @@ std::map<std::string, ReadEntry> BuildWorld::files() const {
 
 std::vector<std::string> BuildWorld::layer_names(const BuildResult& result) const {
   std::vector<std::string> names;
-  for (const LayerReport& layer : result.layers) names.push_back(layer.name + (layer.reused ? " reused" : ""));
+  for (const LayerReport& layer : result.layers)
+    names.push_back(layer.name + (layer.reused ? " reused" : ""));
   return names;
 }
 
-fs::path BuildWorld::kept() const { return dir_.path() / "cache/build" / sha256(kImage).short_text(); }
+fs::path BuildWorld::kept() const {
+  return dir_.path() / "cache/build" / sha256(kImage).short_text();
+}
 
 }  // namespace kiln::builders

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <gtest/gtest.h>
-
 #include <map>
 #include <memory>
 #include <mutex>
@@ -67,6 +66,7 @@ class BuildWorld {
 
 // launch.toml for one process, as a line of a build script.
 inline constexpr const char* kWeb =
-    "printf '[[processes]]\\ntype = \"web\"\\ncommand = [\"serve\"]\\ndefault = true\\n' > \"$1/launch.toml\"\n";
+    "printf '[[processes]]\\ntype = \"web\"\\ncommand = [\"serve\"]\\ndefault = true\\n' > "
+    "\"$1/launch.toml\"\n";
 
 }  // namespace kiln::builders

@@ -99,7 +99,8 @@ TEST(BuildpackSet, WhatIsWrongIsNamed) {
   Builder builder;
   builder.buildpack("a");
   builder.buildpack("loop", order_of({"loop"}));
-  EXPECT_THAT(builder.problem(order_of({"missing"})), HasSubstr("names buildpack missing@, which is not there"));
+  EXPECT_THAT(builder.problem(order_of({"missing"})),
+              HasSubstr("names buildpack missing@, which is not there"));
   EXPECT_THAT(builder.problem(""), HasSubstr("has no [[order]]"));
   EXPECT_THAT(builder.problem("order = 3"), HasSubstr("order.toml"));
   EXPECT_THAT(builder.problem("[[order]]\n[[order.group]]\nid = 3\n"), HasSubstr("order.toml"));

@@ -31,8 +31,8 @@ TEST_F(DetectTest, AFailurePrintsWhatEveryBuildpackSaid) {
   world->group("three");
   const Error error = world->failure();
   EXPECT_EQ(error.kind(), ErrorKind::Failed);
-  for (const char* line : {"one@1.0.0: no package.json", "two@1.0.0: no main.py", "three@1.0.0: did not say why",
-                           "passes@1.0.0: passed"})
+  for (const char* line : {"one@1.0.0: no package.json", "two@1.0.0: no main.py",
+                           "three@1.0.0: did not say why", "passes@1.0.0: passed"})
     EXPECT_THAT(error.message(), HasSubstr(line));
   EXPECT_FALSE(error.hint().empty());
 }
@@ -57,7 +57,9 @@ TEST_F(DetectTest, ABadPlanIsExplainedWhenNothingElseFits) {
   world->group("bad");
   world->group("lonely");
   const std::string message = world->failure().message();
-  EXPECT_THAT(message, HasSubstr("bad@1.0.0: error in its build plan: bad@1.0.0: [[requires]] has a top-level version"));
+  EXPECT_THAT(
+      message,
+      HasSubstr("bad@1.0.0: error in its build plan: bad@1.0.0: [[requires]] has a top-level version"));
   EXPECT_THAT(message, HasSubstr("lonely@1.0.0 provides \"y\", which nothing requires"));
 }
 
@@ -81,14 +83,16 @@ TEST_F(DetectTest, APlanThatIsALinkOrAPipeIsNotRead) {
 
 TEST_F(DetectTest, SeesTheContractsEnvironment) {
   world->request.build_env = {{"FROM_USER", "yes"}};
-  world->buildpack("env",
-                   "test \"$1\" = \"$CNB_PLATFORM_DIR\"; test \"$2\" = \"$CNB_BUILD_PLAN_PATH\"\n"
-                   "test -x \"$CNB_BUILDPACK_DIR/bin/detect\"; test \"$PWD\" = /workspace\n"
-                   "test \"$CNB_TARGET_OS-$CNB_TARGET_DISTRO_NAME-$CNB_TARGET_DISTRO_VERSION\" = linux-debian-12\n"
-                   "test \"$FROM_USER\" = yes; test \"$(cat /platform/env/FROM_USER)\" = yes\n"
-                   "test \"$(id -u):$(id -g)\" = 1000:1000",
-                   kWeb);
-  world->buildpack("clear", "test -z \"$FROM_USER\"; test -e /platform/env/FROM_USER", "true", "clear-env = true");
+  world->buildpack(
+      "env",
+      "test \"$1\" = \"$CNB_PLATFORM_DIR\"; test \"$2\" = \"$CNB_BUILD_PLAN_PATH\"\n"
+      "test -x \"$CNB_BUILDPACK_DIR/bin/detect\"; test \"$PWD\" = /workspace\n"
+      "test \"$CNB_TARGET_OS-$CNB_TARGET_DISTRO_NAME-$CNB_TARGET_DISTRO_VERSION\" = linux-debian-12\n"
+      "test \"$FROM_USER\" = yes; test \"$(cat /platform/env/FROM_USER)\" = yes\n"
+      "test \"$(id -u):$(id -g)\" = 1000:1000",
+      kWeb);
+  world->buildpack("clear", "test -z \"$FROM_USER\"; test -e /platform/env/FROM_USER", "true",
+                   "clear-env = true");
   world->group("env clear");
   EXPECT_THAT(world->build().buildpacks, ElementsAre("env@1.0.0", "clear@1.0.0"));
 }

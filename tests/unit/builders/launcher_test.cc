@@ -75,7 +75,9 @@ command = ["no-such-program"]
   TempDir dir_;
 };
 
-TEST_F(LauncherTest, ItsNameSaysTheProcess) { EXPECT_EQ(launch("web").output, "default\n"); }
+TEST_F(LauncherTest, ItsNameSaysTheProcess) {
+  EXPECT_EQ(launch("web").output, "default\n");
+}
 
 TEST_F(LauncherTest, ArgumentsReplaceTheProcesssOwn) {
   EXPECT_EQ(launch("web", {"echo mine; echo $0", "zero"}).output, "mine\nzero\n");
@@ -91,7 +93,9 @@ TEST_F(LauncherTest, StartsInTheAppOrTheProcesssFolder) {
   EXPECT_EQ(launch("sub").output, fs::canonical(root() / "app/sub").string() + "\n");
 }
 
-TEST_F(LauncherTest, TheExitCodeIsTheProcesss) { EXPECT_EQ(launch("web", {"exit 7"}).exit_code, 7); }
+TEST_F(LauncherTest, TheExitCodeIsTheProcesss) {
+  EXPECT_EQ(launch("web", {"exit 7"}).exit_code, 7);
+}
 
 TEST_F(LauncherTest, ItsOwnVariablesStayBehind) {
   EXPECT_THAT(shell("env"), AllOf(HasSubstr("GIVEN=given"), Not(HasSubstr("CNB_"))));
@@ -113,7 +117,8 @@ TEST_F(LauncherTest, LayerRootsComeBeforeEnvFolders) {
   put("kiln_one/y/lib/libx.so", "");
   put("kiln_one/x/env/PATH.prepend", "/first:");
   EXPECT_EQ(shell("tool"), "tool of x\n");
-  EXPECT_THAT(shell("echo $PATH"), testing::StartsWith("/first:" + (root() / "layers/kiln_one/x/bin").string()));
+  EXPECT_THAT(shell("echo $PATH"),
+              testing::StartsWith("/first:" + (root() / "layers/kiln_one/x/bin").string()));
   EXPECT_EQ(shell("echo $LD_LIBRARY_PATH; echo ${LIBRARY_PATH-unset}"),
             (root() / "layers/kiln_one/y/lib").string() + "\nunset\n");
 }

@@ -33,14 +33,17 @@ TEST(LayerEnv, TheDelimiterStandsBetweenTwoValuesOnly) {
   EXPECT_EQ(after({}, {{"V.delim", ";"}}).count("V"), 0u);
 }
 
-TEST(LayerEnv, ContentsAreRawBytes) { EXPECT_EQ(after({}, {{"V", " a\n"}}).at("V"), " a\n"); }
+TEST(LayerEnv, ContentsAreRawBytes) {
+  EXPECT_EQ(after({}, {{"V", " a\n"}}).at("V"), " a\n");
+}
 
 TEST(LayerEnv, BareNamesPrependForOldBuildpacks) {
   EXPECT_EQ(after({{"V", "old"}}, {{"V", "new"}}, true).at("V"), "new:old");
 }
 
 TEST(LayerEnv, WhatIsNoVariableIsIgnored) {
-  EXPECT_TRUE(after({}, {{"V.unknown", "x"}, {".override", "x"}, {"A=B", "x"}, {"V.a.override", "x"}}).empty());
+  EXPECT_TRUE(
+      after({}, {{"V.unknown", "x"}, {".override", "x"}, {"A=B", "x"}, {"V.a.override", "x"}}).empty());
 }
 
 TEST(LayerEnv, RootsAreForBuildingOrForLaunching) {

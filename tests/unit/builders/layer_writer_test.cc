@@ -2,7 +2,6 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <random>
 
 #include "base/fs.h"
@@ -20,8 +19,10 @@ std::string sample(size_t size, unsigned seed = 1) {
   std::string bytes;
   bytes.reserve(size);
   while (bytes.size() < size)
-    if (bytes.size() / 65536 % 2) bytes += static_cast<char>(random());
-    else bytes += "the quick brown fox " + std::to_string(random() % 100);
+    if (bytes.size() / 65536 % 2)
+      bytes += static_cast<char>(random());
+    else
+      bytes += "the quick brown fox " + std::to_string(random() % 100);
   bytes.resize(size);
   return bytes;
 }
@@ -39,7 +40,8 @@ class LayerWriterTest : public testing::Test {
  protected:
   Layer write(const std::string& bytes, unsigned threads = 0, size_t piece = 100'000) {
     LayerWriter writer(store, threads);
-    for (size_t at = 0; at < bytes.size(); at += piece) writer.write(std::string_view(bytes).substr(at, piece));
+    for (size_t at = 0; at < bytes.size(); at += piece)
+      writer.write(std::string_view(bytes).substr(at, piece));
     return writer.finish();
   }
   std::string blob(const Layer& layer) { return read_file(store.blob_path(layer.descriptor.digest)); }
@@ -61,12 +63,15 @@ TEST_F(LayerWriterTest, ManyChunksAreOneGzipMember) {
   const std::string bytes = tar_with(sample(3'700'000));
   const Layer layer = write(bytes);
   const std::string path = store.blob_path(layer.descriptor.digest).string();
-  const Finished test = run({.argv = {"gzip", "-t", "-v"}, .environment = {}, .directory = {}, .input = blob(layer)});
+  const Finished test =
+      run({.argv = {"gzip", "-t", "-v"}, .environment = {}, .directory = {}, .input = blob(layer)});
   EXPECT_TRUE(test.ok()) << test.errors;
   // `gzip -l` reads the length at the very end: it is the whole one only when there is a single member.
   fs::copy_file(path, dir.path() / "layer.gz");
-  const Finished listed =
-      run({.argv = {"gzip", "-l", (dir.path() / "layer.gz").string()}, .environment = {}, .directory = {}, .input = {}});
+  const Finished listed = run({.argv = {"gzip", "-l", (dir.path() / "layer.gz").string()},
+                               .environment = {},
+                               .directory = {},
+                               .input = {}});
   EXPECT_THAT(listed.output, testing::HasSubstr(std::to_string(bytes.size())));
   const auto entries = read_tar(blob(layer));
   ASSERT_EQ(entries.size(), 1u);
@@ -87,8 +92,10 @@ TEST_F(LayerWriterTest, TellsDiffIdSizesAndMediaType) {
 }
 
 TEST_F(LayerWriterTest, SizesAroundTheChunkAndNothingAtAllWork) {
-  for (const size_t size : {size_t{0}, size_t{1}, size_t{1} << 20, (size_t{1} << 20) - 1, (size_t{1} << 20) + 1}) {
-    const Finished out = run({.argv = {"gzip", "-dc"}, .environment = {}, .directory = {}, .input = blob(write(sample(size)))});
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{1} << 20, (size_t{1} << 20) - 1, (size_t{1} << 20) + 1}) {
+    const Finished out = run(
+        {.argv = {"gzip", "-dc"}, .environment = {}, .directory = {}, .input = blob(write(sample(size)))});
     ASSERT_TRUE(out.ok()) << size << ": " << out.errors;
     EXPECT_EQ(sha256(out.output), sha256(sample(size))) << size;
   }
@@ -108,11 +115,14 @@ class LayerCacheTest : public LayerWriterTest {
   LayerCache cache{store, dir.path() / "cache"};
   int filled = 0;
   Layer make(const std::string& key, const std::string& content, bool& reused) {
-    return store_layer(store, cache, key, [&](TarWriter& tar) {
-      ++filled;
-      tar.entry({.name = "f", .size = content.size()});
-      if (!content.empty()) tar.content(content);
-    }, reused);
+    return store_layer(
+        store, cache, key,
+        [&](TarWriter& tar) {
+          ++filled;
+          tar.entry({.name = "f", .size = content.size()});
+          if (!content.empty()) tar.content(content);
+        },
+        reused);
   }
 };
 

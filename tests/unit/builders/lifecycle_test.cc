@@ -1,9 +1,8 @@
 #include "builders/lifecycle.h"
 
 #include <gmock/gmock.h>
-#include <stdlib.h>
-
 #include <nlohmann/json.hpp>
+#include <stdlib.h>
 
 #include "builders/previous_image.h"
 #include "tests/unit/builders/build_world.h"
@@ -29,19 +28,22 @@ class LifecycleTest : public testing::Test {
 };
 
 // A launch layer that is made once; the second time its buildpack leaves the work to the previous image.
-const std::string kReusesLayer = std::string(kWeb) +
-                                 "if grep -q sum \"$1/deps.toml\" 2>/dev/null; then echo reusing; else\n"
-                                 "echo making; mkdir -p \"$1/deps\"; echo made > \"$1/deps/file\"; fi\n"
-                                 "printf '[types]\\nlaunch = true\\n[metadata]\\nsum = \"1\"\\n' > \"$1/deps.toml\"";
+const std::string kReusesLayer =
+    std::string(kWeb) +
+    "if grep -q sum \"$1/deps.toml\" 2>/dev/null; then echo reusing; else\n"
+    "echo making; mkdir -p \"$1/deps\"; echo made > \"$1/deps/file\"; fi\n"
+    "printf '[types]\\nlaunch = true\\n[metadata]\\nsum = \"1\"\\n' > \"$1/deps.toml\"";
 
 TEST_F(LifecycleTest, MakesAnImageOfAppLayersAndLauncher) {
   world->buildpack("kiln/app", "true",
-                   std::string(kWeb) + "mkdir -p \"$1/tools/bin\"; echo tool > \"$1/tools/bin/tool\"\n"
-                                       "printf '[types]\\nlaunch = true\\n' > \"$1/tools.toml\"\n"
-                                       "printf '[[labels]]\\nkey = \"k\"\\nvalue = \"v\"\\n' >> \"$1/launch.toml\"");
+                   std::string(kWeb) +
+                       "mkdir -p \"$1/tools/bin\"; echo tool > \"$1/tools/bin/tool\"\n"
+                       "printf '[types]\\nlaunch = true\\n' > \"$1/tools.toml\"\n"
+                       "printf '[[labels]]\\nkey = \"k\"\\nvalue = \"v\"\\n' >> \"$1/launch.toml\"");
   world->group("kiln/app");
   const BuildResult result = world->build();
-  EXPECT_THAT(world->layer_names(result), ElementsAre("kiln/app:tools", "app", "launcher", "config", "process-types"));
+  EXPECT_THAT(world->layer_names(result),
+              ElementsAre("kiln/app:tools", "app", "launcher", "config", "process-types"));
   const auto files = world->files();
   EXPECT_EQ(files.at("/workspace/app.txt").content, "hello");
   EXPECT_EQ(files.at("/layers/kiln_app/tools/bin/tool").uid, 1000);
@@ -88,9 +90,13 @@ TEST_F(LifecycleTest, WithoutThePreviousImageNothingIsClaimedToBeThere) {
 TEST_F(LifecycleTest, ALayerThatWasNeverExportedIsMadeAgain) {
   const auto with_version = [&](const std::string& version) {
     world->buildpack("deps", "true",
-                     "if ! grep -q 'v = ." + version + "' \"$1/d.toml\" 2>/dev/null; then\n"
-                     "mkdir -p \"$1/d\"; echo " + version + " > \"$1/d/version\"; fi\n"
-                     "printf '[types]\\nlaunch = true\\n[metadata]\\nv = \"" + version + "\"\\n' > \"$1/d.toml\"");
+                     "if ! grep -q 'v = ." + version +
+                         "' \"$1/d.toml\" 2>/dev/null; then\n"
+                         "mkdir -p \"$1/d\"; echo " +
+                         version +
+                         " > \"$1/d/version\"; fi\n"
+                         "printf '[types]\\nlaunch = true\\n[metadata]\\nv = \"" +
+                         version + "\"\\n' > \"$1/d.toml\"");
   };
   world->group("deps main");
   with_version("1");
@@ -108,7 +114,8 @@ TEST_F(LifecycleTest, AFailureKeepsTheEarlierImageAndTheOthersLayers) {
   world->buildpack("first", "true",
                    "if test -e \"$1/c/file\"; then echo cached; fi; mkdir -p \"$1/c\"; touch \"$1/c/file\"\n"
                    "printf '[types]\\ncache = true\\n' > \"$1/c.toml\"");
-  world->buildpack("second", "true", std::string(kWeb) + "mkdir \"$1/c\"; printf '[types]\\ncache = true\\n' > \"$1/c.toml\"");
+  world->buildpack("second", "true",
+                   std::string(kWeb) + "mkdir \"$1/c\"; printf '[types]\\ncache = true\\n' > \"$1/c.toml\"");
   world->group("first second");
   const registry::Descriptor earlier = world->build().manifest;
   world->buildpack("second", "true", "echo half > \"$1/half\"; echo why it failed; exit 9");
@@ -119,7 +126,8 @@ TEST_F(LifecycleTest, AFailureKeepsTheEarlierImageAndTheOthersLayers) {
   EXPECT_EQ(world->store().resolve(BuildWorld::kImage), earlier);
   EXPECT_TRUE(fs::exists(world->kept() / "layers/first/c/file"));
   EXPECT_FALSE(fs::exists(world->kept() / "layers/second"));
-  for (const char* name : {"app", "phase", "platform", "unfinished"}) EXPECT_FALSE(fs::exists(world->kept() / name)) << name;
+  for (const char* name : {"app", "phase", "platform", "unfinished"})
+    EXPECT_FALSE(fs::exists(world->kept() / name)) << name;
   world->buildpack("second", "true", kWeb);
   world->build();
   EXPECT_THAT(world->log(), HasSubstr("first: cached"));
@@ -127,8 +135,9 @@ TEST_F(LifecycleTest, AFailureKeepsTheEarlierImageAndTheOthersLayers) {
 
 TEST_F(LifecycleTest, AfterACrashTheCacheIsNotTrusted) {
   world->buildpack("main", "true",
-                   std::string(kWeb) + "test ! -e \"$1/c/file\" || echo cached; mkdir -p \"$1/c\"; touch \"$1/c/file\"\n"
-                                       "printf '[types]\\ncache = true\\n' > \"$1/c.toml\"");
+                   std::string(kWeb) +
+                       "test ! -e \"$1/c/file\" || echo cached; mkdir -p \"$1/c\"; touch \"$1/c/file\"\n"
+                       "printf '[types]\\ncache = true\\n' > \"$1/c.toml\"");
   world->group("main");
   world->build();
   write_file(world->kept() / "unfinished", "");  // as a killed build leaves it
@@ -144,8 +153,10 @@ TEST_F(LifecycleTest, AfterACrashTheCacheIsNotTrusted) {
 TEST_F(LifecycleTest, LaterBuildpacksSeeTheBuildLayersOfEarlierOnes) {
   world->buildpack("tools", "true",
                    "mkdir -p \"$1/b/bin\" \"$1/b/env\" \"$1/l/bin\"; printf yes > \"$1/b/env/FROM_LAYER\"\n"
-                   "printf layer > \"$1/b/env/BOTH\"; printf '#!/bin/sh\\necho tool runs\\n' > \"$1/b/bin/tool\"; chmod +x \"$1/b/bin/tool\"\n"
-                   "printf '[types]\\nbuild = true\\n' > \"$1/b.toml\"; printf '[types]\\nlaunch = true\\n' > \"$1/l.toml\"");
+                   "printf layer > \"$1/b/env/BOTH\"; printf '#!/bin/sh\\necho tool runs\\n' > "
+                   "\"$1/b/bin/tool\"; chmod +x \"$1/b/bin/tool\"\n"
+                   "printf '[types]\\nbuild = true\\n' > \"$1/b.toml\"; printf '[types]\\nlaunch = true\\n' "
+                   "> \"$1/l.toml\"");
   world->buildpack("main", "true",
                    std::string(kWeb) + "tool; echo \"var $FROM_LAYER both $BOTH\"; echo \"path $PATH\"");
   world->request.build_env = {{"BOTH", "user"}, {"PATH", "/user"}};
@@ -162,7 +173,8 @@ TEST_F(LifecycleTest, AMetPlanEntryIsNotGivenToTheNextProvider) {
   const std::string shows = "echo \"plan $(tr '\\n' ' ' < \"$3\")\"\n";
   world->buildpack("one", provides, shows + "printf '[[unmet]]\\nname = \"y\"\\n' > \"$1/build.toml\"");
   world->buildpack("two", provides, shows);
-  world->buildpack("main", "printf '[[requires]]\\nname=\"x\"\\n[[requires]]\\nname=\"y\"\\n' > \"$2\"", kWeb);
+  world->buildpack("main", "printf '[[requires]]\\nname=\"x\"\\n[[requires]]\\nname=\"y\"\\n' > \"$2\"",
+                   kWeb);
   world->group("one two main");
   world->build();
   EXPECT_THAT(world->log(), testing::ContainsRegex("one: plan .*'?x.*'?y"));
@@ -173,7 +185,8 @@ TEST_F(LifecycleTest, AMetPlanEntryIsNotGivenToTheNextProvider) {
 TEST_F(LifecycleTest, NothingOfTheHostsNetworkIsInTheImage) {
   const std::string proxy = "http://proxy.invalid:3128";
   ::setenv("http_proxy", proxy.c_str(), 1);
-  world->buildpack("main", "true", std::string(kWeb) + "test -n \"$http_proxy\"; env > /workspace/seen; touch seen-by-build");
+  world->buildpack("main", "true",
+                   std::string(kWeb) + "test -n \"$http_proxy\"; env > /workspace/seen; touch seen-by-build");
   world->group("main");
   world->build();
   ::unsetenv("http_proxy");
@@ -184,12 +197,14 @@ TEST_F(LifecycleTest, NothingOfTheHostsNetworkIsInTheImage) {
     EXPECT_THAT(name, Not(HasSubstr("ca-certificates")));
     EXPECT_EQ(entry.content.find(proxy), std::string::npos) << name;
   }
-  EXPECT_THAT(registry::serialize(world->image().config), AllOf(Not(HasSubstr(proxy)), Not(HasSubstr("SSL_CERT_FILE"))));
+  EXPECT_THAT(registry::serialize(world->image().config),
+              AllOf(Not(HasSubstr(proxy)), Not(HasSubstr("SSL_CERT_FILE"))));
 }
 
 TEST_F(LifecycleTest, ALaunchLayerThatIsALinkIsNotPacked) {
-  world->buildpack("main", "true",
-                   std::string(kWeb) + "ln -s /etc \"$1/x\"; printf '[types]\\nlaunch = true\\n' > \"$1/x.toml\"");
+  world->buildpack(
+      "main", "true",
+      std::string(kWeb) + "ln -s /etc \"$1/x\"; printf '[types]\\nlaunch = true\\n' > \"$1/x.toml\"");
   world->group("main");
   EXPECT_THAT(world->failure().message(), HasSubstr("declares launch layer \"x\" without content"));
 }
@@ -209,8 +224,9 @@ TEST_F(LifecycleTest, ABuildpacksFolderTurnedLinkReachesNothing) {
 
 TEST_F(LifecycleTest, BadOutputIsTheBuildpacksFailure) {
   world->group("main");
-  for (const char* launch : {"processes = 3", "[[processes]]\ntype = 3", "[[processes]]\ntype = \"..\"\ncommand = [\"x\"]",
-                             "[[processes]]\ntype = \"web\"", "[[labels]]\nvalue = \"x\"", "[["}) {
+  for (const char* launch :
+       {"processes = 3", "[[processes]]\ntype = 3", "[[processes]]\ntype = \"..\"\ncommand = [\"x\"]",
+        "[[processes]]\ntype = \"web\"", "[[labels]]\nvalue = \"x\"", "[["}) {
     world->buildpack("main", "true", "cat > \"$1/launch.toml\" <<'END'\n" + std::string(launch) + "\nEND");
     const Error error = world->failure();
     EXPECT_EQ(error.kind(), ErrorKind::Failed) << launch;
@@ -227,16 +243,17 @@ TEST(PreviousLayers, StrangeLabelsMeanNoReuse) {
   EXPECT_TRUE(previous_layers(std::nullopt, store).empty());
   EXPECT_TRUE(previous_layers(image, store).empty());
   const std::string sha = sha256("x").text();
-  for (const std::string& label :
-       {std::string("{"), std::string("[]"), std::string(R"({"buildpacks":3})"), std::string(R"({"buildpacks":[3]})"),
-        R"({"buildpacks":[{"key":"a","layers":{"l":{"sha":")" + sha + R"("}}}]})",
-        std::string(R"({"buildpacks":[{"key":"a","layers":{"l":{"sha":3}}}]})")}) {
+  for (const std::string& label : {std::string("{"), std::string("[]"), std::string(R"({"buildpacks":3})"),
+                                   std::string(R"({"buildpacks":[3]})"),
+                                   R"({"buildpacks":[{"key":"a","layers":{"l":{"sha":")" + sha + R"("}}}]})",
+                                   std::string(R"({"buildpacks":[{"key":"a","layers":{"l":{"sha":3}}}]})")}) {
     image.config.labels[kLifecycleLabel] = label;
     EXPECT_TRUE(previous_layers(image, store).empty()) << label;
   }
   // A digest that the config names and the manifest has no layer for.
   image.config.diff_ids = {sha256("x")};
-  image.config.labels[kLifecycleLabel] = R"({"buildpacks":[{"key":"a","layers":{"l":{"sha":")" + sha + R"("}}}]})";
+  image.config.labels[kLifecycleLabel] =
+      R"({"buildpacks":[{"key":"a","layers":{"l":{"sha":")" + sha + R"("}}}]})";
   EXPECT_TRUE(previous_layers(image, store).empty());
 }
 

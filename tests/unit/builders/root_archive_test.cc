@@ -1,9 +1,8 @@
 #include "builders/root_archive.h"
 
+#include <functional>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <functional>
 
 #include "base/fs.h"
 #include "tests/unit/builders/tar_reader.h"
@@ -37,7 +36,8 @@ class Root {
     return entry({.kind = Kind::Symlink, .name = name, .link = target, .mode = 0777, .mtime = kPackage});
   }
   Root& device(const std::string& name) {
-    return entry({.kind = Kind::CharDevice, .name = name, .mtime = kPackage, .device_major = 1, .device_minor = 3});
+    return entry(
+        {.kind = Kind::CharDevice, .name = name, .mtime = kPackage, .device_major = 1, .device_minor = 3});
   }
   RootArchive archive() {
     tar_.finish();
@@ -75,11 +75,18 @@ std::string difference_bytes(Root& root, Root& base) {
   return tar_of([&](TarWriter& tar) { after.write_difference(tar, before); });
 }
 
-std::vector<std::string> difference(Root& root, Root& base) { return names_of(read_tar(difference_bytes(root, base))); }
+std::vector<std::string> difference(Root& root, Root& base) {
+  return names_of(read_tar(difference_bytes(root, base)));
+}
 
 TEST(RootArchive, WritesEverythingButDevicesAndTheRootItself) {
   Root root;
-  root.folder("dev").device("dev/null").folder("usr").file("usr/a", "content").hard("usr/b", "usr/a").soft("bin", "usr/bin");
+  root.folder("dev")
+      .device("dev/null")
+      .folder("usr")
+      .file("usr/a", "content")
+      .hard("usr/b", "usr/a")
+      .soft("bin", "usr/bin");
   const auto entries = read_tar(whole(root));
   EXPECT_THAT(names_of(entries), ElementsAre("dev", "usr", "usr/a", "usr/b", "bin"));
   EXPECT_EQ(entries.at(2).content, "content");
@@ -90,7 +97,10 @@ TEST(RootArchive, WritesEverythingButDevicesAndTheRootItself) {
 TEST(RootArchive, TwoMakingsGiveTheSameBytes) {
   const auto make = [](int64_t now) {
     Root root(now);
-    root.folder("etc", now + 5).file("etc/machine-made", "same", now + 7).file("etc/packaged", "x").hard("etc/link", "etc/packaged");
+    root.folder("etc", now + 5)
+        .file("etc/machine-made", "same", now + 7)
+        .file("etc/packaged", "x")
+        .hard("etc/link", "etc/packaged");
     return whole(root);
   };
   const std::string first = make(kMade), second = make(kMade + 86'400);
@@ -121,7 +131,12 @@ TEST(RootArchive, TheSameRootHasNoDifference) {
 TEST(RootArchive, ChangesComeWithTheirParents) {
   Root base, root;
   base.folder("a").folder("a/b").file("a/b/same").file("a/b/f", "old").file("a/mode");
-  root.folder("a").folder("a/b").file("a/b/same").file("a/b/f", "new").file("a/mode").folder("z", kPackage, 0700);
+  root.folder("a")
+      .folder("a/b")
+      .file("a/b/same")
+      .file("a/b/f", "new")
+      .file("a/mode")
+      .folder("z", kPackage, 0700);
   EXPECT_THAT(difference(root, base), ElementsAre("a", "a/b", "a/b/f", "z"));
 }
 

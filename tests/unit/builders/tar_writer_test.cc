@@ -1,14 +1,13 @@
 #include "builders/tar_writer.h"
 
+#include <atomic>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <unistd.h>
-
-#include <atomic>
 #include <thread>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -45,7 +44,9 @@ TEST(TarWriter, APlainEntryIsPlainUstar) {
   const std::string tar = tar_of([](TarWriter& t) { add_text(t, "usr/bin/env", "hello"); });
   ASSERT_EQ(tar.size(), 512u + 512u + 1024u);  // header, padded content, two zero blocks
   EXPECT_EQ(tar[156], '0');
-  EXPECT_EQ(tar.substr(257, 8), std::string("ustar\0" "00", 8));
+  EXPECT_EQ(tar.substr(257, 8), std::string("ustar\0"
+                                            "00",
+                                            8));
   EXPECT_EQ(tar.substr(512, 6), std::string("hello\0", 6));
 }
 
@@ -112,11 +113,12 @@ TEST(TarWriter, GnuTarReadsWhatItWrites) {
   const std::string name = std::string(150, 'l') + "/" + std::string(150, 'm');
   TempDir folder;
   write_file(folder.path() / "x.tar", tar_of([&](TarWriter& t) {
-    add_text(t, name, std::string(3000, 'z'));
-    t.entry({.kind = Kind::Symlink, .name = "soft", .link = std::string(120, 's')});
-    t.entry({.kind = Kind::Hardlink, .name = "hard", .link = name});
-  }));
-  const Finished finished = run({.argv = {"tar", "-xf", "x.tar"}, .environment = {}, .directory = folder.path(), .input = {}});
+               add_text(t, name, std::string(3000, 'z'));
+               t.entry({.kind = Kind::Symlink, .name = "soft", .link = std::string(120, 's')});
+               t.entry({.kind = Kind::Hardlink, .name = "hard", .link = name});
+             }));
+  const Finished finished =
+      run({.argv = {"tar", "-xf", "x.tar"}, .environment = {}, .directory = folder.path(), .input = {}});
   ASSERT_TRUE(finished.ok()) << finished.errors;
   EXPECT_EQ(finished.errors, "");
   EXPECT_EQ(read_file(folder.path() / "hard"), std::string(3000, 'z'));
@@ -146,9 +148,9 @@ TEST(AddTree, IsSortedWithFixedOwnersAndTimes) {
   fs::create_hard_link(folder.path() / "a", folder.path() / "hard");
   ::chmod((folder.path() / "a").c_str(), 0750);
   const auto entries = read_tar(tree_tar(folder.path(), {.prefix = "/layers/x", .uid = 1000, .gid = 1001}));
-  EXPECT_THAT(names_of(entries),
-              ElementsAre("/layers/x", "/layers/x/a", "/layers/x/b", "/layers/x/c", "/layers/x/c/sub",
-                          "/layers/x/c/sub/y", "/layers/x/c/x", "/layers/x/c.d", "/layers/x/hard", "/layers/x/link"));
+  EXPECT_THAT(names_of(entries), ElementsAre("/layers/x", "/layers/x/a", "/layers/x/b", "/layers/x/c",
+                                             "/layers/x/c/sub", "/layers/x/c/sub/y", "/layers/x/c/x",
+                                             "/layers/x/c.d", "/layers/x/hard", "/layers/x/link"));
   for (const ReadEntry& entry : entries) {
     EXPECT_EQ(entry.uid, 1000);
     EXPECT_EQ(entry.gid, 1001);
