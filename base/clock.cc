@@ -39,12 +39,13 @@ std::optional<Time> parse_rfc3339(std::string_view text) {
   Duration fraction{};
   if (*rest == '.') {
     long long scale = 100'000'000;
-    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, scale /= 10) fraction += Duration((*rest - '0') * scale);
+    for (++rest; *rest >= '0' && *rest <= '9'; ++rest, scale /= 10)
+      fraction += Duration((*rest - '0') * scale);
   }
   long offset = 0;
   if (*rest == 'Z' && rest[1] == '\0') {
-  } else if (int hours, minutes; (*rest == '+' || *rest == '-') &&
-                                 std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2) {
+  } else if (int hours, minutes;
+             (*rest == '+' || *rest == '-') && std::sscanf(rest + 1, "%2d:%2d", &hours, &minutes) == 2) {
     offset = (*rest == '-' ? -1 : 1) * (hours * 3600L + minutes * 60L);
   } else {
     return std::nullopt;
@@ -68,8 +69,8 @@ std::optional<Duration> parse_duration(std::string_view text) {
     constexpr struct {
       std::string_view name;
       double nanoseconds;
-    } kUnits[] = {{"ns", 1},  {"us", 1e3}, {"µs", 1e3}, {"μs", 1e3},
-                  {"ms", 1e6}, {"s", 1e9},  {"m", 60e9},  {"h", 3600e9}};
+    } kUnits[] = {{"ns", 1},   {"us", 1e3}, {"µs", 1e3}, {"μs", 1e3},
+                  {"ms", 1e6}, {"s", 1e9},  {"m", 60e9}, {"h", 3600e9}};
     const auto* unit = std::begin(kUnits);
     while (unit != std::end(kUnits) && !text.starts_with(unit->name)) ++unit;
     if (unit == std::end(kUnits)) return std::nullopt;
@@ -80,6 +81,8 @@ std::optional<Duration> parse_duration(std::string_view text) {
   return Duration(std::llround(negative ? -total : total));
 }
 
-double seconds(Duration duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds(Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
 }  // namespace kiln

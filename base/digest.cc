@@ -50,9 +50,13 @@ Hasher& Hasher::operator=(Hasher&& other) noexcept {
   return *this;
 }
 
-Hasher::~Hasher() { EVP_MD_CTX_free(context_); }
+Hasher::~Hasher() {
+  EVP_MD_CTX_free(context_);
+}
 
-void Hasher::update(std::string_view bytes) { EVP_DigestUpdate(context_, bytes.data(), bytes.size()); }
+void Hasher::update(std::string_view bytes) {
+  EVP_DigestUpdate(context_, bytes.data(), bytes.size());
+}
 
 Digest Hasher::finish() {
   unsigned char raw[EVP_MAX_MD_SIZE];

@@ -1,9 +1,8 @@
 #include "base/dirs.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
 #include <string>
+#include <unistd.h>
 
 namespace kiln {
 namespace {
@@ -23,8 +22,11 @@ Dirs Dirs::under(const std::filesystem::path& given) {
 }
 
 Dirs Dirs::of_user() {
-  Dirs dirs{xdg("XDG_DATA_HOME", ".local/share"), xdg("XDG_STATE_HOME", ".local/state"),
-            xdg("XDG_CACHE_HOME", ".cache"), xdg("XDG_CONFIG_HOME", ".config"), {}};
+  Dirs dirs{xdg("XDG_DATA_HOME", ".local/share"),
+            xdg("XDG_STATE_HOME", ".local/state"),
+            xdg("XDG_CACHE_HOME", ".cache"),
+            xdg("XDG_CONFIG_HOME", ".config"),
+            {}};
   if (const char* value = std::getenv("XDG_RUNTIME_DIR"); value && value[0] == '/')
     dirs.runtime = std::filesystem::path(value) / "kiln";
   else

@@ -6,11 +6,11 @@ namespace kiln {
 
 // Where Kiln keeps things (DESIGN.md, "On disk"). Plain paths; nothing is created here.
 struct Dirs {
-  std::filesystem::path data;    // store/
-  std::filesystem::path state;   // kiln.db, runs/
-  std::filesystem::path cache;   // build caches, git mirrors
-  std::filesystem::path config;  // config.toml
-  std::filesystem::path runtime; // sockets and mount points: short-lived, private
+  std::filesystem::path data;     // store/
+  std::filesystem::path state;    // kiln.db, runs/
+  std::filesystem::path cache;    // build caches, git mirrors
+  std::filesystem::path config;   // config.toml
+  std::filesystem::path runtime;  // sockets and mount points: short-lived, private
 
   std::filesystem::path store() const { return data / "store"; }
   std::filesystem::path database() const { return state / "kiln.db"; }

@@ -8,13 +8,18 @@ namespace kiln {
 int exit_code(ErrorKind kind) {
   switch (kind) {
     case ErrorKind::Usage:
-    case ErrorKind::Invalid: return 2;
+    case ErrorKind::Invalid:
+      return 2;
     case ErrorKind::Failed:
-    case ErrorKind::NotFound: return 1;
+    case ErrorKind::NotFound:
+      return 1;
     case ErrorKind::Unavailable:
-    case ErrorKind::Infrastructure: return 3;
-    case ErrorKind::TimedOut: return 4;
-    case ErrorKind::Cancelled: return 130;
+    case ErrorKind::Infrastructure:
+      return 3;
+    case ErrorKind::TimedOut:
+      return 4;
+    case ErrorKind::Cancelled:
+      return 130;
   }
   return 3;
 }
@@ -34,16 +39,21 @@ Error Error::with_hint(std::string hint) const {
   return copy;
 }
 
-std::string Error::full() const { return cause_.empty() ? message_ : message_ + ": " + cause_; }
+std::string Error::full() const {
+  return cause_.empty() ? message_ : message_ + ": " + cause_;
+}
 
 void throw_errno(int errno_value, std::string_view what) {
   const ErrorKind kind = errno_value == ENOENT ? ErrorKind::NotFound : ErrorKind::Infrastructure;
   std::string hint;
-  if (errno_value == ENOSPC || errno_value == EDQUOT) hint = "free some disk space, e.g. with `kiln image gc`";
+  if (errno_value == ENOSPC || errno_value == EDQUOT)
+    hint = "free some disk space, e.g. with `kiln image gc`";
   char buffer[256];
   throw Error(kind, std::string(what) + ": " + strerror_r(errno_value, buffer, sizeof buffer), hint);
 }
 
-void throw_errno(std::string_view what) { throw_errno(errno, what); }
+void throw_errno(std::string_view what) {
+  throw_errno(errno, what);
+}
 
 }  // namespace kiln

@@ -9,11 +9,11 @@ namespace kiln {
 
 // What kind of thing went wrong; decides the exit code (DESIGN.md, "The command line").
 enum class ErrorKind {
-  Usage,        // the command line is wrong: exit 2
-  Invalid,      // a file or value the user gave is wrong: exit 2
-  Failed,       // the work ran and failed: exit 1
-  NotFound,     // a named thing (ref, blob, run, service) does not exist: exit 1
-  Unavailable,  // registry, server, network; worth retrying: exit 3
+  Usage,           // the command line is wrong: exit 2
+  Invalid,         // a file or value the user gave is wrong: exit 2
+  Failed,          // the work ran and failed: exit 1
+  NotFound,        // a named thing (ref, blob, run, service) does not exist: exit 1
+  Unavailable,     // registry, server, network; worth retrying: exit 3
   Infrastructure,  // sandbox, disk, kernel; retrying does not help: exit 3
   TimedOut,        // exit 4
   Cancelled,       // interrupted by the user: exit 130

@@ -1,13 +1,12 @@
 #include "base/fs.h"
 
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-
-#include <atomic>
-#include <cerrno>
-#include <cstdlib>
 
 #include "base/error.h"
 
@@ -25,7 +24,8 @@ std::string read_file(const fs::path& path, uint64_t limit) {
   UniqueFd fd = open_file(path, O_RDONLY);
   std::string content;
   struct stat st;
-  if (::fstat(fd.get(), &st) == 0 && st.st_size > 0) content.reserve(std::min<uint64_t>(st.st_size, limit) + 1);
+  if (::fstat(fd.get(), &st) == 0 && st.st_size > 0)
+    content.reserve(std::min<uint64_t>(st.st_size, limit) + 1);
   char buffer[64 << 10];
   for (;;) {
     ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
@@ -120,7 +120,8 @@ void remove_entries(int fd, const fs::path& name) {
     if (::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR) == 0) continue;
     int child = ::openat(::dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (child < 0 && errno == EACCES) {
-      if (::fchmodat(::dirfd(dir), entry->d_name, 0700, 0) != 0) throw_errno("cannot remove " + name.string());
+      if (::fchmodat(::dirfd(dir), entry->d_name, 0700, 0) != 0)
+        throw_errno("cannot remove " + name.string());
       child = ::openat(::dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     }
     if (child < 0 && errno == ENOENT) continue;

@@ -1,9 +1,8 @@
 #include "base/git.h"
 
-#include <git2.h>
-
 #include <algorithm>
 #include <cstdlib>
+#include <git2.h>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -51,8 +50,10 @@ std::string last_error() {
   const git_error* error = git_error_last();
   const int kind = error ? error->klass : 0;
   if (code == GIT_EAUTH)
-    throw Error(ErrorKind::Failed, doing + ": " + cause, "give credentials in the URL, or load a key into ssh-agent");
-  const bool no_host = cause.find("connect") != std::string::npos || cause.find("resolve") != std::string::npos;
+    throw Error(ErrorKind::Failed, doing + ": " + cause,
+                "give credentials in the URL, or load a key into ssh-agent");
+  const bool no_host =
+      cause.find("connect") != std::string::npos || cause.find("resolve") != std::string::npos;
   if (kind == GIT_ERROR_NET || kind == GIT_ERROR_SSL || (kind == GIT_ERROR_OS && no_host)) {
     if (cause.find("404") != std::string::npos || cause.find("unsupported URL") != std::string::npos)
       throw Error(ErrorKind::NotFound, doing + ": there is no git repository at this URL", "check the URL");
@@ -82,7 +83,8 @@ Repository update_mirror(const std::string& url, const fs::path& mirror, const s
   const bool fresh = git_repository_open_bare(&raw, mirror.c_str()) != 0;
   if (fresh) {
     remove_tree(mirror);
-    if (int code = git_repository_init(&raw, mirror.c_str(), 1)) throw_git(code, "cannot make " + mirror.string());
+    if (int code = git_repository_init(&raw, mirror.c_str(), 1))
+      throw_git(code, "cannot make " + mirror.string());
   }
   Repository repository(raw);
   OnExit discard([&] {
@@ -102,15 +104,16 @@ Repository update_mirror(const std::string& url, const fs::path& mirror, const s
   options.callbacks.transfer_progress = [](const git_indexer_progress*, void* payload) {
     return static_cast<Transfer*>(payload)->stop.stop_requested() ? GIT_EUSER : 0;
   };
-  options.callbacks.credentials = [](git_credential** out, const char* host, const char* user, unsigned allowed,
-                                     void* payload) {
+  options.callbacks.credentials = [](git_credential** out, const char* host, const char* user,
+                                     unsigned allowed, void* payload) {
     return credentials(out, host, user, allowed, &static_cast<Transfer*>(payload)->credential_attempts);
   };
   char heads[] = "+refs/heads/*:refs/heads/*";
   char tags[] = "+refs/tags/*:refs/tags/*";
   char* specs[] = {heads, tags};
   const git_strarray refspecs{specs, 2};
-  if (int code = git_remote_fetch(remote.get(), &refspecs, &options, nullptr)) throw_git(code, "cannot fetch " + url);
+  if (int code = git_remote_fetch(remote.get(), &refspecs, &options, nullptr))
+    throw_git(code, "cannot fetch " + url);
 
   git_buf head = GIT_BUF_INIT;
   if (git_remote_default_branch(&head, remote.get()) == 0)
@@ -134,12 +137,14 @@ Object find_commit(git_repository* repository, const std::string& revision, cons
   git_object* raw = nullptr;
   // Full names first: a branch called like an abbreviated commit means the branch.
   for (const std::string& candidate : {"refs/heads/" + revision, "refs/tags/" + revision, revision})
-    if (git_revparse_single(&raw, repository, (revision.empty() ? "HEAD" : candidate + "^{commit}").c_str()) == 0)
+    if (git_revparse_single(&raw, repository,
+                            (revision.empty() ? "HEAD" : candidate + "^{commit}").c_str()) == 0)
       return Object(raw);
   const std::vector<std::string> branches = branches_of(repository);
   if (revision.empty())
     throw Error(ErrorKind::NotFound, url + " has no commit yet", "push a first commit, or name a --revision");
-  std::string hint = "branches there: " + join(std::span(branches).first(std::min<size_t>(branches.size(), 8)), ", ");
+  std::string hint =
+      "branches there: " + join(std::span(branches).first(std::min<size_t>(branches.size(), 8)), ", ");
   if (auto near = nearest(revision, branches)) hint = "did you mean `" + *near + "`? " + hint;
   throw Error(ErrorKind::NotFound, "there is no branch, tag or commit `" + revision + "` in " + url, hint);
 }
@@ -197,7 +202,8 @@ GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
   if (int code = git_object_lookup(&local_raw, clone.get(), git_object_id(commit.get()), GIT_OBJECT_COMMIT))
     throw_git(code, "cannot check out " + shown_url);
   local.reset(local_raw);
-  if (int code = git_checkout_tree(clone.get(), local.get(), &checkout)) throw_git(code, "cannot check out " + shown_url);
+  if (int code = git_checkout_tree(clone.get(), local.get(), &checkout))
+    throw_git(code, "cannot check out " + shown_url);
   git_repository_set_head_detached(clone.get(), git_object_id(local.get()));
   undo.dismiss();
 

@@ -10,13 +10,13 @@ namespace kiln {
 // default keys. Certificates and proxies are the machine's own.
 struct GitCheckout {
   std::string url;
-  std::string revision;  // branch, tag, full or abbreviated commit; empty: the remote's HEAD
+  std::string revision;               // branch, tag, full or abbreviated commit; empty: the remote's HEAD
   std::filesystem::path destination;  // must be missing or empty
   std::filesystem::path cache;        // folder of bare mirrors; a second fetch moves only what is new
 };
 
 struct GitCommit {
-  std::string id;  // 40 hex
+  std::string id;                // 40 hex
   long long committer_time = 0;  // seconds since the epoch
 };
 

@@ -1,15 +1,14 @@
 #include "base/process.h"
 
+#include <cerrno>
+#include <chrono>
+#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
-
-#include <cerrno>
-#include <chrono>
-#include <cstring>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -52,7 +51,8 @@ pid_t spawn(const Command& command, int in, int out, int err) {
   if (!command.directory.empty()) posix_spawn_file_actions_addchdir_np(&actions, command.directory.c_str());
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  posix_spawnattr_setflags(&attributes,
+                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   sigset_t none, all;
   sigemptyset(&none);
   sigfillset(&all);
@@ -144,9 +144,12 @@ Finished run(const Command& command, const std::function<void(std::string_view)>
         continue;
       }
       const std::string_view bytes(buffer, static_cast<size_t>(n));
-      if (!is_output) keep_tail(finished.errors, bytes);
-      else if (on_output) on_output(bytes);
-      else finished.output += bytes;
+      if (!is_output)
+        keep_tail(finished.errors, bytes);
+      else if (on_output)
+        on_output(bytes);
+      else
+        finished.output += bytes;
     }
   }
   int status = 0;

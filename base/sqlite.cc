@@ -20,13 +20,16 @@ namespace {
 }  // namespace
 
 Statement::Statement(sqlite3* database, std::string_view sql) : statement_(nullptr) {
-  if (sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) != SQLITE_OK)
+  if (sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) !=
+      SQLITE_OK)
     fail(database, "state database");
 }
 
 Statement::Statement(Statement&& other) noexcept : statement_(std::exchange(other.statement_, nullptr)) {}
 
-Statement::~Statement() { sqlite3_finalize(statement_); }
+Statement::~Statement() {
+  sqlite3_finalize(statement_);
+}
 
 Statement& Statement::bind(int position, int64_t value) {
   sqlite3_bind_int64(statement_, position, value);
@@ -62,7 +65,9 @@ void Statement::reset() {
   sqlite3_clear_bindings(statement_);
 }
 
-int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_, column);
+}
 
 std::string Statement::text(int column) const {
   const void* bytes = sqlite3_column_blob(statement_, column);
@@ -70,11 +75,14 @@ std::string Statement::text(int column) const {
   return bytes ? std::string(static_cast<const char*>(bytes), size) : std::string();
 }
 
-bool Statement::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
+bool Statement::is_null(int column) const {
+  return sqlite3_column_type(statement_, column) == SQLITE_NULL;
+}
 
 Database::Database(const std::filesystem::path& file) : handle_(nullptr) {
   if (file.has_parent_path()) make_dirs(file.parent_path(), 0700);
-  if (sqlite3_open_v2(file.c_str(), &handle_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) != SQLITE_OK) {
+  if (sqlite3_open_v2(file.c_str(), &handle_, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nullptr) !=
+      SQLITE_OK) {
     const std::string message = handle_ ? sqlite3_errmsg(handle_) : "out of memory";
     sqlite3_close(handle_);
     throw Error(ErrorKind::Infrastructure, "cannot open " + file.string() + ": " + message);
@@ -85,15 +93,21 @@ Database::Database(const std::filesystem::path& file) : handle_(nullptr) {
 
 Database::Database(Database&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
 
-Database::~Database() { sqlite3_close(handle_); }
+Database::~Database() {
+  sqlite3_close(handle_);
+}
 
 void Database::execute(std::string_view sql) {
   if (sqlite3_exec(handle_, std::string(sql).c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
     fail(handle_, "state database");
 }
 
-int64_t Database::last_row_id() const { return sqlite3_last_insert_rowid(handle_); }
-int Database::changes() const { return sqlite3_changes(handle_); }
+int64_t Database::last_row_id() const {
+  return sqlite3_last_insert_rowid(handle_);
+}
+int Database::changes() const {
+  return sqlite3_changes(handle_);
+}
 
 Transaction::~Transaction() {
   if (!open_) return;

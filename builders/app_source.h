@@ -13,8 +13,8 @@ class OpenFolder;
 void copy_source(const std::filesystem::path& from, const std::filesystem::path& to, uint32_t uid,
                  uint32_t gid);
 
-// Makes uid:gid the owner where that is possible: not for an ordinary user, and not in a user namespace that does
-// not know the ids (there the build sandbox maps its user to the caller, who owns the path already).
+// Makes uid:gid the owner where that is possible: not for an ordinary user, and not in a user namespace that
+// does not know the ids (there the build sandbox maps its user to the caller, who owns the path already).
 void give_to(const std::filesystem::path& path, uint32_t uid, uint32_t gid);
 
 // A digest over names, inodes, sizes, modes and times of all in a folder: equal means nothing was touched.

@@ -90,7 +90,9 @@ BuildRoom::BuildRoom(const BuildRequest& request, const registry::Image& build_i
   }
 }
 
-void BuildRoom::give(const fs::path& path) const { give_to(path, uid_, gid_); }
+void BuildRoom::give(const fs::path& path) const {
+  give_to(path, uid_, gid_);
+}
 
 OpenFolder BuildRoom::exchange(const std::string& name) const {
   const fs::path path = folder_ / "phase" / name;  // `phase` is ours alone, so this is what we made
@@ -147,15 +149,19 @@ BuildRoom::Outcome BuildRoom::run(const Buildpack& buildpack, const std::string&
   spec.id = "build-" + buildpack.escaped_id() + "-" + random_hex(4);
   spec.rootfs.lowers = lowers_;
   using Mount = steps::Mount;
-  spec.mounts = {{.kind = Mount::Kind::Bind, .source = app(), .destination = kAppDir},
-                 {.kind = Mount::Kind::Bind, .source = layers(), .destination = kLayersDir},
-                 {.kind = Mount::Kind::Bind, .source = folder_ / "platform", .destination = kPlatformDir,
-                  .read_only = true},
-                 {.kind = Mount::Kind::Bind, .source = folder_ / "home", .destination = "/home/cnb"},
-                 {.kind = Mount::Kind::Bind, .source = folder_ / "phase" / exchange,
-                  .destination = exchange_inside(exchange)},
-                 {.kind = Mount::Kind::Bind, .source = buildpack.folder, .destination = inside, .read_only = true},
-                 {.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 1u << 30}};
+  spec.mounts = {
+      {.kind = Mount::Kind::Bind, .source = app(), .destination = kAppDir},
+      {.kind = Mount::Kind::Bind, .source = layers(), .destination = kLayersDir},
+      {.kind = Mount::Kind::Bind,
+       .source = folder_ / "platform",
+       .destination = kPlatformDir,
+       .read_only = true},
+      {.kind = Mount::Kind::Bind, .source = folder_ / "home", .destination = "/home/cnb"},
+      {.kind = Mount::Kind::Bind,
+       .source = folder_ / "phase" / exchange,
+       .destination = exchange_inside(exchange)},
+      {.kind = Mount::Kind::Bind, .source = buildpack.folder, .destination = inside, .read_only = true},
+      {.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tmp", .size = 1u << 30}};
   for (const Mount& mount : network_.mounts) spec.mounts.push_back(mount);
   spec.args = {inside + "/" + program};
   spec.args.insert(spec.args.end(), arguments.begin(), arguments.end());

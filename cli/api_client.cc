@@ -30,12 +30,15 @@ nlohmann::json ApiClient::call(std::string_view method, const std::string& path,
     response = http_.send(request, {}, context_.stop());
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::Unavailable) throw;
-    throw error.because("no `kiln serve` answers at " + url_).with_hint("start one with `kiln serve`, or name it with --server");
+    throw error.because("no `kiln serve` answers at " + url_)
+        .with_hint("start one with `kiln serve`, or name it with --server");
   }
   const nlohmann::json answer = nlohmann::json::parse(response.body, nullptr, false);
   if (answer.is_discarded())
-    throw Error(ErrorKind::Unavailable, url_ + " does not answer like a `kiln serve` (status " +
-                                            std::to_string(response.status) + ")", "is something else on that port?");
+    throw Error(
+        ErrorKind::Unavailable,
+        url_ + " does not answer like a `kiln serve` (status " + std::to_string(response.status) + ")",
+        "is something else on that port?");
   if (response.ok()) return answer;
   const std::string message = answer.value("message", "status " + std::to_string(response.status));
   const ErrorKind kind = response.status == 404   ? ErrorKind::NotFound

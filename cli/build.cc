@@ -36,8 +36,8 @@ std::map<std::string, std::string> build_env(const std::vector<std::string>& pai
 
 void report(const builders::BuildResult& result, const std::string& name) {
   for (const auto& layer : result.layers)
-    say("  " + std::string(layer.reused ? paint(Colour::Green, "CACHED ") : "created") + "  " + layer.name + "  " +
-        format_bytes(layer.size));
+    say("  " + std::string(layer.reused ? paint(Colour::Green, "CACHED ") : "created") + "  " + layer.name +
+        "  " + format_bytes(layer.size));
   std::string phases;
   for (const char* phase : {"prepare", "detect", "build", "export"})
     if (const auto found = result.phases.find(phase); found != result.phases.end())
@@ -50,7 +50,8 @@ void build(const BuildOptions& options, Context& context) {
     say("note: there is a Dockerfile, but images are built with buildpacks here");
   const registry::Reference reference = registry::Reference::parse(options.tag);
   if (options.push && reference.is_local())
-    throw Error(ErrorKind::Usage, options.tag + " names no registry to push to", "e.g. --tag localhost:8080/hello");
+    throw Error(ErrorKind::Usage, options.tag + " names no registry to push to",
+                "e.g. --tag localhost:8080/hello");
   builders::BuildRequest request;
   request.source = options.folder;
   request.image = reference.familiar;
@@ -70,7 +71,8 @@ void build(const BuildOptions& options, Context& context) {
   report(result, reference.familiar);
   if (options.push) push_image(context, reference.familiar, reference);
 
-  const std::string url = reference.is_local() ? reference.repository : reference.host + "/" + reference.repository;
+  const std::string url =
+      reference.is_local() ? reference.repository : reference.host + "/" + reference.repository;
   if (!options.digest_file.empty()) write_file(options.digest_file, result.manifest.digest.text());
   if (!options.url_file.empty()) write_file(options.url_file, url);
   const nlohmann::json metadata = {{"image.name", reference.familiar},
@@ -78,7 +80,8 @@ void build(const BuildOptions& options, Context& context) {
                                    {"containerimage.descriptor", registry::to_json(result.manifest)},
                                    {"buildpacks", result.buildpacks}};
   if (!options.metadata_file.empty()) write_file(options.metadata_file, metadata.dump(2) + "\n");
-  print(options.json ? metadata.dump(2) + "\n" : reference.familiar + "@" + result.manifest.digest.text() + "\n");
+  print(options.json ? metadata.dump(2) + "\n"
+                     : reference.familiar + "@" + result.manifest.digest.text() + "\n");
 }
 
 }  // namespace
@@ -91,8 +94,10 @@ void add_build(CLI::App& app, Context& context) {
   verb->add_option("folder", options->folder, "The application")->capture_default_str();
   verb->add_option("-t,--tag,--destination", options->tag, "Name of the image")->required();
   verb->add_flag("--push", options->push, "Push it to its registry afterwards");
-  verb->add_option("--builder", options->builder, "Folder with order.toml and buildpacks/; default: Kiln's own");
-  verb->add_option("--build-image", options->build_image, "Image that buildpacks run in")->capture_default_str();
+  verb->add_option("--builder", options->builder,
+                   "Folder with order.toml and buildpacks/; default: Kiln's own");
+  verb->add_option("--build-image", options->build_image, "Image that buildpacks run in")
+      ->capture_default_str();
   verb->add_option("--run-image", options->run_image, "Image the result stands on")->capture_default_str();
   verb->add_option("-e,--env", options->env, "NAME=value for the buildpacks");
   verb->add_flag("--clear-cache", options->clear_cache, "Forget what earlier builds kept");

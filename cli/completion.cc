@@ -10,9 +10,11 @@ namespace kiln::cli {
 namespace {
 
 // Every command line prefix with the words that may follow it, one "kiln run:--param -p …" a line.
-void collect(const CLI::App& app, const std::string& prefix, std::vector<std::pair<std::string, std::string>>& out) {
+void collect(const CLI::App& app, const std::string& prefix,
+             std::vector<std::pair<std::string, std::string>>& out) {
   std::string words;
-  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) words += verb->get_name() + " ";
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    words += verb->get_name() + " ";
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
     for (const std::string& name : option->get_snames()) words += "-" + name + " ";
@@ -34,7 +36,9 @@ std::string bash_script(const CLI::App& app) {
   script += "    esac\n  done\n  case $verb in\n";
   for (const auto& [prefix, words] : entries)
     script += "    '" + prefix + "') COMPREPLY=($(compgen -W '" + words + "' -- \"$word\")) ;;\n";
-  script += "  esac\n  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o filenames -F _kiln kiln\n";
+  script +=
+      "  esac\n  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o "
+      "filenames -F _kiln kiln\n";
   return script;
 }
 
@@ -47,9 +51,12 @@ void add_completion(CLI::App& app, Context&) {
                                       "  source <(kiln completion bash)\n");
   verb->add_option("shell", *shell, "bash or zsh")->required();
   verb->callback([shell, &app] {
-    if (*shell == "zsh") print("autoload -Uz bashcompinit && bashcompinit\n" + bash_script(app));
-    else if (*shell == "bash") print(bash_script(app));
-    else throw Error(ErrorKind::Usage, "there is no completion for " + *shell, "kiln completion bash, or zsh");
+    if (*shell == "zsh")
+      print("autoload -Uz bashcompinit && bashcompinit\n" + bash_script(app));
+    else if (*shell == "bash")
+      print(bash_script(app));
+    else
+      throw Error(ErrorKind::Usage, "there is no completion for " + *shell, "kiln completion bash, or zsh");
   });
 }
 

@@ -1,10 +1,9 @@
 #include "cli/context.h"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <nlohmann/json.hpp>
+#include <signal.h>
 #include <thread>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -18,9 +17,7 @@ namespace kiln::cli {
 // A thread that does nothing but wait for signals; SIGUSR2 to it means "end".
 struct Context::Signals {
   std::jthread thread;
-  ~Signals() {
-    ::pthread_kill(thread.native_handle(), SIGUSR2);
-  }
+  ~Signals() { ::pthread_kill(thread.native_handle(), SIGUSR2); }
 };
 
 Context::Context() = default;
@@ -55,7 +52,9 @@ steps::SandboxRuntime& Context::runtime() {
   return *runtime_;
 }
 
-fs::path Context::server_file() { return dirs().state / "serve.json"; }
+fs::path Context::server_file() {
+  return dirs().state / "serve.json";
+}
 
 std::string Context::server_url() {
   if (!server.empty()) return server.find("://") == std::string::npos ? "http://" + server : server;

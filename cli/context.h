@@ -30,10 +30,10 @@ class Context {
   ~Context();
 
   // Global options, set by the parser.
-  std::string root;                  // --root
-  std::string sandbox = "native";    // --sandbox
-  std::string server;                // --server: URL of a running `kiln serve`
-  int exit_code = 0;                 // of the verb
+  std::string root;                // --root
+  std::string sandbox = "native";  // --sandbox
+  std::string server;              // --server: URL of a running `kiln serve`
+  int exit_code = 0;               // of the verb
 
   const Dirs& dirs();
   registry::Store& store();
@@ -45,8 +45,8 @@ class Context {
   std::string server_url();
   std::filesystem::path server_file();  // where a running server says its address
 
-  // Ctrl-C or SIGTERM: the first calls for an orderly end (`finally` runs), the second for an end now, a third
-  // ends the process without more ado (what it runs dies with it).
+  // Ctrl-C or SIGTERM: the first calls for an orderly end (`finally` runs), the second for an end now, a
+  // third ends the process without more ado (what it runs dies with it).
   std::stop_token stop() const { return stop_.get_token(); }
   std::stop_token kill() const { return kill_.get_token(); }
   // Blocks the signals in this thread and those it starts, and waits for them. Call before any thread exists.

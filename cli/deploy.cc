@@ -43,7 +43,8 @@ json changed_service(ApiClient& api, const DeployOptions& options) {
                           {"annotations", document["metadata"].value("annotations", json::object())}};
   json& spec = document["spec"]["template"]["spec"];
   // A revision's own name belongs to that revision only.
-  if (document["spec"]["template"].contains("metadata")) document["spec"]["template"]["metadata"].erase("name");
+  if (document["spec"]["template"].contains("metadata"))
+    document["spec"]["template"]["metadata"].erase("name");
   json& container = spec["containers"][0];
   container["image"] = options.image;
   if (options.port > 0) container["ports"] = json::array({{{"containerPort", options.port}}});
@@ -93,12 +94,14 @@ void deploy(const DeployOptions& options, Context& context) {
     throw Error(ErrorKind::Failed, "revision " + revision + " failed: " + ready->value("message", ""),
                 "the revision before it, if there was one, still answers");
   if (status != "True")
-    throw Error(ErrorKind::TimedOut, "revision " + revision + " is not ready after " + std::to_string(options.timeout) + " s");
+    throw Error(ErrorKind::TimedOut,
+                "revision " + revision + " is not ready after " + std::to_string(options.timeout) + " s");
   const std::string url = service["status"].value("url", "");
   if (!options.revision_file.empty()) write_file(options.revision_file, revision);
   if (!options.url_file.empty()) write_file(options.url_file, url);
   for (const json& target : service["status"]["traffic"])
-    say("revision " + target.value("revisionName", "") + ": " + std::to_string(target.value("percent", 0)) + " % of the traffic");
+    say("revision " + target.value("revisionName", "") + ": " + std::to_string(target.value("percent", 0)) +
+        " % of the traffic");
   print(options.json_output ? service.dump(2) + "\n" : url + "\n");
 }
 
@@ -117,8 +120,10 @@ void add_deploy(CLI::App& app, Context& context) {
   verb->add_option("-e,--env", options->env, "NAME=value for the container");
   verb->add_option("--port", options->port, "Port the container listens on (default 8080)");
   verb->add_option("--concurrency-limit", options->concurrency, "Requests at once per instance; 0: no limit");
-  verb->add_option("--wait-timeout", options->timeout, "Seconds to wait for the revision")->capture_default_str();
-  verb->add_option("--revision-file", options->revision_file, "Write the revision's name here (a Tekton result)");
+  verb->add_option("--wait-timeout", options->timeout, "Seconds to wait for the revision")
+      ->capture_default_str();
+  verb->add_option("--revision-file", options->revision_file,
+                   "Write the revision's name here (a Tekton result)");
   verb->add_option("--url-file", options->url_file, "Write the service's URL here (a Tekton result)");
   verb->add_flag("--json", options->json_output, "Print the Service object");
   verb->callback([options, &context] { deploy(*options, context); });

@@ -1,6 +1,5 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 #include "base/process.h"
 #include "cli/context.h"
@@ -21,13 +20,18 @@ void report(bool good, const std::string& what, const std::string& detail) {
 void add_doctor(CLI::App& app, Context& context) {
   app.add_subcommand("doctor", "Show what this machine can do, and why not")->callback([&context] {
     const std::string problem = steps::sandbox_problem();
-    report(problem.empty(), "sandboxes", problem.empty() ? (::geteuid() == 0 ? "as root" : "rootless") : problem);
-    for (const auto& [program, use] :
-         {std::pair{"mmdebstrap", "`kiln stack create`"}, {"newuidmap", "rootless images with several users"},
-          {"runc", "--sandbox=runc"}, {"crun", "--sandbox=crun"}, {"git", "hosting pushes"}}) {
+    report(problem.empty(), "sandboxes",
+           problem.empty() ? (::geteuid() == 0 ? "as root" : "rootless") : problem);
+    for (const auto& [program, use] : {std::pair{"mmdebstrap", "`kiln stack create`"},
+                                       {"newuidmap", "rootless images with several users"},
+                                       {"runc", "--sandbox=runc"},
+                                       {"crun", "--sandbox=crun"},
+                                       {"git", "hosting pushes"}}) {
       const auto path = find_program(program);
       report(path.has_value(), std::string(program) + " (for " + use + ")",
-             path ? path->string() : "not installed: apt-get install " + std::string(program == std::string("newuidmap") ? "uidmap" : program));
+             path ? path->string()
+                  : "not installed: apt-get install " +
+                        std::string(program == std::string("newuidmap") ? "uidmap" : program));
     }
     const bool stack = context.store().resolve("kiln/build:latest").has_value();
     report(stack, "base images", stack ? "kiln/build and its run images" : "not made yet: kiln stack create");

@@ -15,9 +15,10 @@ void add_git_clone(CLI::App& app, Context& context) {
     std::string url, revision, folder, commit_file, url_file;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("git-clone",
-                                      "Check a git repository out, through a local mirror\n\n"
-                                      "  kiln git-clone --url https://example.org/app.git --revision main ./app\n");
+  CLI::App* verb =
+      app.add_subcommand("git-clone",
+                         "Check a git repository out, through a local mirror\n\n"
+                         "  kiln git-clone --url https://example.org/app.git --revision main ./app\n");
   verb->add_option("--url", options->url, "Repository")->required();
   verb->add_option("--revision", options->revision, "Branch, tag or commit; the default branch when empty");
   verb->add_option("--commit-file", options->commit_file, "Write the commit's id here (a Tekton result)");
@@ -31,7 +32,8 @@ void add_git_clone(CLI::App& app, Context& context) {
                                           context.stop());
     if (!options->commit_file.empty()) write_file(options->commit_file, commit.id);
     if (!options->url_file.empty()) write_file(options->url_file, options->url);
-    say("checked out " + commit.id.substr(0, 12) + (options->revision.empty() ? "" : " (" + options->revision + ")"));
+    say("checked out " + commit.id.substr(0, 12) +
+        (options->revision.empty() ? "" : " (" + options->revision + ")"));
   });
 }
 

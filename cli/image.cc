@@ -71,7 +71,8 @@ void add_image(CLI::App& app, Context& context) {
     print(options->name + "@" + image.descriptor.digest.text() + "\n");
   });
 
-  CLI::App* pusher = verb->add_subcommand("push", "Send an image of the store to a registry\n\n"
+  CLI::App* pusher = verb->add_subcommand("push",
+                                          "Send an image of the store to a registry\n\n"
                                           "  kiln image push localhost:5000/hello\n"
                                           "  kiln image push kiln/run localhost:5000/run\n");
   pusher->add_option("image", options->name, "Image")->required();
@@ -79,7 +80,8 @@ void add_image(CLI::App& app, Context& context) {
   pusher->callback([options, &context] {
     const auto target = registry::Reference::parse(options->target.empty() ? options->name : options->target);
     if (target.is_local())
-      throw Error(ErrorKind::Usage, options->name + " names no registry", "kiln image push " + options->name + " localhost:5000/NAME");
+      throw Error(ErrorKind::Usage, options->name + " names no registry",
+                  "kiln image push " + options->name + " localhost:5000/NAME");
     find(context, options->name);
     push_image(context, registry::Reference::parse(options->name).familiar, target);
   });

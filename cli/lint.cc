@@ -25,7 +25,8 @@ void add_lint(CLI::App& app, Context& context) {
     std::string output;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand("lint", "Check Tekton files without running anything\n\n  kiln lint pipeline.yaml tasks/\n");
+  CLI::App* verb = app.add_subcommand(
+      "lint", "Check Tekton files without running anything\n\n  kiln lint pipeline.yaml tasks/\n");
   verb->add_option("files", options->files, "Files or folders")->required();
   verb->add_flag("--strict", options->strict, "Warnings are errors");
   verb->add_option("-o,--output", options->output, "json");
@@ -39,8 +40,12 @@ void add_lint(CLI::App& app, Context& context) {
     if (options->output == "json") {
       nlohmann::json list = nlohmann::json::array();
       for (const Diagnostic& d : diagnostics)
-        list.push_back({{"severity", name_of(d.severity)}, {"file", d.file}, {"line", d.at.line},
-                        {"column", d.at.column}, {"message", d.message}, {"hint", d.hint}});
+        list.push_back({{"severity", name_of(d.severity)},
+                        {"file", d.file},
+                        {"line", d.at.line},
+                        {"column", d.at.column},
+                        {"message", d.message},
+                        {"hint", d.hint}});
       print(list.dump(2) + "\n");
     } else {
       print(dag::render(diagnostics, documents));
@@ -52,7 +57,8 @@ void add_lint(CLI::App& app, Context& context) {
 void add_graph(CLI::App& app, Context&) {
   auto input = std::make_shared<PlanInput>();
   auto format = std::make_shared<std::string>("ascii");
-  CLI::App* verb = app.add_subcommand("graph", "Show the DAG of a pipeline\n\n  kiln graph pipeline.yaml -o mermaid\n");
+  CLI::App* verb =
+      app.add_subcommand("graph", "Show the DAG of a pipeline\n\n  kiln graph pipeline.yaml -o mermaid\n");
   add_plan_options(*verb, *input);
   verb->add_option("-o,--output", *format, "ascii, dot, mermaid or json")->capture_default_str();
   verb->callback([input, format] { print(dag::graph(compile_plan(*input), *format)); });

@@ -47,7 +47,8 @@ void load_settings(const fs::path& file) {
   const nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());
   for (const auto& [name, value] : settings.items()) {
     if (value.is_structured()) continue;
-    ::setenv(variable_of(name).c_str(), value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str(), 0);
+    ::setenv(variable_of(name).c_str(),
+             value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str(), 0);
   }
 }
 

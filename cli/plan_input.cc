@@ -1,9 +1,8 @@
 #include "cli/plan_input.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -41,7 +40,8 @@ std::string read_stdin() {
 }  // namespace
 
 void add_plan_options(CLI::App& verb, PlanInput& input) {
-  verb.add_option("files", input.files, "YAML or JSON files or folders of them; - is standard input")->required();
+  verb.add_option("files", input.files, "YAML or JSON files or folders of them; - is standard input")
+      ->required();
   verb.add_option("-p,--param", input.params, "NAME=VALUE; repeat for more")->allow_extra_args(false);
   verb.add_option("-w,--workspace", input.workspaces,
                   "NAME=DIR, NAME=emptyDir, NAME=claim=NAME, NAME=config=NAME or NAME=secret=NAME")

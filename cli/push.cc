@@ -11,7 +11,9 @@ namespace kiln::cli {
 
 void push_image(Context& context, const std::string& name, const registry::Reference& target) {
   const auto descriptor = context.store().resolve(name);
-  if (!descriptor) throw Error(ErrorKind::NotFound, "there is no image " + name + " in the store", "`kiln image list` shows what there is");
+  if (!descriptor)
+    throw Error(ErrorKind::NotFound, "there is no image " + name + " in the store",
+                "`kiln image list` shows what there is");
   size_t moved = 0, present = 0;
   uint64_t bytes = 0;
   registry::TransferOptions options;
@@ -28,8 +30,9 @@ void push_image(Context& context, const std::string& name, const registry::Refer
   };
   context.client().push(context.store(), *descriptor, target, options);
   const auto blobs = [](size_t count) { return std::to_string(count) + (count == 1 ? " blob" : " blobs"); };
-  say("pushed " + target.text() + ": " + (moved > 0 ? blobs(moved) + " sent (" + format_bytes(bytes) + "), " : "") +
-      blobs(present) + " there already" + (moved == 0 ? " (CACHED)" : ""));
+  say("pushed " + target.text() + ": " +
+      (moved > 0 ? blobs(moved) + " sent (" + format_bytes(bytes) + "), " : "") + blobs(present) +
+      " there already" + (moved == 0 ? " (CACHED)" : ""));
 }
 
 }  // namespace kiln::cli

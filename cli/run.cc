@@ -1,9 +1,8 @@
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -26,7 +25,8 @@ namespace {
 void preview(const dag::Plan& plan) {
   print(dag::graph_ascii(plan) + "\n");
   for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const dag::ResolvedTask task = dag::resolve_task(plan, i, dag::no_facts(), {"<run>", "<uid>", "default"}, 0);
+    const dag::ResolvedTask task =
+        dag::resolve_task(plan, i, dag::no_facts(), {"<run>", "<uid>", "default"}, 0);
     print(plan.tasks[i].name + ":\n");
     for (const auto& step : task.spec.steps) {
       print("  " + step.name.value + "  (image " + step.image.value + ")\n");
@@ -102,8 +102,10 @@ void add_run(CLI::App& app, Context& context) {
   add_plan_options(*verb, options->input);
   verb->add_flag("-n,--dry-run", options->dry_run, "Show what would run");
   verb->add_option("-j,--jobs", options->run.jobs, "Tasks at once; default: one per CPU");
-  verb->add_flag("--allow-host", options->run.allow_host, "Allow `image: host`: steps on this machine's own root, read-only");
-  verb->add_option("--network", options->run.network, "Network of steps: host, private or none")->capture_default_str();
+  verb->add_flag("--allow-host", options->run.allow_host,
+                 "Allow `image: host`: steps on this machine's own root, read-only");
+  verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
+      ->capture_default_str();
   verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout");
   verb->callback([options, &context] {
     if (!options->output.empty() && options->output != "json")

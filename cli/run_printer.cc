@@ -13,9 +13,13 @@ namespace {
 
 using executor::Phase;
 
-std::string prefix_of(const std::string& task, const std::string& step) { return "[" + task + " : " + step + "] "; }
+std::string prefix_of(const std::string& task, const std::string& step) {
+  return "[" + task + " : " + step + "] ";
+}
 
-std::string duration(const executor::TaskState& state) { return format_seconds(seconds(state.finished - state.started)); }
+std::string duration(const executor::TaskState& state) {
+  return format_seconds(seconds(state.finished - state.started));
+}
 
 // The last lines of a log, for the summary of a failure.
 std::string tail(const fs::path& log, size_t lines) {
@@ -39,10 +43,12 @@ void RunPrinter::run_started(const executor::RunRecord& run, const dag::Plan& pl
 }
 
 void RunPrinter::task_started(const dag::PlannedTask& task, int attempt) {
-  say(paint(Colour::Blue, "▶ ") + task.name + (attempt > 0 ? " (retry " + std::to_string(attempt) + ")" : ""));
+  say(paint(Colour::Blue, "▶ ") + task.name +
+      (attempt > 0 ? " (retry " + std::to_string(attempt) + ")" : ""));
 }
 
-void RunPrinter::step_output(const dag::PlannedTask& task, const steps::StepSpec& step, bool, std::string_view bytes) {
+void RunPrinter::step_output(const dag::PlannedTask& task, const steps::StepSpec& step, bool,
+                             std::string_view bytes) {
   const std::string prefix = prefix_of(task.name, step.name);
   std::string& line = partial_[prefix];
   while (!bytes.empty()) {
@@ -50,7 +56,8 @@ void RunPrinter::step_output(const dag::PlannedTask& task, const steps::StepSpec
     line += bytes.substr(0, end);
     if (end == std::string_view::npos) return;
     bytes.remove_prefix(end + 1);
-    if (line.find("CACHED") != std::string::npos || line.find("reused") != std::string::npos) ++cached_[task.name];
+    if (line.find("CACHED") != std::string::npos || line.find("reused") != std::string::npos)
+      ++cached_[task.name];
     say(paint(Colour::Dim, prefix) + line);
     line.clear();
   }
@@ -68,9 +75,12 @@ void RunPrinter::step_finished(const dag::PlannedTask& task, const steps::StepOu
 }
 
 void RunPrinter::task_finished(const dag::PlannedTask& task, const executor::TaskState& state) {
-  if (state.phase == Phase::Succeeded) say(paint(Colour::Green, "✔ ") + task.name + "  " + duration(state));
-  else if (state.phase == Phase::Ready) say(paint(Colour::Yellow, "↻ ") + task.name + "  " + state.message);
-  else say(paint(Colour::Red, "✘ ") + task.name + "  " + duration(state) + "  " + state.message);
+  if (state.phase == Phase::Succeeded)
+    say(paint(Colour::Green, "✔ ") + task.name + "  " + duration(state));
+  else if (state.phase == Phase::Ready)
+    say(paint(Colour::Yellow, "↻ ") + task.name + "  " + state.message);
+  else
+    say(paint(Colour::Red, "✘ ") + task.name + "  " + duration(state) + "  " + state.message);
 }
 
 void RunPrinter::task_skipped(const dag::PlannedTask& task, std::string_view reason) {
@@ -87,7 +97,8 @@ void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, boo
     rows.push_back({"  " + task.name, std::string(to_string(t.phase)),
                     t.phase == Phase::Skipped || t.started == Time{} ? "" : duration(t),
                     cached != cached_.end() && t.phase == Phase::Succeeded
-                        ? "CACHED ×" + std::to_string(cached->second) : ""});
+                        ? "CACHED ×" + std::to_string(cached->second)
+                        : ""});
   }
   say("");
   std::string text = table(rows);
@@ -111,8 +122,8 @@ void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, boo
   }
   if (!good) say("run it again: kiln runs rerun " + end.run.id);
   if (!print_results) return;
-  for (const auto& [name, value] : dag::resolve_results(plan, executor::StateFacts(plan, state),
-                                                        {end.run.id, end.run.uid, "default"}))
+  for (const auto& [name, value] :
+       dag::resolve_results(plan, executor::StateFacts(plan, state), {end.run.id, end.run.uid, "default"}))
     print(name + "\t" + (value.type == dag::ParamType::String ? value.text : "[…]") + "\n");
 }
 

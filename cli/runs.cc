@@ -36,8 +36,12 @@ void list(const RunsOptions& options, Context& context) {
   for (const executor::RunRecord& run : journal.list()) {
     rows.push_back({run.id, run.kind, run.name, format_rfc3339(run.created),
                     run.finished ? format_seconds(seconds(*run.finished - run.created)) : "-", run.reason});
-    objects.push_back({{"run", run.id}, {"kind", run.kind}, {"name", run.name},
-                       {"started", format_rfc3339(run.created)}, {"reason", run.reason}, {"message", run.message}});
+    objects.push_back({{"run", run.id},
+                       {"kind", run.kind},
+                       {"name", run.name},
+                       {"started", format_rfc3339(run.created)},
+                       {"reason", run.reason},
+                       {"message", run.message}});
   }
   print(options.output == "json" ? objects.dump(2) + "\n" : table(rows));
 }
@@ -48,14 +52,15 @@ void describe(const RunsOptions& options, Context& context) {
   const dag::Plan plan = journal.plan(run.id);
   const executor::State state = state_of(journal, run.id, plan);
   if (options.output == "json") return print(executor::describe(run, plan, state).dump(2) + "\n");
-  print("Run:     " + run.id + "\nRuns:    " + run.kind + " " + run.name + "\nResult:  " + run.reason + "\n         " +
-        run.message + "\n\n");
+  print("Run:     " + run.id + "\nRuns:    " + run.kind + " " + run.name + "\nResult:  " + run.reason +
+        "\n         " + run.message + "\n\n");
   std::vector<std::vector<std::string>> rows{{"TASK", "STATE", "TOOK", "REASON"}};
   for (size_t i = 0; i < plan.tasks.size(); ++i) {
     const executor::TaskState& task = state.tasks[i];
     rows.push_back({plan.tasks[i].name, std::string(to_string(task.phase)),
                     task.finished > task.started && task.started > Time{}
-                        ? format_seconds(seconds(task.finished - task.started)) : "-",
+                        ? format_seconds(seconds(task.finished - task.started))
+                        : "-",
                     task.reason});
   }
   print(table(rows));
@@ -109,7 +114,8 @@ void show_logs(const RunsOptions& options, Context& context) {
     const std::string& name = plan.tasks[i].name;
     if (!options.task.empty() && name != options.task) continue;
     for (int attempt = 0; attempt <= state.tasks[i].attempt; ++attempt)
-      for (const fs::path& file : step_logs(executor::log_file(context.dirs(), run.id, name, attempt, "x").parent_path()))
+      for (const fs::path& file :
+           step_logs(executor::log_file(context.dirs(), run.id, name, attempt, "x").parent_path()))
         print_log("[" + name + " : " + file.stem().string() + "] ", file);
   }
 }
@@ -135,12 +141,15 @@ void add_runs(CLI::App& app, Context& context) {
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
   again->add_flag("--allow-host", options->rerun.allow_host, "Allow `image: host`");
   again->callback([options, &context] { rerun(*options, context); });
-  named("delete", "Delete a run, its logs and its folders")->callback([options, &context] { remove(*options, context); });
+  named("delete", "Delete a run, its logs and its folders")->callback([options, &context] {
+    remove(*options, context);
+  });
 }
 
 void add_logs(CLI::App& app, Context& context) {
   auto options = std::make_shared<RunsOptions>();
-  CLI::App* verb = app.add_subcommand("logs", "Print the logs of a run\n\n  kiln logs            of the last run\n  kiln logs RUN -t test\n");
+  CLI::App* verb = app.add_subcommand(
+      "logs", "Print the logs of a run\n\n  kiln logs            of the last run\n  kiln logs RUN -t test\n");
   verb->add_option("run", options->run, "Run; default: the last");
   verb->add_option("-t,--task", options->task, "This task only");
   verb->callback([options, &context] { show_logs(*options, context); });

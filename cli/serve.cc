@@ -1,17 +1,16 @@
-#include <fcntl.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_future.hpp>
+#include <fcntl.h>
 #include <future>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -35,23 +34,29 @@ constexpr Duration kShutdownGrace = std::chrono::seconds(10);
 std::string home_page(serving::Serving& serving) {
   std::string rows;
   for (const auto& service : serving.records().services()) {
-    const std::string host = service.spec.name + "." + service.spec.name_space + "." + serving.options().domain;
+    const std::string host =
+        service.spec.name + "." + service.spec.name_space + "." + serving.options().domain;
     const std::string& authority = serving.options().authority;
     const std::string url = "http://" + host + authority.substr(authority.rfind(':'));
-    rows += "<tr><td><a href=\"" + url + "/\">" + host + "</a></td><td>" + service.latest_ready + "</td></tr>\n";
+    rows +=
+        "<tr><td><a href=\"" + url + "/\">" + host + "</a></td><td>" + service.latest_ready + "</td></tr>\n";
   }
   return "<!doctype html><meta charset=\"utf-8\"><title>Kiln</title>\n<h1>Kiln</h1>\n"
-         "<table><tr><th>Service</th><th>Ready revision</th></tr>\n" + rows + "</table>\n"
+         "<table><tr><th>Service</th><th>Ready revision</th></tr>\n" +
+         rows +
+         "</table>\n"
          "<p>Registry at <a href=\"/v2/_catalog\">/v2/</a>, API at /apis/serving.knative.dev/v1/.</p>\n";
 }
 
-// Whether a request to registry, API or pages was meant for us. A page that somebody's browser has open can send
-// requests to localhost; it cannot choose their Origin, nor (DNS rebinding) have a Host that is ours.
+// Whether a request to registry, API or pages was meant for us. A page that somebody's browser has open can
+// send requests to localhost; it cannot choose their Origin, nor (DNS rebinding) have a Host that is ours.
 bool is_trustworthy(const HttpExchange& exchange, const std::vector<std::string>& names) {
   const std::string_view host = exchange.host();
   boost::system::error_code no_address;
-  asio::ip::make_address(std::string(host.starts_with('[') ? host.substr(1, host.size() - 2) : host), no_address);
-  const bool ours = !no_address || std::ranges::any_of(names, [&](const std::string& name) { return iequals(name, host); });
+  asio::ip::make_address(std::string(host.starts_with('[') ? host.substr(1, host.size() - 2) : host),
+                         no_address);
+  const bool ours =
+      !no_address || std::ranges::any_of(names, [&](const std::string& name) { return iequals(name, host); });
   const std::string_view origin = exchange.header("Origin");
   return ours && (origin.empty() || origin.ends_with("://" + std::string(exchange.header("Host"))));
 }
@@ -61,8 +66,9 @@ Awaitable<void> answer(HttpExchange& exchange, serving::Serving& serving, regist
   if (serving.is_service_host(exchange.host())) {
     co_await serving::serve_service(serving, exchange);
   } else if (!is_trustworthy(exchange, names)) {
-    co_await exchange.respond_json(
-        403, "{\"error\":{\"message\":\"this server does not answer to that Host or Origin\",\"hint\":\"kiln serve --name NAME adds a host name\"}}");
+    co_await exchange.respond_json(403,
+                                   "{\"error\":{\"message\":\"this server does not answer to that Host or "
+                                   "Origin\",\"hint\":\"kiln serve --name NAME adds a host name\"}}");
   } else if (exchange.path().starts_with("/v2")) {
     co_await registry.handle(exchange);
   } else if (serving::is_api_path(exchange.path())) {
@@ -96,7 +102,8 @@ UniqueFd lock_server(const fs::path& state) {
   struct flock range {};
   range.l_type = F_WRLCK;
   if (::fcntl(lock.get(), F_SETLK, &range) != 0)
-    throw Error(ErrorKind::Infrastructure, "a `kiln serve` runs on these folders already (" + state.string() + ")",
+    throw Error(ErrorKind::Infrastructure,
+                "a `kiln serve` runs on these folders already (" + state.string() + ")",
                 "use that one, or give this one folders of its own with --root");
   return lock;
 }
@@ -131,12 +138,14 @@ void serve(ServeOptions options, Context& context) {
                             .domain = options.domain,
                             .authority = authority},
                            context.images(), context.runtime(), server.io(), server.pool());
-  // Whatever happens below: the loop must have stopped before the serving layer goes, and only then the server.
+  // Whatever happens below: the loop must have stopped before the serving layer goes, and only then the
+  // server.
   const OnExit stop_first([&] { server.stop(); });
   asio::post(server.io(), std::packaged_task<void()>([&] { serving.resume(); })).get();
   ready = &serving;
   const ServerFile file(context.server_file(), "http://" + server.authority());
-  say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." + options.domain + ")");
+  say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." +
+      options.domain + ")");
 
   std::promise<void> stopped;
   std::stop_callback on_stop(context.stop(), [&] { stopped.set_value(); });
@@ -156,7 +165,8 @@ void add_serve(CLI::App& app, Context& context) {
                                       "  kiln serve\n"
                                       "  kiln serve --listen 127.0.0.1:0    a free port\n");
   verb->add_option("--listen", options->listen, "Address and port")->capture_default_str();
-  verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")->capture_default_str();
+  verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")
+      ->capture_default_str();
   verb->add_option("--name", options->names, "One more host name that registry and API answer to");
   verb->callback([options, &context] { serve(*options, context); });
 }

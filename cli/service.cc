@@ -81,10 +81,14 @@ void traffic(const ServiceOptions& options, Context& context) {
   for (const std::string& share : options.shares) {
     const size_t equals = share.find('=');
     const int percent = equals == std::string::npos ? -1 : std::atoi(share.c_str() + equals + 1);
-    if (percent < 0) throw Error(ErrorKind::Usage, "\"" + share + "\" is no share", "write REVISION=PERCENT or @latest=PERCENT");
+    if (percent < 0)
+      throw Error(ErrorKind::Usage, "\"" + share + "\" is no share",
+                  "write REVISION=PERCENT or @latest=PERCENT");
     json target = {{"percent", percent}};
-    if (share.starts_with("@latest=")) target["latestRevision"] = true;
-    else target["revisionName"] = share.substr(0, equals);
+    if (share.starts_with("@latest="))
+      target["latestRevision"] = true;
+    else
+      target["revisionName"] = share.substr(0, equals);
     targets.push_back(target);
   }
   set_traffic(options, context, targets);
@@ -130,11 +134,15 @@ void add_service(CLI::App& app, Context& context) {
   CLI::App* describer = common(verb->add_subcommand("describe", "Show one service and its revisions"), true);
   describer->add_option("-o,--output", options->output, "json");
   describer->callback([options, &context] { describe(*options, context); });
-  CLI::App* director = common(verb->add_subcommand("traffic", "Set traffic shares\n\n"
-                                                   "  kiln service traffic hello hello-00001=90 @latest=10\n"), true);
+  CLI::App* director =
+      common(verb->add_subcommand("traffic",
+                                  "Set traffic shares\n\n"
+                                  "  kiln service traffic hello hello-00001=90 @latest=10\n"),
+             true);
   director->add_option("shares", options->shares, "REVISION=PERCENT …, sum 100")->required();
   director->callback([options, &context] { traffic(*options, context); });
-  CLI::App* back = common(verb->add_subcommand("rollback", "Send all traffic to the ready revision before this one"), true);
+  CLI::App* back = common(
+      verb->add_subcommand("rollback", "Send all traffic to the ready revision before this one"), true);
   back->add_option("--to", options->to, "This revision instead");
   back->callback([options, &context] { rollback(*options, context); });
   CLI::App* remover = common(verb->add_subcommand("delete", "Delete a service and its revisions"), true);

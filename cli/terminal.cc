@@ -1,10 +1,9 @@
 #include "cli/terminal.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
+#include <unistd.h>
 
 #include "base/fs.h"
 
@@ -42,20 +41,37 @@ std::string paint(Colour colour, std::string_view text) {
   if (colour == Colour::Plain || !colours_wanted()) return std::string(text);
   const char* code = "0";
   switch (colour) {
-    case Colour::Plain: break;
-    case Colour::Bold: code = "1"; break;
-    case Colour::Dim: code = "2"; break;
-    case Colour::Red: code = "31"; break;
-    case Colour::Green: code = "32"; break;
-    case Colour::Yellow: code = "33"; break;
-    case Colour::Blue: code = "34"; break;
+    case Colour::Plain:
+      break;
+    case Colour::Bold:
+      code = "1";
+      break;
+    case Colour::Dim:
+      code = "2";
+      break;
+    case Colour::Red:
+      code = "31";
+      break;
+    case Colour::Green:
+      code = "32";
+      break;
+    case Colour::Yellow:
+      code = "33";
+      break;
+    case Colour::Blue:
+      code = "34";
+      break;
   }
   return "\033[" + std::string(code) + "m" + std::string(text) + "\033[0m";
 }
 
-void say(std::string_view line) { write_quietly(2, std::string(line) + "\n"); }
+void say(std::string_view line) {
+  write_quietly(2, std::string(line) + "\n");
+}
 
-void print(std::string_view text) { write_quietly(1, text); }
+void print(std::string_view text) {
+  write_quietly(1, text);
+}
 
 void print_error(const Error& error) {
   std::string text = paint(Colour::Red, "kiln: ") + error.full() + "\n";

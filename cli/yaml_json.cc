@@ -14,21 +14,25 @@ using nlohmann::json;
 
 json scalar(const dag::Node& node) {
   switch (dag::scalar_type(node)) {
-    case dag::ScalarType::Boolean: return iequals(node.scalar, "true") || iequals(node.scalar, "yes") || iequals(node.scalar, "on");
+    case dag::ScalarType::Boolean:
+      return iequals(node.scalar, "true") || iequals(node.scalar, "yes") || iequals(node.scalar, "on");
     case dag::ScalarType::Number: {
       // A number in YAML is nearly always one in JSON too; what is not (0x1f, 1_000) stays text.
       const json number = json::parse(node.scalar, nullptr, false);
       return number.is_number() ? number : json(node.scalar);
     }
-    case dag::ScalarType::String: break;
+    case dag::ScalarType::String:
+      break;
   }
   return node.scalar;
 }
 
 json convert(const dag::Node& node) {
   switch (node.kind) {
-    case dag::Node::Kind::Null: return nullptr;
-    case dag::Node::Kind::Scalar: return scalar(node);
+    case dag::Node::Kind::Null:
+      return nullptr;
+    case dag::Node::Kind::Scalar:
+      return scalar(node);
     case dag::Node::Kind::Sequence: {
       json list = json::array();
       for (const dag::Node* item : node.items) list.push_back(convert(*item));
@@ -55,7 +59,8 @@ json yaml_to_json(std::string_view text, const std::string& name) {
     throw Error(ErrorKind::Invalid, message);
   }
   if (file.documents.size() != 1)
-    throw Error(ErrorKind::Invalid, name + " holds " + std::to_string(file.documents.size()) + " documents, one is expected");
+    throw Error(ErrorKind::Invalid,
+                name + " holds " + std::to_string(file.documents.size()) + " documents, one is expected");
   return convert(*file.documents.front());
 }
 

@@ -243,7 +243,8 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
     }
     outcome.reason = step.continue_on_error ? StepReason::Continued : StepReason::Error;
     // Kiln's own verbs say with their exit code whose fault it was (DESIGN.md, "The command line").
-    const bool infrastructure = step.image == kKilnImage && status.code == exit_code(ErrorKind::Infrastructure);
+    const bool infrastructure =
+        step.image == kKilnImage && status.code == exit_code(ErrorKind::Infrastructure);
     if (!step.continue_on_error) fail("StepFailed", name + " " + outcome.message, infrastructure);
   }
 }

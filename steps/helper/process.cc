@@ -122,8 +122,8 @@ int child(void* argument) {
   for (uint32_t i = 0; i < spec.header->cgroups; ++i)
     if (write(wire::kFirstCgroupFd + static_cast<int>(i), "0", 1) != 1)
       give_up(launch, 126, "cannot join the cgroup");
-  // Signal dispositions are not shared with PID 1 (no CLONE_SIGHAND). Not by sigaction(3), which refuses the C
-  // library's own two signals; zeros are the kernel's SIG_DFL, no flags, an empty mask.
+  // Signal dispositions are not shared with PID 1 (no CLONE_SIGHAND). Not by sigaction(3), which refuses the
+  // C library's own two signals; zeros are the kernel's SIG_DFL, no flags, an empty mask.
   const unsigned long fresh[4] = {};
   for (int number = 1; number < 65; ++number) syscall(SYS_rt_sigaction, number, fresh, nullptr, 8);
   syscall(SYS_close_range, 3u, ~0u, 0u);

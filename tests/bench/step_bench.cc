@@ -4,15 +4,14 @@
 //
 // Prints the medians in milliseconds: Kiln's, the peer's, and that of a bare spawn of the program. Kiln's is
 // start + wait + teardown of /bin/true in an overlay on ROOTFS; the peer's from spawn to exit. Not a test.
-#include <spawn.h>
-#include <sys/wait.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
+#include <spawn.h>
 #include <string>
+#include <sys/wait.h>
 #include <vector>
 
 #include "base/fs.h"
@@ -46,8 +45,8 @@ void spawn(const std::vector<std::string>& words) {
   for (const int fd : {0, 1, 2}) posix_spawn_file_actions_addopen(&quiet, fd, "/dev/null", O_RDWR, 0);
   pid_t pid = -1;
   int status = -1;
-  if (::posix_spawnp(&pid, argv[0], &quiet, nullptr, argv.data(), environ) != 0 || ::waitpid(pid, &status, 0) < 0 ||
-      status != 0) {
+  if (::posix_spawnp(&pid, argv[0], &quiet, nullptr, argv.data(), environ) != 0 ||
+      ::waitpid(pid, &status, 0) < 0 || status != 0) {
     std::fprintf(stderr, "step_bench: %s failed (status %d)\n", argv[0], status);
     std::exit(1);
   }
@@ -84,7 +83,8 @@ int main(int argc, char** argv) {
 
   std::vector<double> our_times, their_times, bare_times;
   for (int i = -2, runs = std::atoi(argv[2]); i < runs; ++i) {
-    const double a = milliseconds(ours), b = milliseconds(theirs), c = milliseconds([] { spawn({"/bin/true"}); });
+    const double a = milliseconds(ours), b = milliseconds(theirs),
+                 c = milliseconds([] { spawn({"/bin/true"}); });
     if (i < 0) continue;  // warm-up
     our_times.push_back(a);
     their_times.push_back(b);

@@ -1,13 +1,12 @@
 // Files, processes, folders, SQLite and git: what touches the machine.
+#include <cstdlib>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-#include <cstdlib>
 #include <thread>
+#include <unistd.h>
 
 #include "base/dirs.h"
 #include "base/error.h"
@@ -120,7 +119,8 @@ TEST(ProcessTest, AMissingProgramSaysWhatToInstall) {
 TEST(ProcessTest, AStopRequestEndsTheChildAndItsChildren) {
   std::stop_source stop;
   std::string output;
-  EXPECT_THROW(run(command({"sh", "-c", "sleep 600 & echo started; wait"}),
+  EXPECT_THROW(run(
+                   command({"sh", "-c", "sleep 600 & echo started; wait"}),
                    [&](std::string_view bytes) {
                      output += bytes;
                      stop.request_stop();
@@ -180,7 +180,8 @@ class GitTest : public testing::Test {
   }
 
   std::string git(std::vector<std::string> arguments) {
-    std::vector<std::string> words{"git", "-C", source_.string(), "-c", "user.name=T", "-c", "user.email=t@localhost"};
+    std::vector<std::string> words{"git",         "-C", source_.string(),        "-c",
+                                   "user.name=T", "-c", "user.email=t@localhost"};
     words.insert(words.end(), arguments.begin(), arguments.end());
     const Finished finished = run(command(words));
     EXPECT_TRUE(finished.ok()) << finished.errors;
@@ -192,7 +193,9 @@ class GitTest : public testing::Test {
     return git({"rev-parse", "HEAD"});
   }
   GitCommit checkout(const std::string& revision, const std::string& to) {
-    return git_checkout({.url = "file://" + source_.string(), .revision = revision, .destination = dir_.path() / to,
+    return git_checkout({.url = "file://" + source_.string(),
+                         .revision = revision,
+                         .destination = dir_.path() / to,
                          .cache = dir_.path() / "cache"});
   }
 
@@ -223,7 +226,8 @@ TEST_F(GitTest, ASecondCheckoutSeesWhatWasPushedAndForcePushed) {
 
 TEST_F(GitTest, TheCheckoutIsARepositoryOfItsOwn) {
   checkout("main", "a");
-  const Finished log = run(command({"git", "-c", "safe.directory=*", "-C", (dir_.path() / "a").string(), "log", "--format=%s"}));
+  const Finished log = run(
+      command({"git", "-c", "safe.directory=*", "-C", (dir_.path() / "a").string(), "log", "--format=%s"}));
   EXPECT_EQ(log.output, "one\n");
 }
 
@@ -240,7 +244,9 @@ TEST_F(GitTest, AMissingRevisionNamesWhatThereIsAndLeavesNothing) {
 
 TEST_F(GitTest, APasswordInAUrlIsNeverShownOrKept) {
   try {
-    git_checkout({.url = "http://user:hunter2@127.0.0.1:1/x.git", .revision = "", .destination = dir_.path() / "a",
+    git_checkout({.url = "http://user:hunter2@127.0.0.1:1/x.git",
+                  .revision = "",
+                  .destination = dir_.path() / "a",
                   .cache = dir_.path() / "cache"});
     FAIL();
   } catch (const Error& error) {

@@ -1,7 +1,6 @@
 // Errors, diagnostics, text, digests, time and TOML: the small values.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
 #include <nlohmann/json.hpp>
 
 #include "base/clock.h"
@@ -38,8 +37,9 @@ TEST(ErrorTest, KindsHaveTheExitCodesOfTheDesign) {
 
 TEST(DiagnosticTest, ShowsTheLineWithACaretAndTheHint) {
   const Diagnostic d{Severity::Error, "a.yaml", {2, 3}, "unknown field", "did you mean `runAfter`?"};
-  EXPECT_EQ(render(d, "tasks:\n  runafter: x\n"),
-            "a.yaml:2:3: error: unknown field\n  2 |   runafter: x\n    |   ^\n  hint: did you mean `runAfter`?\n");
+  EXPECT_EQ(
+      render(d, "tasks:\n  runafter: x\n"),
+      "a.yaml:2:3: error: unknown field\n  2 |   runafter: x\n    |   ^\n  hint: did you mean `runAfter`?\n");
 }
 
 TEST(DiagnosticTest, SurvivesAPlaceBeyondTheText) {
@@ -60,9 +60,11 @@ TEST(TextTest, SplitsAndJoins) {
 }
 
 TEST(TextTest, Base64RoundTripsAndRefusesWhatItDidNotWrite) {
-  for (const char* text : {"", "f", "fo", "foo", "foob", "\xff\xfe"}) EXPECT_EQ(base64_decode(base64_encode(text)), text);
+  for (const char* text : {"", "f", "fo", "foo", "foob", "\xff\xfe"})
+    EXPECT_EQ(base64_decode(base64_encode(text)), text);
   EXPECT_EQ(base64_encode("foob"), "Zm9vYg==");
-  for (const char* bad : {"Zm9", "Zm9v!mFy", "Z===", "=m9v", "Zm=v"}) EXPECT_EQ(base64_decode(bad), std::nullopt) << bad;
+  for (const char* bad : {"Zm9", "Zm9v!mFy", "Z===", "=m9v", "Zm=v"})
+    EXPECT_EQ(base64_decode(bad), std::nullopt) << bad;
 }
 
 TEST(TextTest, FindsTheWordThatWasMeant) {
@@ -120,7 +122,8 @@ TEST(ClockTest, ReadsGoDurations) {
   EXPECT_EQ(parse_duration("300ms"), Duration(300ms));
   EXPECT_EQ(parse_duration("0"), Duration(0));
   EXPECT_EQ(parse_duration("-1m"), Duration(-1min));
-  for (const char* bad : {"", "1", "m", "1x", "1m2", "..s", "9999999999999h"}) EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
+  for (const char* bad : {"", "1", "m", "1x", "1m2", "..s", "9999999999999h"})
+    EXPECT_EQ(parse_duration(bad), std::nullopt) << bad;
 }
 
 TEST(ClockTest, Rfc3339RoundTripsAndKnowsOffsets) {

@@ -227,7 +227,11 @@ TEST_F(Unpack, LinksInsideTheLayerStayInside) {
 }
 
 TEST_F(Unpack, TakesAbsoluteNamesFromTheLayersRoot) {
-  unpack(TarBuilder().folder("/etc").file("/etc/kiln-test-name", "in").hardlink("/etc/same", "/etc/kiln-test-name").finish());
+  unpack(TarBuilder()
+             .folder("/etc")
+             .file("/etc/kiln-test-name", "in")
+             .hardlink("/etc/same", "/etc/kiln-test-name")
+             .finish());
   EXPECT_EQ(read_file(target() / "etc/kiln-test-name"), "in");
   EXPECT_EQ(read_file(target() / "etc/same"), "in");
   EXPECT_FALSE(fs::exists("/etc/kiln-test-name"));

@@ -159,12 +159,12 @@ TEST(HostNetworkTest, ProxiesRegistriesAndCertificatesAreInherited) {
                                             {"SSL_CERT_FILE", (folder.path() / "ca.pem").native()}},
                                            folder.path());
   const std::string bundle(kCaBundle);
-  EXPECT_THAT(network.env,
-              ElementsAre("CURL_CA_BUNDLE=" + bundle, "GIT_SSL_CAINFO=" + bundle,
-                          "HTTPS_PROXY=http://proxy:3128",
-                          "NODE_EXTRA_CA_CERTS=" + std::string(kExtraCertificates),
-                          "PIP_CERT=" + bundle, "PIP_INDEX_URL=http://pip", "REQUESTS_CA_BUNDLE=" + bundle,
-                          "SSL_CERT_FILE=" + bundle, "no_proxy=localhost", "npm_config_registry=http://npm"));
+  EXPECT_THAT(
+      network.env,
+      ElementsAre("CURL_CA_BUNDLE=" + bundle, "GIT_SSL_CAINFO=" + bundle, "HTTPS_PROXY=http://proxy:3128",
+                  "NODE_EXTRA_CA_CERTS=" + std::string(kExtraCertificates), "PIP_CERT=" + bundle,
+                  "PIP_INDEX_URL=http://pip", "REQUESTS_CA_BUNDLE=" + bundle, "SSL_CERT_FILE=" + bundle,
+                  "no_proxy=localhost", "npm_config_registry=http://npm"));
   ASSERT_FALSE(network.mounts.empty());
   EXPECT_EQ(network.mounts[0].source, fs::canonical(folder.path() / "ca.pem"));
   EXPECT_EQ(network.mounts[0].destination, bundle);
@@ -197,7 +197,8 @@ TEST(HostNetworkTest, NodeReadsOnlyTheCertificatesThatItDoesNotHave) {
   write_file(folder.path() / "plain.pem", known);
   const HostNetwork network =
       host_network({{"SSL_CERT_FILE", (folder.path() / "plain.pem").native()}}, folder.path());
-  for (const std::string& variable : network.env) EXPECT_FALSE(variable.starts_with("NODE_EXTRA")) << variable;
+  for (const std::string& variable : network.env)
+    EXPECT_FALSE(variable.starts_with("NODE_EXTRA")) << variable;
 }
 
 }  // namespace
