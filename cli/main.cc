@@ -75,13 +75,6 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-#if defined(__SANITIZE_ADDRESS__)
-// libgit2 1.5 keeps what libpcre2 allocates for it in a checkout; a few hundred bytes in a process that ends.
-extern "C" const char* __lsan_default_suppressions() {
-  return "leak:libpcre2\n";
-}
-#endif
-
 int main(int argc, char** argv) {
   return run(argc, argv);
 }
