@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "builders/lifecycle.h"
 #include "cli/context.h"
+#include "cli/options.h"
 #include "cli/push.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -22,17 +23,6 @@ struct BuildOptions {
   std::vector<std::string> env;
   bool push = false, clear_cache = false, json = false;
 };
-
-std::map<std::string, std::string> build_env(const std::vector<std::string>& pairs) {
-  std::map<std::string, std::string> env;
-  for (const std::string& pair : pairs) {
-    const size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw Error(ErrorKind::Usage, "--env " + pair + " has no value", "write --env NAME=value");
-    env[pair.substr(0, equals)] = pair.substr(equals + 1);
-  }
-  return env;
-}
 
 void report(const builders::BuildResult& result, const std::string& name) {
   for (const auto& layer : result.layers)
@@ -57,7 +47,10 @@ void build(const BuildOptions& options, Context& context) {
   request.image = reference.familiar;
   request.build_image = options.build_image;
   request.run_image = options.run_image;
-  request.build_env = build_env(options.env);
+  for (const std::string& pair : options.env) {
+    auto [name, value] = split_pair("--env", pair);
+    request.build_env[name] = std::move(value);
+  }
   request.clear_cache = options.clear_cache;
   if (!options.builder.empty()) request.buildpacks = options.builder;
 

@@ -1,6 +1,4 @@
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <iostream>
 #include <memory>
 
 #include "base/error.h"
@@ -8,6 +6,7 @@
 #include "base/text.h"
 #include "cli/api_client.h"
 #include "cli/context.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/yaml_json.h"
@@ -50,13 +49,11 @@ json changed_service(ApiClient& api, const DeployOptions& options) {
   if (options.port > 0) container["ports"] = json::array({{{"containerPort", options.port}}});
   if (options.concurrency >= 0) spec["containerConcurrency"] = options.concurrency;
   for (const std::string& pair : options.env) {
-    const size_t equals = pair.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw Error(ErrorKind::Usage, "--env " + pair + " has no value", "write --env NAME=value");
+    const auto [name, value] = split_pair("--env", pair);
     json kept = json::array();
     for (const json& variable : container.value("env", json::array()))
-      if (variable.value("name", "") != pair.substr(0, equals)) kept.push_back(variable);
-    kept.push_back({{"name", pair.substr(0, equals)}, {"value", pair.substr(equals + 1)}});
+      if (variable.value("name", "") != name) kept.push_back(variable);
+    kept.push_back({{"name", name}, {"value", value}});
     container["env"] = kept;
   }
   return document;

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "base/toml.h"
@@ -40,6 +41,13 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
     }
   }
   return words;
+}
+
+std::pair<std::string, std::string> split_pair(const std::string& flag, const std::string& pair) {
+  const size_t equals = pair.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw Error(ErrorKind::Usage, flag + " " + pair + " has no value", "write " + flag + " name=value");
+  return {pair.substr(0, equals), pair.substr(equals + 1)};
 }
 
 void load_settings(const fs::path& file) {

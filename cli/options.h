@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace CLI {
@@ -16,6 +17,9 @@ void add_environment_names(CLI::App& app);
 // The arguments after the program's name, `--name=` written as two words: the parser would take the next word
 // for the value, where a Task that passes `--revision=$(params.revision)` means the empty one.
 std::vector<std::string> arguments_of(int argc, char** argv);
+
+// "name=value", as `flag` was given it; throws Usage when there is no name or no "=".
+std::pair<std::string, std::string> split_pair(const std::string& flag, const std::string& pair);
 
 // Puts settings of a config.toml into the environment as KILN_<FLAG>, unless set there already: so flags win
 // over environment, environment over the project's file, that over the user's. Only plain values at the top

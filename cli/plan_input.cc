@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "cli/options.h"
 #include "cli/terminal.h"
 
 namespace kiln::cli {
@@ -69,12 +70,7 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
 dag::Plan compile_plan(const PlanInput& input) {
   dag::RunRequest request;
   request.target = input.target;
-  for (const std::string& param : input.params) {
-    const size_t equals = param.find('=');
-    if (equals == std::string::npos || equals == 0)
-      throw Error(ErrorKind::Usage, "-p " + param + " has no value", "write -p name=value");
-    request.params.emplace_back(param.substr(0, equals), param.substr(equals + 1));
-  }
+  for (const std::string& param : input.params) request.params.push_back(split_pair("-p", param));
   for (const std::string& workspace : input.workspaces)
     request.workspaces.push_back(dag::parse_workspace_flag(workspace));
 

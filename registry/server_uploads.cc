@@ -163,21 +163,24 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
   co_return co_await commit(exchange, route, *upload, *digest);
 }
 
+std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange, const Upload& upload) {
+  const std::string_view header = exchange.header("Content-Range");
+  if (header.empty()) return std::nullopt;
+  const auto range = parse_content_range(header);
+  const auto length = exchange.content_length();
+  if (range && range->from == upload.writer.size() && (!length || *length == range->length))
+    return std::nullopt;
+  Answer answer = error_answer(416, "BLOB_UPLOAD_INVALID", "the chunk does not follow on what is there");
+  for (const auto& [name, value] : located(416, upload).headers) answer.headers.add(name, value);
+  return answer;
+}
+
 Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route) {
   const std::shared_ptr<Upload> upload = find(route);
   if (!upload) co_return upload_unknown(route);
   const Claim claim(*this, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
-  if (const std::string_view header = exchange.header("Content-Range"); !header.empty()) {
-    const auto range = parse_content_range(header);
-    const auto length = exchange.content_length();
-    const bool fits = range && range->from == upload->writer.size() && (!length || *length == range->length);
-    if (!fits) {
-      Answer answer = error_answer(416, "BLOB_UPLOAD_INVALID", "the chunk does not follow on what is there");
-      for (const auto& [name, value] : located(416, *upload).headers) answer.headers.add(name, value);
-      co_return answer;
-    }
-  }
+  if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
   co_return located(202, *upload);
 }
@@ -190,16 +193,7 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   const auto text = exchange.query_value("digest");
   const auto digest = Digest::parse(text.value_or(""));
   if (!digest) co_return bad_digest(text.value_or(""));
-  if (const std::string_view header = exchange.header("Content-Range"); !header.empty()) {
-    const auto range = parse_content_range(header);
-    const auto length = exchange.content_length();
-    const bool fits = range && range->from == upload->writer.size() && (!length || *length == range->length);
-    if (!fits) {
-      Answer answer = error_answer(416, "BLOB_UPLOAD_INVALID", "the chunk does not follow on what is there");
-      for (const auto& [name, value] : located(416, *upload).headers) answer.headers.add(name, value);
-      co_return answer;
-    }
-  }
+  if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
   co_return co_await commit(exchange, route, *upload, *digest);
 }

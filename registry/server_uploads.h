@@ -41,6 +41,8 @@ class UploadEndpoints {
   void expire();
   static Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
   static Answer located(int status, const Upload& upload);
+  // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
+  static std::optional<Answer> out_of_order(const HttpExchange& exchange, const Upload& upload);
   Awaitable<Answer> commit(HttpExchange& exchange, const Route& route, Upload& upload, const Digest& digest);
 
   Store& store_;
