@@ -73,7 +73,7 @@ func validateFile(ctx context.Context, file string, text []byte) []Verdict {
 
 // validateDocument gives no verdict for what is empty or not Tekton's, and one per item for a List.
 func validateDocument(ctx context.Context, document []byte) []Verdict {
-	text, err := yaml.YAMLToJSONStrict(document)
+	text, err := asJSON(document)
 	if err != nil {
 		return []Verdict{{Errors: []string{err.Error()}}}
 	}
@@ -104,6 +104,14 @@ func validateDocument(ctx context.Context, document []byte) []Verdict {
 		return []Verdict{{Kind: head.Kind, Errors: []string{message}}}
 	}
 	return []Verdict{validateObject(ctx, head.Kind, create(), text)}
+}
+
+// asJSON reads as kubectl does: of a key given twice the last one counts, and JSON is not taken for YAML.
+func asJSON(document []byte) ([]byte, error) {
+	if json.Valid(document) {
+		return document, nil
+	}
+	return yaml.YAMLToJSON(document)
 }
 
 func validateObject(ctx context.Context, kind string, into object, text []byte) Verdict {
