@@ -40,22 +40,6 @@ WorkspaceBinding parse_workspace_flag(std::string_view flag) {
   return binding;
 }
 
-std::string workspace_flag(const WorkspaceBinding& binding) {
-  const std::string& source = binding.source.name;
-  const std::string name = binding.name.value + "=";
-  if (binding.kind == WorkspaceBinding::Kind::HostFolder) return name + binding.folder;
-  switch (binding.source.kind) {
-    case VolumeSource::Kind::PersistentVolumeClaim:
-      return name + "claim=" + source;
-    case VolumeSource::Kind::ConfigMap:
-      return name + "config=" + source;
-    case VolumeSource::Kind::Secret:
-      return name + "secret=" + source;
-    default:
-      return name + "emptyDir";
-  }
-}
-
 // The run's params with -p on top.
 std::vector<Param> Compiler::given_params() {
   std::vector<Param> given = target_.params;

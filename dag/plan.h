@@ -33,8 +33,6 @@ struct RunRequest {
 // Reads the value of `-w`: "name=DIR", "name=emptyDir", "name=claim=NAME", "name=config=NAME",
 // "name=secret=NAME". Throws Usage.
 WorkspaceBinding parse_workspace_flag(std::string_view flag);
-// The text that parse_workspace_flag() reads as this binding; for the kinds that a flag can name.
-std::string workspace_flag(const WorkspaceBinding& binding);
 
 // Why one task waits for another.
 struct EdgeReason {

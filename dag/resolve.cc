@@ -122,13 +122,14 @@ std::vector<std::vector<Param>> resolve_matrix(const Plan& plan, size_t index, c
   return combinations(matrix);
 }
 
-RunRequest nested_request(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context) {
+RunRequest nested_request(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context,
+                          TaskRunIndex which) {
   const PlannedTask& task = plan.tasks[index];
   RunRequest request = plan.request;
   request.params.clear();
   request.workspaces.clear();
   request.within.push_back({task.name, plan.params});
-  request.values = resolve_task(plan, index, facts, context).params;
+  request.values = resolve_task(plan, index, facts, context, which).params;
   if (task.inline_spec)  // what propagates: weaker than what is passed
     for (const Param& param : plan.params)
       if (std::ranges::none_of(request.values,

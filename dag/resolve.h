@@ -86,7 +86,8 @@ WhenVerdict evaluate_when(const std::vector<When>& when);
 
 // How to compile what a task of kind Pipeline runs, now that its params are known: recompile(plan.sources,
 // plan.remote, nested_request(…)) gives its Plan.
-RunRequest nested_request(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context);
+RunRequest nested_request(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context,
+                          TaskRunIndex which = {});
 
 // The pipeline's results; those that need a result nobody produced are left out.
 std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,

@@ -9,7 +9,7 @@ class Refusal {
   explicit Refusal(Diagnostics& diagnostics) : diagnostics_(diagnostics) {}
 
   void plan(const Plan& plan) {
-    if (!plan.status.empty()) refuse(plan.tasks.front().file, plan.tasks.front().at, "a run with `status`");
+    if (!plan.status.empty() && !plan.tasks.empty()) refuse(plan.tasks.front().file, plan.tasks.front().at, "a run with `status`");
     for (const PlannedTask& task : plan.tasks) pipeline_task(task);
   }
 
@@ -20,9 +20,9 @@ class Refusal {
   }
 
   void pipeline_task(const PlannedTask& task) {
-    if (task.kind == PlannedTask::Kind::Custom) refuse(task.file, task.at, "a custom task");
-    if (task.kind == PlannedTask::Kind::Pipeline) refuse(task.file, task.at, "a pipeline inside a pipeline");
-    if (task.matrix) refuse(task.file, task.matrix->at, "`matrix`");
+    if (task.custom && !runs(task.custom->kind))
+      refuse(task.file, task.at, "a custom task of kind " + task.custom->kind);
+    if (task.pipeline) plan(*task.pipeline);
     for (const When& when : task.when)
       if (!when.cel.empty()) refuse(task.file, when.cel.at, "`cel`");
     for (const TaskWorkspace& workspace : task.workspaces)
@@ -30,6 +30,11 @@ class Refusal {
           !runs(workspace.binding.source.kind))
         refuse(task.file, workspace.binding.name.at, "a workspace from this kind of volume");
     if (task.spec) task_spec(task.spec_file, *task.spec);
+  }
+
+  // executor/custom_task.h
+  static bool runs(const std::string& custom_kind) {
+    return custom_kind == "Wait" || custom_kind == "Approval" || custom_kind == "ApprovalTask";
   }
 
   static bool runs(VolumeSource::Kind kind) {

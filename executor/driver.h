@@ -13,21 +13,30 @@
 
 namespace kiln::executor {
 
+// A TaskRun under way, as observers hear of it.
+struct RunningTask {
+  const dag::PlannedTask& task;
+  size_t run = 0;
+  int attempt = 0;
+  // What to call it: "build", "build-2" of a matrix, "inner/build" in a pipeline inside the pipeline. Also the
+  // start of its log folder's name.
+  std::string label;
+};
+
 // What happens in a run, as it happens, for printing. Calls come from several threads, one at a time; they
 // should return soon, since the steps' output waits meanwhile. Durations are in the State.
 class RunObserver {
  public:
   virtual ~RunObserver() = default;
   virtual void run_started(const RunRecord&, const dag::Plan&) {}
-  virtual void task_started(const dag::PlannedTask&, int /*attempt*/) {}
-  virtual void step_started(const dag::PlannedTask&, const steps::StepSpec&) {}
+  virtual void task_started(const RunningTask&) {}
+  virtual void step_started(const RunningTask&, const steps::StepSpec&) {}
   // Bytes as they came, not lines.
-  virtual void step_output(const dag::PlannedTask&, const steps::StepSpec&, bool /*is_stderr*/,
-                           std::string_view) {}
-  virtual void step_finished(const dag::PlannedTask&, const steps::StepOutcome&) {}
+  virtual void step_output(const RunningTask&, const steps::StepSpec&, bool /*is_stderr*/, std::string_view) {}
+  virtual void step_finished(const RunningTask&, const steps::StepOutcome&) {}
   // Also for a failed attempt that will be retried: then state.phase is Ready.
-  virtual void task_finished(const dag::PlannedTask&, const TaskState&) {}
-  virtual void task_skipped(const dag::PlannedTask&, std::string_view /*reason*/) {}
+  virtual void task_finished(const RunningTask&, const TaskRunState&) {}
+  virtual void task_skipped(const RunningTask&, std::string_view /*reason*/) {}
   virtual void run_finished(const RunRecord&, const State&) {}
 };
 
@@ -64,8 +73,11 @@ class Driver {
   const Clock& clock_;
 };
 
+// "build", or "build-2" of a matrix.
+std::string task_run_label(const dag::PlannedTask& task, size_t run);
+
 // The log of one step of one attempt.
-std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task, int attempt,
+std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run, int attempt,
                                std::string_view step);
 
 }  // namespace kiln::executor

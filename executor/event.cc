@@ -11,7 +11,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::string_view, 9> kKinds{"RunStarted",      "TaskStarted", "TaskStopped",
+constexpr std::array<std::string_view, 10> kKinds{"RunStarted", "FannedOut",      "TaskStarted", "TaskStopped",
                                                  "TaskFinished",    "TaskSkipped", "FinallyStarted",
                                                  "CancelRequested", "TimedOut",    "RunFinished"};
 
@@ -77,6 +77,8 @@ json to_json(const Event& event, const dag::Plan& plan) {
   if (event.task != Event::kNoTask) {
     out["task"] = plan.tasks.at(event.task).name;
     out["attempt"] = event.attempt;
+    if (event.run > 0) out["run"] = event.run;
+    if (event.count > 0) out["count"] = event.count;
   }
   if (!event.reason.empty()) out["reason"] = event.reason;
   if (!event.message.empty()) out["message"] = bytes(event.message);
@@ -106,6 +108,8 @@ Event event_from_json(const json& value, const dag::Plan& plan) {
         throw Error(ErrorKind::Invalid, "the journal speaks of task " + name + ", the plan has none");
       event.task = static_cast<size_t>(task - plan.tasks.data());
       event.attempt = value.at("attempt").get<int>();
+      event.run = value.value("run", size_t{0});
+      event.count = value.value("count", size_t{0});
     }
     event.reason = value.value("reason", "");
     if (value.contains("message")) event.message = text_of(value.at("message"));

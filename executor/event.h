@@ -40,10 +40,11 @@ struct Outcome {
 struct Event {
   enum class Kind {
     RunStarted,
-    TaskStarted,   // task, attempt: a pod is to be started
-    TaskStopped,   // task, attempt, reason, message: its pod is to be ended; TaskFinished still follows
-    TaskFinished,  // task, attempt, outcome
-    TaskSkipped,   // task, reason: Tekton's skip reason
+    FannedOut,     // task, count: its matrix becomes that many TaskRuns
+    TaskStarted,   // task, run, attempt: a TaskRun is to be started
+    TaskStopped,   // task, run, attempt, reason, message: it is to be ended; TaskFinished still follows
+    TaskFinished,  // task, run, attempt, outcome
+    TaskSkipped,   // task, reason: Tekton's skip reason; of a matrix that fanned out: one run that never started
     FinallyStarted,
     CancelRequested,  // reason: Cancelled, CancelledRunFinally or StoppedRunFinally
     TimedOut,         // reason: pipeline, tasks or finally
@@ -54,7 +55,9 @@ struct Event {
   Kind kind = Kind::RunStarted;
   Time at{};
   size_t task = kNoTask;  // index into Plan::tasks
+  size_t run = 0;         // which of its TaskRuns: 0 but for a matrix
   int attempt = 0;
+  size_t count = 0;  // FannedOut
   std::string reason;
   std::string message;
   Outcome outcome;

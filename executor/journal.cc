@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "executor/origin.h"
 
 namespace kiln::executor {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::string_view kSchema = R"(
     PRIMARY KEY (run, sequence)) WITHOUT ROWID;
 )";
 constexpr std::string_view kColumns =
-    "SELECT id, uid, kind, name, created, finished, reason, message FROM runs ";
+    "SELECT id, uid, kind, name, created, finished, reason, message, parent FROM runs ";
 
 int64_t nanoseconds(Time time) {
   return time.time_since_epoch().count();
@@ -32,7 +33,7 @@ int64_t nanoseconds(Time time) {
 
 RunRecord record(const Statement& row) {
   RunRecord out{row.text(0), row.text(1), row.text(2), row.text(3), Time(Duration(row.integer(4))),
-                {},          row.text(6), row.text(7)};
+                {},          row.text(6), row.text(7), row.text(8)};
   if (!row.is_null(5)) out.finished = Time(Duration(row.integer(5)));
   return out;
 }
@@ -55,38 +56,35 @@ std::string random_uid() {
   return hex;
 }
 
-json origin_of(const dag::Plan& plan) {
-  json workspaces = json::array();
-  for (const dag::WorkspaceBinding& w : plan.request.workspaces)
-    workspaces.push_back(dag::workspace_flag(w));
-  return {{"target", plan.request.target},
-          {"params", plan.request.params},
-          {"workspaces", std::move(workspaces)},
-          {"sources", plan.sources},
-          {"remote", plan.remote}};
+// Journals of before pipelines could run inside pipelines have no such column.
+void add_parent_column(Database& database) {
+  Statement columns = database.prepare("SELECT 1 FROM pragma_table_info('runs') WHERE name = 'parent'");
+  if (!columns.step()) database.execute("ALTER TABLE runs ADD COLUMN parent TEXT NOT NULL DEFAULT ''");
 }
 
 }  // namespace
 
 Journal::Journal(const std::filesystem::path& database) : database_(database) {
   database_.execute(kSchema);
+  add_parent_column(database_);
 }
 
-RunRecord Journal::create(const dag::Plan& plan, Time now) {
+RunRecord Journal::create(const dag::Plan& plan, Time now, const Child& child) {
   const std::lock_guard lock(mutex_);
-  RunRecord run{"", random_uid(), std::string(plan.kind_name()), plan.name, now, {}, "Running", ""};
+  RunRecord run{child.id, random_uid(), std::string(plan.kind_name()), plan.name, now, {}, "Running", "",
+                child.parent};
   const std::string origin = origin_of(plan).dump();
   Transaction transaction(database_);
   Statement taken = database_.prepare("SELECT 1 FROM runs WHERE id = ?");
-  do {
+  while (run.id.empty() || taken.bind(1, run.id).step()) {
     run.id = plan.run_prefix + random_suffix();
     taken.reset();
-  } while (taken.bind(1, run.id).step());
+  }
   taken.reset();
   database_
       .prepare(
-          "INSERT INTO runs (id, uid, kind, name, created, reason, message, origin) VALUES (?, ?, ?, ?, ?, "
-          "?, '', ?)")
+          "INSERT INTO runs (id, uid, kind, name, created, reason, message, origin, parent) "
+          "VALUES (?, ?, ?, ?, ?, ?, '', ?, ?)")
       .bind(1, run.id)
       .bind(2, run.uid)
       .bind(3, run.kind)
@@ -94,6 +92,7 @@ RunRecord Journal::create(const dag::Plan& plan, Time now) {
       .bind(5, nanoseconds(now))
       .bind(6, run.reason)
       .bind(7, origin)
+      .bind(8, run.parent)
       .run();
   transaction.commit();
   return run;
@@ -124,7 +123,7 @@ void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const
 std::vector<RunRecord> Journal::list(size_t limit) const {
   const std::lock_guard lock(mutex_);
   std::vector<RunRecord> out;
-  Statement rows = database_.prepare(std::string(kColumns) + "ORDER BY created DESC, rowid DESC LIMIT ?");
+  Statement rows = database_.prepare(std::string(kColumns) + "WHERE parent = '' ORDER BY created DESC, rowid DESC LIMIT ?");
   rows.bind(1, static_cast<int64_t>(limit));
   while (rows.step()) out.push_back(record(rows));
   return out;
@@ -165,20 +164,12 @@ dag::Plan Journal::plan(std::string_view id) const {
       throw Error(ErrorKind::NotFound, "there is no run \"" + std::string(id) + "\"");
     origin = json::parse(row.text(0));
   }
-  dag::RunRequest request;
-  request.target = origin.at("target").get<std::string>();
-  request.params = origin.at("params").get<std::vector<std::pair<std::string, std::string>>>();
-  for (const json& flag : origin.at("workspaces"))
-    request.workspaces.push_back(dag::parse_workspace_flag(flag.get<std::string>()));
-  dag::Compiled compiled =
-      dag::recompile(origin.at("sources").get<std::map<std::string, std::string>>(),
-                     origin.at("remote").get<std::map<std::string, std::string>>(), request);
-  if (compiled.plan) return std::move(*compiled.plan);
-  std::string first;
-  for (const Diagnostic& diagnostic : compiled.diagnostics)
-    if (diagnostic.severity == Severity::Error && first.empty()) first = diagnostic.message;
-  throw Error(ErrorKind::Invalid, "run " + std::string(id) + " was made by another version of kiln: " + first,
-              "its logs are still there: kiln logs " + std::string(id));
+  try {
+    return plan_of(origin);
+  } catch (const Error& error) {
+    throw Error(error.kind(), "run " + std::string(id) + " cannot be read: " + error.message(),
+                "its logs are still there: kiln logs " + std::string(id));
+  }
 }
 
 std::vector<Event> Journal::events(std::string_view id, const dag::Plan& plan) const {

@@ -24,6 +24,7 @@ struct RunRecord {
   std::optional<Time> finished;
   std::string reason;  // "Running" until it has finished
   std::string message;
+  std::string parent;  // of a pipeline inside a pipeline: the run that started it
 };
 
 // Runs and their events, on disk (SQLite, tables `runs` and `events`). What append() has returned from
@@ -32,12 +33,16 @@ class Journal {
  public:
   explicit Journal(const std::filesystem::path& database);
 
+  // A run that another starts: under a name of its parent's making, if that is free.
+  struct Child {
+    std::string id, parent;
+  };
   // A new run under a fresh name, with all that is needed to make its plan again.
-  RunRecord create(const dag::Plan& plan, Time now);
+  RunRecord create(const dag::Plan& plan, Time now, const Child& child = {});
   // Appends in one transaction. A RunFinished among them closes the run.
   void append(std::string_view id, const dag::Plan& plan, std::span<const Event> events);
 
-  std::vector<RunRecord> list(size_t limit = 100) const;  // newest first
+  std::vector<RunRecord> list(size_t limit = 100) const;  // newest first, without children
   std::vector<RunRecord> unfinished() const;
   // "" or "last" is the newest. Throws NotFound with the nearest name.
   RunRecord find(std::string_view id) const;

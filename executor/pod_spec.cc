@@ -26,12 +26,14 @@ fs::path safe_sub_path(const std::string& text, const std::string& what) {
 
 class PodMaker {
  public:
-  PodMaker(const dag::Plan& plan, size_t index, const dag::ResolvedTask& resolved, int attempt,
+  PodMaker(const dag::Plan& plan, size_t index, const dag::ResolvedTask& resolved, dag::TaskRunIndex which,
            const PodPlaces& places)
       : task_(plan.tasks[index]),
         resolved_(resolved),
         places_(places),
-        folder_(places.run / "pods" / (task_.name + "." + std::to_string(attempt))) {}
+        folder_(places.run / "pods" /
+                (task_.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") + "." +
+                 std::to_string(which.attempt))) {}
 
   PodRequest make(std::string name) {
     steps::PodSpec& pod = out_.spec;
@@ -158,10 +160,10 @@ std::optional<double> parse_quantity(std::string_view text) {
 }
 
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
-                    std::string_view run_name, int attempt, const PodPlaces& places) {
-  std::string name = dag::child_name(plan, task, run_name);
-  if (attempt > 0) name += "-retry" + std::to_string(attempt);
-  return PodMaker(plan, task, resolved, attempt, places).make(std::move(name));
+                    std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places) {
+  std::string name = dag::child_name(plan, task, run_name, which.in_matrix);
+  if (which.attempt > 0) name += "-retry" + std::to_string(which.attempt);
+  return PodMaker(plan, task, resolved, which, places).make(std::move(name));
 }
 
 }  // namespace kiln::executor

@@ -31,7 +31,7 @@ struct PodRequest {
 // dag's task as steps' pod. Pure. Throws Invalid for what only shows after substitution: a step without an
 // image, a malformed quantity or duration, a subPath that climbs out of its workspace.
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
-                    std::string_view run_name, int attempt, const PodPlaces& places);
+                    std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places);
 
 // Kubernetes quantities: "128Mi", "1G", "1.5"; and for CPUs "500m". nullopt when malformed.
 std::optional<double> parse_quantity(std::string_view text);

@@ -84,11 +84,23 @@ json result_json(const std::string& name, const dag::ParamValue& value) {
   return {{"name", name}, {"type", dag::to_string(value.type)}, {"value", value_json(value)}};
 }
 
-bool has_run(const TaskState& task) {
+std::string_view child_kind(const dag::PlannedTask& task) {
+  switch (task.kind) {
+    case dag::PlannedTask::Kind::Pipeline:
+      return "PipelineRun";
+    case dag::PlannedTask::Kind::Custom:
+      return "CustomRun";
+    case dag::PlannedTask::Kind::Task:
+      break;
+  }
+  return "TaskRun";
+}
+
+bool has_run(const TaskRunState& task) {
   return task.started != Time{} && task.phase != Phase::Skipped;
 }
 
-json task_status(const TaskState& task) {
+json task_status(const TaskRunState& task) {
   json status{
       {"conditions", condition(status_word(task.phase), task.reason, task.message,
                                is_terminal(task.phase) ? task.finished : task.started)},
@@ -122,25 +134,52 @@ json metadata(const RunRecord& run, std::string name, std::string_view task = {}
 
 }  // namespace
 
-json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, size_t task) {
-  const dag::PlannedTask& planned = plan.tasks[task];
-  const dag::ResolvedTask resolved = dag::resolve_task(
-      plan, task, StateFacts(plan, state), {run.id, run.uid, "default"},
-      {.attempt = state.tasks[task].attempt});
+namespace {
+
+json child_references(const RunRecord& run, const dag::Plan& plan, const State& state, size_t i) {
+  json out = json::array();
+  const dag::PlannedTask& planned = plan.tasks[i];
+  for (size_t k = 0; k < state.tasks[i].run_count(); ++k) {
+    if (!has_run(state.tasks[i].run(k))) continue;
+    dag::TaskRunIndex which;
+    if (!state.tasks[i].runs.empty()) which.in_matrix = k;
+    json one{{"apiVersion", "tekton.dev/v1"},
+             {"kind", child_kind(planned)},
+             {"name", dag::child_name(plan, i, run.id, which.in_matrix)},
+             {"pipelineTaskName", planned.name}};
+    if (!planned.display_name.empty())
+      one["displayName"] =
+          dag::resolve_task(plan, i, StateFacts(plan, state), {run.id, run.uid, "default"}, which).display_name;
+    if (!planned.when.empty()) one["whenExpressions"] = when_json(planned.when);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+}  // namespace
+
+json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id) {
+  const dag::PlannedTask& planned = plan.tasks[id.task];
+  const TaskRunState& task = state.tasks[id.task].run(id.run);
+  dag::TaskRunIndex which{.attempt = task.attempt};
+  if (!state.tasks[id.task].runs.empty()) which.in_matrix = id.run;
+  const dag::ResolvedTask resolved =
+      dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
+  const std::string name = dag::child_name(plan, id.task, run.id, which.in_matrix);
   json spec{{"params", params_json(resolved.params)}, {"retries", planned.retries}};
   if (!planned.task_name.empty()) spec["taskRef"] = {{"name", planned.task_name}, {"kind", "Task"}};
   json out{{"apiVersion", "tekton.dev/v1"},
-           {"kind", "TaskRun"},
-           {"metadata", metadata(run, dag::child_name(plan, task, run.id), planned.name)},
+           {"kind", child_kind(planned)},
+           {"metadata", metadata(run, name, planned.name)},
            {"spec", std::move(spec)},
-           {"status", task_status(state.tasks[task])}};
-  out["status"]["podName"] = dag::child_name(plan, task, run.id) + "-pod";
+           {"status", task_status(task)}};
+  if (planned.kind == dag::PlannedTask::Kind::Task) out["status"]["podName"] = name + "-pod";
   return out;
 }
 
 json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
-  if (plan.kind == dag::Plan::Kind::Task && !state.tasks.empty()) {
-    json out = describe_task(run, plan, state, 0);
+  if (plan.kind != dag::Plan::Kind::Pipeline && !state.tasks.empty()) {
+    json out = describe_task(run, plan, state, {});
     out["metadata"] = metadata(run, run.id);
     if (state.has_finished)
       out["status"]["conditions"] =
@@ -156,14 +195,8 @@ json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
       json one{{"name", planned.name}, {"reason", task.reason}};
       if (task.reason == skip::kWhen) one["whenExpressions"] = when_json(planned.when);
       skipped.push_back(std::move(one));
-    } else if (has_run(task)) {
-      json one{{"apiVersion", "tekton.dev/v1"},
-               {"kind", "TaskRun"},
-               {"name", dag::child_name(plan, i, run.id)},
-               {"pipelineTaskName", planned.name}};
-      if (!planned.display_name.empty()) one["displayName"] = planned.display_name;
-      if (!planned.when.empty()) one["whenExpressions"] = when_json(planned.when);
-      children.push_back(std::move(one));
+    } else {
+      for (json& one : child_references(run, plan, state, i)) children.push_back(std::move(one));
     }
   }
   json status{{"childReferences", std::move(children)}};

@@ -52,6 +52,14 @@ class Turn {
     out.attempt = state_.tasks[task].attempt;
     return out;
   }
+  Event run_event(Event::Kind kind, TaskRunId id, std::string_view reason = {},
+                  std::string_view message = {}) const {
+    Event out = event(kind, reason, message);
+    out.task = id.task;
+    out.run = id.run;
+    out.attempt = state_.tasks[id.task].run(id.run).attempt;
+    return out;
+  }
 
   static bool past(Time start, Duration limit, Time now) {
     return limit > Duration{} && now >= start + limit;
@@ -71,23 +79,30 @@ class Turn {
   void stop_running() {
     const bool timed_out = state_.pipeline_timed_out || state_.tasks_timed_out || state_.finally_timed_out;
     if (state_.running == 0 || (!timed_out && state_.cancel == Cancel::No)) return;
-    for (size_t i = 0; i < state_.tasks.size(); ++i) {
-      const TaskState& task = state_.tasks[i];
-      if (task.phase != Phase::Running || !task.stop_reason.empty()) continue;
-      const bool is_finally = plan_.tasks[i].is_finally;
-      if (state_.pipeline_timed_out || (is_finally ? state_.finally_timed_out : state_.tasks_timed_out))
-        emit(task_event(Event::Kind::TaskStopped, i, "TaskRunCancelled", kTimedOutMessage));
-      else if (state_.cancel == Cancel::Now || (state_.cancel == Cancel::RunFinally && !is_finally))
-        emit(task_event(Event::Kind::TaskStopped, i, "TaskRunCancelled",
-                        "TaskRun cancelled as the PipelineRun it belongs to has been cancelled."));
-    }
+    for (size_t i = 0; i < state_.tasks.size(); ++i)
+      if (const std::string_view why = why_stopped(i); !why.empty())
+        for (size_t k = 0; k < state_.tasks[i].run_count(); ++k) {
+          const TaskRunState& run = state_.tasks[i].run(k);
+          if (run.phase == Phase::Running && run.stop_reason.empty())
+            emit(run_event(Event::Kind::TaskStopped, {i, k}, "TaskRunCancelled", why));
+        }
+  }
+
+  std::string_view why_stopped(size_t i) const {
+    const bool is_finally = plan_.tasks[i].is_finally;
+    if (state_.pipeline_timed_out || (is_finally ? state_.finally_timed_out : state_.tasks_timed_out))
+      return kTimedOutMessage;
+    if (state_.cancel == Cancel::Now || (state_.cancel == Cancel::RunFinally && !is_finally))
+      return "TaskRun cancelled as the PipelineRun it belongs to has been cancelled.";
+    return {};
   }
 
   void check_task_timeouts() {
     while (!state_.deadlines.empty() && state_.deadlines.begin()->first <= now_) {
-      const size_t i = state_.deadlines.begin()->second;
-      const std::string name = dag::child_name(plan_, i, options_.context.run_name);
-      emit(task_event(Event::Kind::TaskStopped, i, "TaskRunTimeout",
+      const TaskRunId id = state_.deadlines.begin()->second;
+      const size_t i = id.task;
+      const std::string name = dag::child_name(plan_, i, options_.context.run_name, in_matrix(id));
+      emit(run_event(Event::Kind::TaskStopped, id, "TaskRunTimeout",
                       "TaskRun \"" + name + "\" failed to finish within \"" +
                           go_duration(plan_.tasks[i].timeout) + "\""));
     }
@@ -111,16 +126,22 @@ class Turn {
     return {};
   }
 
-  // A task between two attempts goes on when another has failed, but not when the run is being ended.
+  std::optional<size_t> in_matrix(TaskRunId id) const {
+    if (state_.tasks[id.task].runs.empty()) return std::nullopt;
+    return id.run;
+  }
+
+  // A task between two attempts, or a matrix that has fanned out, goes on when another task has failed, but
+  // not when the run is being ended.
   void skip_unstarted(size_t begin, size_t end, std::string_view reason) {
-    if ((begin == 0 ? state_.dag_left : state_.finally_left) == state_.running) return;
-    for (size_t i = begin; i < end; ++i) {
-      const TaskState& task = state_.tasks[i];
-      const bool unstarted = task.phase == Phase::Waiting || task.phase == Phase::Ready;
-      if (!unstarted || (task.attempt > 0 && (reason == skip::kStopping || reason == skip::kStopped)))
-        continue;
-      emit(task_event(Event::Kind::TaskSkipped, i, reason));
-    }
+    const bool goes_on = reason == skip::kStopping || reason == skip::kStopped;
+    for (size_t i = begin; i < end; ++i)
+      for (size_t k = 0; k < state_.tasks[i].run_count(); ++k) {
+        const TaskRunState& run = state_.tasks[i].run(k);
+        const bool unstarted = run.phase == Phase::Waiting || run.phase == Phase::Ready;
+        const bool under_way = run.attempt > 0 || !state_.tasks[i].runs.empty();
+        if (unstarted && !(under_way && goes_on)) emit(run_event(Event::Kind::TaskSkipped, {i, k}, reason));
+      }
   }
 
   bool parent_was_skipped(size_t i) const {
@@ -133,9 +154,10 @@ class Turn {
   void start_ready() {
     const StateFacts facts(plan_, state_);
     while (!state_.ready.empty() && state_.running < std::max<size_t>(1, options_.jobs)) {
-      const size_t i = *state_.ready.begin();
-      if (state_.tasks[i].attempt > 0) {
-        start(i);
+      const TaskRunId id = *state_.ready.begin();
+      const size_t i = id.task;
+      if (state_.tasks[i].run(id.run).attempt > 0 || !state_.tasks[i].runs.empty()) {
+        emit(run_event(Event::Kind::TaskStarted, id));
         continue;
       }
       const dag::Readiness readiness = dag::check_ready(plan_, i, facts, options_.context);
@@ -151,15 +173,16 @@ class Turn {
         fail_unstarted(i, readiness);
       else
         start(i);
-      if (state_.stopping && !state_.in_finally) {
-        skip_unstarted(0, plan_.dag_size, skip::kStopping);
-      }
+      if (state_.stopping && !state_.in_finally) skip_unstarted(0, plan_.dag_size, skip::kStopping);
     }
   }
 
   void start(size_t i) {
-    Event started = task_event(Event::Kind::TaskStarted, i);
-    emit(std::move(started));
+    if (!plan_.tasks[i].matrix) return emit(task_event(Event::Kind::TaskStarted, i));
+    Event fanned = task_event(Event::Kind::FannedOut, i);
+    fanned.count =
+        dag::resolve_matrix(plan_, i, StateFacts(plan_, state_), options_.context).size();
+    emit(std::move(fanned));
   }
 
   // What it is to be given cannot be made: no attempt would go better.
@@ -180,7 +203,7 @@ class Turn {
     std::string reason = "Succeeded";
     std::string message = summary(plan_, state_);
     const std::string& name = options_.context.run_name;
-    if (plan_.kind == dag::Plan::Kind::Task && !plan_.tasks.empty() && !state_.pipeline_timed_out) {
+    if (plan_.kind != dag::Plan::Kind::Pipeline && !plan_.tasks.empty() && !state_.pipeline_timed_out) {
       const TaskState& task = state_.tasks.front();
       reason = task.phase == Phase::Skipped ? "Cancelled" : task.reason;
       message = task.message.empty() ? "All Steps have completed executing" : task.message;

@@ -1,5 +1,7 @@
 #include "executor/state.h"
 
+#include <algorithm>
+
 namespace kiln::executor {
 namespace {
 
@@ -17,93 +19,96 @@ class Fold {
     state_.finally_left = plan_.tasks.size() - plan_.dag_size;
     for (size_t i = 0; i < plan_.dag_size; ++i) {
       state_.tasks[i].waiting_for = plan_.tasks[i].needs.size();
-      if (state_.tasks[i].waiting_for == 0) make_ready(i);
+      if (state_.tasks[i].waiting_for == 0) make_ready({i, 0});
     }
   }
 
-  void task_started(size_t i, const Event& event) {
+  void fanned_out(size_t i, const Event& event) {
     TaskState& task = state_.tasks[i];
-    if (task.phase != Phase::Ready || event.attempt != task.attempt) return;
-    state_.ready.erase(i);
+    if (task.phase != Phase::Ready || !task.runs.empty() || event.count == 0) return;
+    state_.ready.erase({i, 0});
     task.phase = Phase::Running;
     task.started = event.at;
     task.reason = "Running";
+    task.runs.resize(event.count);
+    for (size_t run = 0; run < event.count; ++run) make_ready({i, run});
+  }
+
+  void task_started(TaskRunId id, const Event& event) {
+    TaskRunState& run = run_of(id);
+    if (run.phase != Phase::Ready || event.attempt != run.attempt) return;
+    state_.ready.erase(id);
+    run.phase = Phase::Running;
+    run.started = event.at;
+    run.reason = "Running";
     ++state_.running;
-    if (plan_.tasks[i].timeout > Duration{}) state_.deadlines.insert({deadline(i), i});
+    if (plan_.tasks[id.task].timeout > Duration{}) state_.deadlines.insert({deadline(id), id});
   }
 
-  void task_stopped(size_t i, const Event& event) {
-    TaskState& task = state_.tasks[i];
-    if (task.phase != Phase::Running || event.attempt != task.attempt || !task.stop_reason.empty()) return;
-    task.stop_reason = event.reason;
-    task.stop_message = event.message;
-    state_.deadlines.erase({deadline(i), i});
+  void task_stopped(TaskRunId id, const Event& event) {
+    TaskRunState& run = run_of(id);
+    if (run.phase != Phase::Running || event.attempt != run.attempt || !run.stop_reason.empty()) return;
+    run.stop_reason = event.reason;
+    run.stop_message = event.message;
+    state_.deadlines.erase({deadline(id), id});
   }
 
-  void task_finished(size_t i, const Event& event) {
-    TaskState& task = state_.tasks[i];
-    if ((task.phase != Phase::Running && task.phase != Phase::Ready) || event.attempt != task.attempt) return;
-    if (task.phase == Phase::Running) {
+  void task_finished(TaskRunId id, const Event& event) {
+    TaskRunState& run = run_of(id);
+    if ((run.phase != Phase::Running && run.phase != Phase::Ready) || event.attempt != run.attempt) return;
+    if (run.phase == Phase::Running) {
       --state_.running;
-      state_.deadlines.erase({deadline(i), i});
+      state_.deadlines.erase({deadline(id), id});
     } else {
-      state_.ready.erase(i);
-      task.started = event.at;
+      state_.ready.erase(id);
+      run.started = event.at;
     }
     Outcome outcome = event.outcome;
-    if (!outcome.succeeded && !task.stop_reason.empty()) {  // it ended because it was told to
-      outcome.reason = task.stop_reason;
-      outcome.message = task.stop_message;
+    if (!outcome.succeeded && !run.stop_reason.empty()) {  // it ended because it was told to
+      outcome.reason = run.stop_reason;
+      outcome.message = run.stop_message;
     }
-    const bool cancelled = !outcome.succeeded && task.stop_reason == "TaskRunCancelled";
-    task.finished = event.at;
-    keep_results(i, outcome);
-    if (!outcome.succeeded && !cancelled && task.attempt < plan_.tasks[i].retries && !no_more_attempts(i)) {
-      task.retries.push_back({task.started, task.finished, std::move(outcome)});
-      task.stop_reason.clear();
-      task.stop_message.clear();
-      task.results.clear();
-      task.reason = "ToBeRetried";
-      ++task.attempt;
-      make_ready(i);
+    const bool cancelled = !outcome.succeeded && run.stop_reason == "TaskRunCancelled";
+    run.finished = event.at;
+    keep_results(id, outcome);
+    if (!outcome.succeeded && !cancelled && run.attempt < plan_.tasks[id.task].retries &&
+        !no_more_attempts(id.task)) {
+      run.retries.push_back({run.started, run.finished, std::move(outcome)});
+      run.stop_reason.clear();
+      run.stop_message.clear();
+      run.results.clear();
+      run.reason = "ToBeRetried";
+      ++run.attempt;
+      make_ready(id);
       return;
     }
-    task.reason = outcome.reason;
-    task.message = outcome.message;
-    task.infrastructure = outcome.infrastructure;
-    task.steps = std::move(outcome.steps);
-    if (outcome.succeeded) {
-      end(i, Phase::Succeeded, state_.counts.succeeded);
-    } else if (cancelled) {
-      // Ended by a timeout of the run counts as failed (pipelinerunstate.go, isCancelledForTimeOut).
-      end(i, Phase::Cancelled, run_timed_out(i) ? state_.counts.failed : state_.counts.cancelled);
-      state_.stopping = true;
-    } else if (plan_.tasks[i].continue_on_error) {
-      task.ignored = true;
-      task.reason = "FailureIgnored";
-      end(i, Phase::Failed, state_.counts.ignored);
-    } else {
-      end(i, Phase::Failed, state_.counts.failed);
-      state_.stopping = true;
-    }
+    run.reason = outcome.reason;
+    run.message = outcome.message;
+    run.infrastructure = outcome.infrastructure;
+    run.steps = std::move(outcome.steps);
+    run.phase = outcome.succeeded ? Phase::Succeeded : cancelled ? Phase::Cancelled : Phase::Failed;
+    settle(id.task);
   }
 
-  void task_skipped(size_t i, const Event& event) {
-    TaskState& task = state_.tasks[i];
-    if (task.phase != Phase::Waiting && task.phase != Phase::Ready) return;
-    state_.ready.erase(i);
-    task.finished = event.at;
-    if (task.attempt > 0) {  // between two attempts: it ran, so it is no skipped task
-      task.reason = "TaskRunCancelled";
-      task.message = "cancelled before its next attempt";
-      end(i, Phase::Cancelled, run_timed_out(i) ? state_.counts.failed : state_.counts.cancelled);
-      return;
+  void task_skipped(TaskRunId id, const Event& event) {
+    TaskState& task = state_.tasks[id.task];
+    TaskRunState& run = run_of(id);
+    if (run.phase != Phase::Waiting && run.phase != Phase::Ready) return;
+    state_.ready.erase(id);
+    run.finished = event.at;
+    if (run.attempt > 0 || !task.runs.empty()) {
+      // Between two attempts it ran, and a matrix that has fanned out runs: neither is a skipped task.
+      run.reason = "TaskRunCancelled";
+      run.message = run.attempt > 0 ? "cancelled before its next attempt" : "cancelled before it started";
+      run.phase = Phase::Cancelled;
+      return settle(id.task);
     }
     task.reason = event.reason;
+    task.phase = Phase::Skipped;
     if (event.reason == skip::kPipelineTimeout || event.reason == skip::kTasksTimeout ||
         event.reason == skip::kFinallyTimeout)
       ++state_.counts.skipped_by_timeout;
-    end(i, Phase::Skipped, state_.counts.skipped);
+    end(id.task, state_.counts.skipped);
   }
 
   void finally_started(const Event& event) {
@@ -111,7 +116,7 @@ class Fold {
     state_.in_finally = true;
     state_.finally_started = event.at;
     for (size_t i = plan_.dag_size; i < plan_.tasks.size(); ++i)
-      if (state_.tasks[i].phase == Phase::Waiting) make_ready(i);
+      if (state_.tasks[i].phase == Phase::Waiting) make_ready({i, 0});
   }
 
   void cancel_requested(const Event& event) {
@@ -129,18 +134,8 @@ class Fold {
 
   void run_finished(const Event& event) {
     if (state_.has_finished) return;
-    for (size_t i = 0; i < state_.tasks.size(); ++i) {  // only in a run that was lost
-      TaskState& task = state_.tasks[i];
-      if (is_terminal(task.phase)) continue;
-      const bool ran = task.phase == Phase::Running || task.attempt > 0;
-      if (task.phase == Phase::Running) --state_.running;
-      state_.deadlines.erase({deadline(i), i});
-      state_.ready.erase(i);
-      task.finished = event.at;
-      task.reason = ran ? "TaskRunCancelled" : std::string(skip::kNone);
-      task.message = ran ? event.message : "";
-      end(i, ran ? Phase::Cancelled : Phase::Skipped, ran ? state_.counts.cancelled : state_.counts.skipped);
-    }
+    for (size_t i = 0; i < state_.tasks.size(); ++i)  // only in a run that was lost
+      if (!is_terminal(state_.tasks[i].phase)) lose(i, event);
     state_.ready.clear();
     state_.has_finished = true;
     state_.finished = event.at;
@@ -149,11 +144,38 @@ class Fold {
   }
 
  private:
-  Time deadline(size_t i) const { return state_.tasks[i].started + plan_.tasks[i].timeout; }
+  TaskRunState& run_of(TaskRunId id) { return state_.tasks[id.task].run(id.run); }
 
-  void make_ready(size_t i) {
-    state_.tasks[i].phase = Phase::Ready;
-    state_.ready.insert(i);
+  Time deadline(TaskRunId id) { return run_of(id).started + plan_.tasks[id.task].timeout; }
+
+  void make_ready(TaskRunId id) {
+    run_of(id).phase = Phase::Ready;
+    state_.ready.insert(id);
+  }
+
+  void lose(size_t i, const Event& event) {
+    TaskState& task = state_.tasks[i];
+    bool any_ran = false;
+    for (size_t k = 0; k < task.run_count(); ++k) {
+      TaskRunState& run = task.run(k);
+      if (is_terminal(run.phase)) {
+        any_ran = true;
+        continue;
+      }
+      const bool ran = run.phase == Phase::Running || run.attempt > 0;
+      any_ran |= ran;
+      if (run.phase == Phase::Running) --state_.running;
+      state_.deadlines.erase({deadline({i, k}), {i, k}});
+      state_.ready.erase({i, k});
+      run.finished = event.at;
+      run.reason = ran ? "TaskRunCancelled" : std::string(skip::kNone);
+      run.message = ran ? event.message : "";
+      run.phase = ran || !task.runs.empty() ? Phase::Cancelled : Phase::Skipped;
+    }
+    if (any_ran || !task.runs.empty())
+      settle(i);
+    else
+      end(i, state_.counts.skipped);
   }
 
   bool run_timed_out(size_t i) const {
@@ -166,17 +188,69 @@ class Fold {
            (!plan_.tasks[i].is_finally && state_.cancel == Cancel::RunFinally);
   }
 
-  void keep_results(size_t i, const Outcome& outcome) {
-    for (const dag::ResultSpec& spec : plan_.tasks[i].spec->results) {
+  void keep_results(TaskRunId id, const Outcome& outcome) {
+    const std::vector<dag::ResultSpec>* declared = plan_.tasks[id.task].declared_results();
+    TaskRunState& run = run_of(id);
+    if (declared == nullptr) {  // a custom task declares nothing: whatever it gives
+      for (const auto& [name, bytes] : outcome.results)
+        run.results.insert_or_assign(name, dag::ParamValue::string(bytes));
+      return;
+    }
+    for (const dag::ResultSpec& spec : *declared) {
       const auto bytes = outcome.results.find(spec.name.value);
       if (bytes == outcome.results.end()) continue;
       if (auto value = dag::parse_result(spec.type, bytes->second))
-        state_.tasks[i].results.insert_or_assign(spec.name.value, std::move(*value));
+        run.results.insert_or_assign(spec.name.value, std::move(*value));
     }
   }
 
-  void end(size_t i, Phase phase, size_t& count) {
-    state_.tasks[i].phase = phase;
+  // One of a task's runs has ended for good: the task has too when it was the last.
+  void settle(size_t i) {
+    TaskState& task = state_.tasks[i];
+    if (!task.runs.empty() && !gather(task)) return;
+    switch (task.phase) {
+      case Phase::Succeeded:
+        return end(i, state_.counts.succeeded);
+      case Phase::Cancelled:
+        state_.stopping = true;
+        // Ended by a timeout of the run counts as failed (pipelinerunstate.go, isCancelledForTimeOut).
+        return end(i, run_timed_out(i) ? state_.counts.failed : state_.counts.cancelled);
+      default:
+        break;
+    }
+    if (plan_.tasks[i].continue_on_error) {
+      task.ignored = true;
+      task.reason = "FailureIgnored";
+      return end(i, state_.counts.ignored);
+    }
+    state_.stopping = true;
+    end(i, state_.counts.failed);
+  }
+
+  // What the runs of a matrix come to; false while one goes on. The first to fail speaks for all.
+  static bool gather(TaskState& task) {
+    const auto ended = [](const TaskRunState& run) { return is_terminal(run.phase); };
+    if (!std::ranges::all_of(task.runs, ended)) return false;
+    const TaskRunState* speaker = &task.runs.front();
+    for (Phase phase : {Phase::Cancelled, Phase::Failed})
+      if (const auto found = std::ranges::find(task.runs, phase, &TaskRunState::phase);
+          found != task.runs.end())
+        speaker = &*found;
+    task.phase = speaker->phase;
+    task.reason = speaker->reason;
+    task.message = speaker->message;
+    for (const TaskRunState& run : task.runs) {
+      task.finished = std::max(task.finished, run.finished);
+      task.infrastructure |= run.infrastructure;
+      for (const auto& [name, value] : run.results) {
+        dag::ParamValue& all = task.results.try_emplace(name, dag::ParamValue::array({})).first->second;
+        all.items.push_back(value.text);
+      }
+    }
+    return true;
+  }
+
+  void end(size_t i, size_t& count) {
     ++count;
     if (plan_.tasks[i].is_finally) {
       --state_.finally_left;
@@ -185,7 +259,7 @@ class Fold {
     --state_.dag_left;
     for (size_t dependent : plan_.tasks[i].dependents) {
       TaskState& child = state_.tasks[dependent];
-      if (--child.waiting_for == 0 && child.phase == Phase::Waiting) make_ready(dependent);
+      if (--child.waiting_for == 0 && child.phase == Phase::Waiting) make_ready({dependent, 0});
     }
   }
 
@@ -223,18 +297,23 @@ void apply(const dag::Plan& plan, State& state, const Event& event) {
   Fold fold(plan, state);
   if (event.kind == Event::Kind::RunStarted) return fold.run_started(event);
   if (!state.has_started || state.has_finished) return;
-  if (event.task != Event::kNoTask && event.task >= plan.tasks.size()) return;
+  if (event.task != Event::kNoTask &&
+      (event.task >= plan.tasks.size() || event.run >= state.tasks[event.task].run_count()))
+    return;
+  const TaskRunId id{event.task, event.run};
   switch (event.kind) {
     case Event::Kind::RunStarted:
       break;
+    case Event::Kind::FannedOut:
+      return fold.fanned_out(event.task, event);
     case Event::Kind::TaskStarted:
-      return fold.task_started(event.task, event);
+      return fold.task_started(id, event);
     case Event::Kind::TaskStopped:
-      return fold.task_stopped(event.task, event);
+      return fold.task_stopped(id, event);
     case Event::Kind::TaskFinished:
-      return fold.task_finished(event.task, event);
+      return fold.task_finished(id, event);
     case Event::Kind::TaskSkipped:
-      return fold.task_skipped(event.task, event);
+      return fold.task_skipped(id, event);
     case Event::Kind::FinallyStarted:
       return fold.finally_started(event);
     case Event::Kind::CancelRequested:
@@ -267,6 +346,12 @@ std::string_view StateFacts::status(size_t task) const {
 std::string_view StateFacts::reason(size_t task) const {
   const TaskState& state = state_.tasks[task];
   return state.phase == Phase::Skipped ? std::string_view("None") : std::string_view(state.reason);
+}
+
+std::optional<size_t> StateFacts::matrix_length(size_t task) const {
+  const TaskState& state = state_.tasks[task];
+  if (state.runs.empty()) return std::nullopt;
+  return state.runs.size();
 }
 
 std::string_view StateFacts::aggregate_status() const {

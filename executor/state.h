@@ -40,20 +40,37 @@ struct AttemptRecord {
   bool operator==(const AttemptRecord&) const = default;
 };
 
-struct TaskState {
+// One TaskRun (or custom run, or run of a pipeline inside the pipeline), through all its attempts.
+struct TaskRunState {
   Phase phase = Phase::Waiting;
   int attempt = 0;             // the current or last one
-  size_t waiting_for = 0;      // parents that have not ended
   Time started{}, finished{};  // of the current or last attempt
   std::string reason;          // TaskRun reason, or the skip reason
   std::string message;
   std::string stop_reason, stop_message;  // its end was asked for: TaskRunCancelled or TaskRunTimeout
-  bool ignored = false;                   // failed, and onError says continue
   bool infrastructure = false;
   std::vector<StepRecord> steps;
   std::map<std::string, dag::ParamValue, std::less<>> results;
   std::vector<AttemptRecord> retries;  // earlier attempts
+  bool operator==(const TaskRunState&) const = default;
+};
+
+// A pipeline task. Its own TaskRun, or, once its matrix has fanned out, what its `runs` come to together:
+// then a result is the array of what the runs produced.
+struct TaskState : TaskRunState {
+  size_t waiting_for = 0;  // parents that have not ended
+  bool ignored = false;    // failed, and onError says continue
+  std::vector<TaskRunState> runs;
+  TaskRunState& run(size_t index) { return runs.empty() ? *this : runs.at(index); }
+  const TaskRunState& run(size_t index) const { return runs.empty() ? *this : runs.at(index); }
+  size_t run_count() const { return runs.empty() ? 1 : runs.size(); }
   bool operator==(const TaskState&) const = default;
+};
+
+// A TaskRun by place: index into Plan::tasks, and into its runs.
+struct TaskRunId {
+  size_t task = 0, run = 0;
+  auto operator<=>(const TaskRunId&) const = default;
 };
 
 struct Counts {
@@ -75,9 +92,9 @@ struct State {
   Counts counts;
 
   // The scheduler's own view, kept here so that it too is a fold.
-  std::set<size_t> ready;                       // phase Ready, by index
-  std::set<std::pair<Time, size_t>> deadlines;  // of running tasks
-  size_t running = 0;
+  std::set<TaskRunId> ready;                       // phase Ready
+  std::set<std::pair<Time, TaskRunId>> deadlines;  // of running TaskRuns
+  size_t running = 0;                              // TaskRuns
   size_t dag_left = 0, finally_left = 0;  // not terminal
 
   bool succeeded() const;  // status "True": reason Succeeded or Completed
@@ -95,6 +112,7 @@ class StateFacts final : public dag::RunFacts {
   std::string_view status(size_t task) const override;
   std::string_view reason(size_t task) const override;
   std::string_view aggregate_status() const override;
+  std::optional<size_t> matrix_length(size_t task) const override;
 
  private:
   const dag::Plan& plan_;

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <variant>
+#include <vector>
+
+#include "base/fs.h"
+#include "executor/custom_task.h"
+#include "executor/driver.h"
+#include "executor/pod_spec.h"
+#include "executor/scheduler.h"
+
+namespace kiln::executor {
+
+// What a run needs of the world.
+struct RunServices {
+  Journal& journal;
+  PodRunner& pods;
+  const Dirs& dirs;
+  const Clock& clock;
+};
+
+// Where a pipeline inside a pipeline stands.
+struct Nesting {
+  Journal::Child child;
+  std::string prefix;               // of its tasks' labels: "inner/"
+  std::mutex* observing = nullptr;  // the outermost run's: one call of the observer at a time
+};
+
+// One run from start to end. The calling thread decides; workers run pods and put what came of it into the
+// inbox. Used by driver.cc only.
+class LiveRun {
+ public:
+  LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver& observer, const RunOptions& options,
+          Nesting nesting = {});
+  RunEnd run(std::stop_token stop, std::stop_token kill);
+
+ private:
+  // One attempt of a TaskRun: a pod, a pipeline, or a custom task.
+  struct Job {
+    TaskRunId id;
+    RunningTask task;
+    std::variant<PodRequest, dag::RunRequest, CustomRequest> what;
+    std::stop_source stop;
+  };
+
+  void post(Event event);
+  void post_cancel(std::string reason);
+  std::optional<Event> next_event();
+  void act(const std::vector<Event>& events);
+  void start(const Event& event);
+  Job job_for(const Event& event);
+  RunningTask running(TaskRunId id, int attempt) const;
+  void work(std::stop_token token);
+  Event run_job(Job& job);
+  Outcome run_pipeline(const dag::RunRequest& request, const Job& job);
+  void abandon();
+
+  RunServices services_;
+  const dag::Plan& plan_;
+  RunObserver& observer_;
+  RunOptions options_;
+  Nesting nesting_;
+  RunRecord run_;
+  PodPlaces places_;
+  size_t jobs_;
+  Scheduler scheduler_;
+  State state_;
+  UniqueFd lock_;
+  std::map<TaskRunId, std::stop_source> stops_;  // of what runs; the deciding thread's alone
+
+  std::mutex own_observing_;
+  std::mutex& observing_;  // one call of the observer at a time
+  std::mutex mutex_;       // guards what follows
+  std::condition_variable_any changed_;
+  std::deque<Event> inbox_;
+  std::deque<Job> jobs_waiting_;
+  size_t idle_ = 0;
+  std::vector<std::jthread> workers_;  // last: joined before what they use goes
+};
+
+}  // namespace kiln::executor
