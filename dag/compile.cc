@@ -49,7 +49,7 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
                  Diagnostics so_far) {
   Compiled out;
   out.diagnostics = std::move(so_far);
-  Catalog catalog(documents, resolver);
+  Catalog catalog(documents, resolver, true);
   if (const std::optional<Target> target = select(catalog, request, out.diagnostics)) {
     Compiler compiler(catalog, *target, request, out.diagnostics, false);
     Plan plan = compiler.run();
@@ -59,9 +59,9 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
   return out;
 }
 
-Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far) {
+Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far, bool fetch_remote) {
   Diagnostics diagnostics = std::move(so_far);
-  Catalog catalog(documents, resolver);
+  Catalog catalog(documents, resolver, fetch_remote);
   const RunRequest nothing;
   const auto check = [&](const std::optional<Target>& target) {
     if (target) Compiler(catalog, *target, nothing, diagnostics, true).run();

@@ -29,7 +29,9 @@ struct Target {
 // Loaded objects by name, and those fetched on the way.
 class Catalog {
  public:
-  Catalog(const Documents& documents, Resolver& resolver) : documents_(documents), resolver_(resolver) {
+  // `fetch_remote`: whether the resolver is asked; else a remote reference is taken for right.
+  Catalog(const Documents& documents, Resolver& resolver, bool fetch_remote)
+      : documents_(documents), resolver_(resolver), fetch_remote_(fetch_remote) {
     for (const Task& task : documents.tasks) tasks_.emplace(task.metadata.name.value, &task);
   }
   const Documents& documents() const { return documents_; }
@@ -51,6 +53,7 @@ class Catalog {
 
   const Documents& documents_;
   Resolver& resolver_;
+  const bool fetch_remote_;
   std::unordered_map<std::string, const Task*> tasks_;
   std::map<std::string, std::string> remote_;
   std::map<std::string, Documents> fetched_;

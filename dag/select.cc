@@ -113,7 +113,7 @@ const Documents* Catalog::fetch(const Ref& ref, std::string_view kind, Reporter&
 const Task* Catalog::find_task(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics, bool lenient) {
   std::string name = ref.name;
   if (!ref.resolver.empty() && ref.resolver.value != "cluster") {
-    if (lenient) return nullptr;
+    if (!fetch_remote_) return nullptr;
     const Documents* documents = fetch(ref, "Task", reporter, diagnostics);
     if (documents == nullptr) return nullptr;
     if (!documents->tasks.empty()) return &documents->tasks.front();
@@ -137,7 +137,7 @@ const Pipeline* Catalog::find_pipeline(const Ref& ref, Reporter& reporter, Diagn
                                        bool lenient) {
   std::string name = ref.name;
   if (!ref.resolver.empty() && ref.resolver.value != "cluster") {
-    if (lenient) return nullptr;
+    if (!fetch_remote_) return nullptr;
     const Documents* documents = fetch(ref, "Pipeline", reporter, diagnostics);
     if (documents == nullptr) return nullptr;
     if (!documents->pipelines.empty()) return &documents->pipelines.front();
