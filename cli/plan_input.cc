@@ -48,6 +48,7 @@ void add_plan_options(CLI::App& verb, PlanInput& input) {
                   "NAME=DIR, NAME=emptyDir, NAME=claim=NAME, NAME=config=NAME or NAME=secret=NAME")
       ->allow_extra_args(false);
   verb.add_option("--pipeline", input.target, "What to run when the files hold several");
+  add_remote_options(verb, input.remote);
 }
 
 dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics& diagnostics) {
@@ -67,7 +68,7 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
   return documents;
 }
 
-dag::Plan compile_plan(const PlanInput& input) {
+dag::Plan compile_plan(const PlanInput& input, Context& context) {
   dag::RunRequest request;
   request.target = input.target;
   for (const std::string& param : input.params) request.params.push_back(split_pair("-p", param));
@@ -76,13 +77,13 @@ dag::Plan compile_plan(const PlanInput& input) {
 
   Diagnostics found;
   const dag::Documents documents = load_documents(input.files, found);
-  dag::StoredResolver resolver;
+  CommandResolver resolver(context, input.remote);
   dag::Compiled compiled = dag::compile(documents, request, resolver, std::move(found));
   const std::string rendered = dag::render(compiled.diagnostics, documents);
   if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
   if (!compiled.plan) {
     const auto errors = std::ranges::count(compiled.diagnostics, Severity::Error, &Diagnostic::severity);
-    throw Error(ErrorKind::Invalid,
+    throw Error(resolver.world_failure().value_or(ErrorKind::Invalid),
                 std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
   }
   return std::move(*compiled.plan);
