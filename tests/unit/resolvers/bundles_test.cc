@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "resolvers/bundle_layer.h"
+#include "tests/unit/registry/docker_registry.h"
 #include "tests/unit/resolvers/world.h"
 
 namespace kiln::resolvers {
@@ -174,6 +175,23 @@ TEST_F(Bundles, ALayerThatUnpacksToMuchIsStopped) {
   EXPECT_THAT(error.full(), HasSubstr("a document larger than 1.0 MiB"));
   EXPECT_EQ(bundle_document(std::string(1000, '#'), 1000).size(), 1000u);
   EXPECT_THROW(bundle_document(std::string(1001, '#'), 1000), Error);
+}
+
+// Against a registry that other people wrote.
+TEST_F(Bundles, DockerRegistryServesThemAsWell) {
+  if (!find_program("docker-registry")) GTEST_SKIP() << "docker-registry is not installed";
+  registry::DockerRegistry peer;
+  ASSERT_TRUE(peer.running());
+  const Descriptor pushed = push(
+      "tools", {{"task", "x", gzip(tar_of("x", task_named("x"))), std::string(registry::media::kLayerGzip)}});
+  world.client.push(remote->store, pushed, registry::Reference::parse(peer.host() + "/team/tools:v1"));
+  const std::string by_tag = peer.host() + "/team/tools:v1";
+  EXPECT_EQ(world.fetch("bundles", {{"bundle", by_tag}, {"name", "x"}}), task_named("x"));
+  EXPECT_THAT(world.error("bundles", {{"bundle", peer.host() + "/team/tools:v2"}, {"name", "x"}}).message(),
+              HasSubstr("has no bundle"));
+  peer.end();
+  const std::string by_digest = peer.host() + "/team/tools@" + pushed.digest.text();
+  EXPECT_EQ(world.fetch("bundles", {{"bundle", by_digest}, {"name", "x"}}), task_named("x"));
 }
 
 TEST_F(Bundles, ASilentRegistryIsGivenUpAfterTheTimeLimit) {
