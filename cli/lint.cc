@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -56,8 +57,8 @@ void add_lint(CLI::App& app, Context& context) {
     } else {
       print(dag::render(diagnostics, documents));
     }
-    if (has_errors(diagnostics))
-      context.exit_code = exit_code(resolver.world_failure().value_or(ErrorKind::Invalid));
+    const auto errors = std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity);
+    if (errors > 0) context.exit_code = exit_code(resolver.kind_of(static_cast<size_t>(errors)));
   });
 }
 

@@ -83,7 +83,7 @@ dag::Plan compile_plan(const PlanInput& input, Context& context) {
   if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
   if (!compiled.plan) {
     const auto errors = std::ranges::count(compiled.diagnostics, Severity::Error, &Diagnostic::severity);
-    throw Error(resolver.world_failure().value_or(ErrorKind::Invalid),
+    throw Error(resolver.kind_of(static_cast<size_t>(errors)),
                 std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
   }
   return std::move(*compiled.plan);

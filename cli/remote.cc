@@ -54,9 +54,14 @@ std::string CommandResolver::fetch(const dag::RemoteRef& reference) {
     const bool of_the_world = error.kind() == ErrorKind::Unavailable ||
                               error.kind() == ErrorKind::Infrastructure ||
                               error.kind() == ErrorKind::TimedOut || error.kind() == ErrorKind::Cancelled;
-    if (of_the_world && !world_failure_) world_failure_ = error.kind();
+    if (of_the_world) world_failures_.push_back(error.kind());
     throw;
   }
+}
+
+ErrorKind CommandResolver::kind_of(size_t errors) const {
+  return world_failures_.empty() || world_failures_.size() < errors ? ErrorKind::Invalid
+                                                                    : world_failures_.front();
 }
 
 }  // namespace kiln::cli

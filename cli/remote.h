@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "resolvers/remote_resolver.h"
@@ -28,14 +29,15 @@ class CommandResolver final : public dag::Resolver {
   CommandResolver(Context& context, RemoteOptions options)
       : context_(context), options_(std::move(options)) {}
   std::string fetch(const dag::RemoteRef& reference) override;
-  // The kind of the first failure that was the world's (a host that is down) rather than the document's.
-  std::optional<ErrorKind> world_failure() const { return world_failure_; }
+  // What a command with so many errors ends with: Invalid, unless all of them are references that the world
+  // (a host that is down) kept from being resolved.
+  ErrorKind kind_of(size_t errors) const;
 
  private:
   Context& context_;
   const RemoteOptions options_;
   std::optional<resolvers::RemoteResolver> resolver_;  // made for the first reference: most files have none
-  std::optional<ErrorKind> world_failure_;
+  std::vector<ErrorKind> world_failures_;
 };
 
 }  // namespace kiln::cli
