@@ -55,7 +55,7 @@ void add_lint(CLI::App& app, Context& context) {
                         {"hint", d.hint}});
       print(list.dump(2) + "\n");
     } else {
-      print(dag::render(diagnostics, documents));
+      print(dag::render(diagnostics, documents.sources));
     }
     const auto errors = std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity);
     if (errors > 0) context.exit_code = exit_code(resolver.kind_of(static_cast<size_t>(errors)));

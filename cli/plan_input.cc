@@ -38,6 +38,20 @@ std::string read_stdin() {
   return text;
 }
 
+void show(const Diagnostics& diagnostics, const std::map<std::string, std::string>& sources) {
+  const std::string rendered = dag::render(diagnostics, sources);
+  if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
+}
+
+size_t count_errors(const Diagnostics& diagnostics) {
+  return static_cast<size_t>(std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity));
+}
+
+[[noreturn]] void fail(ErrorKind kind, const Diagnostics& diagnostics) {
+  const size_t errors = count_errors(diagnostics);
+  throw Error(kind, std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
+}
+
 }  // namespace
 
 void add_plan_options(CLI::App& verb, PlanInput& input) {
@@ -79,14 +93,16 @@ dag::Plan compile_plan(const PlanInput& input, Context& context) {
   const dag::Documents documents = load_documents(input.files, found);
   CommandResolver resolver(context, input.remote);
   dag::Compiled compiled = dag::compile(documents, request, resolver, std::move(found));
-  const std::string rendered = dag::render(compiled.diagnostics, documents);
-  if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
-  if (!compiled.plan) {
-    const auto errors = std::ranges::count(compiled.diagnostics, Severity::Error, &Diagnostic::severity);
-    throw Error(resolver.kind_of(static_cast<size_t>(errors)),
-                std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
-  }
+  show(compiled.diagnostics, documents.sources);
+  if (!compiled.plan) fail(resolver.kind_of(count_errors(compiled.diagnostics)), compiled.diagnostics);
   return std::move(*compiled.plan);
+}
+
+void refuse_unsupported(const dag::Plan& plan) {
+  const Diagnostics found = dag::unsupported(plan);
+  if (found.empty()) return;
+  show(found, plan.sources);
+  fail(ErrorKind::Invalid, found);
 }
 
 }  // namespace kiln::cli

@@ -29,4 +29,7 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
 // kind of what kept a remote reference from being resolved.
 dag::Plan compile_plan(const PlanInput& input, Context& context);
 
+// Throws Invalid, after printing each place, when the plan holds what Kiln cannot run yet.
+void refuse_unsupported(const dag::Plan& plan);
+
 }  // namespace kiln::cli

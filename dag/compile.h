@@ -57,6 +57,9 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
 Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far = {},
                  bool fetch_remote = false);
 
+// What is valid Tekton and cannot be run by this version of Kiln; empty when all of the plan can.
+Diagnostics unsupported(const Plan& plan);
+
 // load() of each source and compile(), from what a Plan keeps of itself.
 Compiled recompile(const std::map<std::string, std::string>& sources,
                    const std::map<std::string, std::string>& remote, const RunRequest& request);
