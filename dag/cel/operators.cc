@@ -322,8 +322,7 @@ void add_operators(Functions& functions) {
   declare(Operator::Index, {Type::map(a, b), a}, b);
   for (const Operator op :
        {Operator::Less, Operator::LessEquals, Operator::Greater, Operator::GreaterEquals}) {
-    for (const Type& left : numbers)
-      for (const Type& right : numbers) declare(op, {left, right}, Type::boolean());
+    for (const Type& type : numbers) declare(op, {type, type}, Type::boolean());
     for (const Type& type :
          {Type::boolean(), Type::string(), Type::bytes(), Type::timestamp(), Type::duration()})
       declare(op, {type, type}, Type::boolean());

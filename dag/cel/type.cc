@@ -142,7 +142,16 @@ Type Unification::key(const Type& map) const {
     if (at == bound_.end()) return *key;
     key = &at->second;
   }
-  return key->parts().empty() ? *key : Type::dyn();
+  switch (key->kind()) {
+    case Kind::List:
+      return Type::list();
+    case Kind::Map:
+      return Type::map(Type::dyn(), Type::dyn());
+    case Kind::Type:
+      return Type::type();
+    default:
+      return *key;
+  }
 }
 
 bool Unification::unify(const Type& from, const Type& to, size_t depth) {

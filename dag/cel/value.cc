@@ -60,22 +60,14 @@ bool is_key_to_look_for(const Value& value) {
   return Map::is_key(value) || (value.is(Kind::Double) && number_key(value));
 }
 
+// An integer is compared to a double as a double, which loses the low bits of a large one; the conformance tests
+// of cel-spec want it so ("lossy").
 std::partial_ordering compare_double_int(double a, int64_t b) {
-  if (a < -kTwoTo63) return std::partial_ordering::less;
-  if (a >= kTwoTo63) return std::partial_ordering::greater;
-  const double whole = std::trunc(a);  // fits; compared exactly, then the fraction decides
-  const int64_t integer = static_cast<int64_t>(whole);
-  if (integer != b) return integer <=> b;
-  return a <=> whole;
+  return a <=> static_cast<double>(b);
 }
 
 std::partial_ordering compare_double_uint(double a, uint64_t b) {
-  if (a < 0) return std::partial_ordering::less;
-  if (a >= kTwoTo64) return std::partial_ordering::greater;
-  const double whole = std::trunc(a);
-  const uint64_t integer = static_cast<uint64_t>(whole);
-  if (integer != b) return integer <=> b;
-  return a <=> whole;
+  return a <=> static_cast<double>(b);
 }
 
 std::partial_ordering reversed(std::partial_ordering ordering) {
