@@ -1,5 +1,5 @@
-// Any text as an expression: parsed, checked and evaluated within a small budget. Whatever it is, problems point
-// inside it, and evaluating it twice ends the same way.
+// Any text as an expression: parsed, checked and evaluated within a small budget. Whatever it is, problems
+// point inside it, and evaluating it twice ends the same way.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -26,7 +26,8 @@ void check_places(const Problems& problems, std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Variables variables{
       {"s", Value::string("h\u00e9llo")},
-      {"body", from_json(nlohmann::json::parse(R"({"ref": "refs/heads/main", "n": [1, 2.5, null], "o": {}})"))},
+      {"body",
+       from_json(nlohmann::json::parse(R"({"ref": "refs/heads/main", "n": [1, 2.5, null], "o": {}})"))},
       {"a.b", Value::integer(7)}};
   static const Environment environment = [] {
     Environment out;
