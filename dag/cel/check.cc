@@ -16,6 +16,7 @@ class Checker {
       : expression_(expression),
         environment_(environment),
         problems_(problems),
+        first_problem_(problems.size()),
         types_(expression.nodes().size()),
         roles_(expression.nodes().size(), Role::Unreached),
         ranges_(expression.slots()) {}
@@ -233,12 +234,14 @@ class Checker {
   }
 
   void report(std::string message, const Node& node) {
-    problems_.push_back(expression_.problem(std::move(message), node));
+    if (problems_.size() < first_problem_ + kMostProblems)
+      problems_.push_back(expression_.problem(std::move(message), node));
   }
 
   const Expression& expression_;
   const Environment& environment_;
   Problems& problems_;
+  const size_t first_problem_;
   std::vector<Type> types_;
   std::vector<Role> roles_;
   std::vector<NodeId> ranges_;  // by slot

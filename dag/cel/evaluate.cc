@@ -9,6 +9,8 @@ namespace {
 
 using Kind = Node::Kind;
 
+constexpr size_t kDeepest = 1000;  // of lists and maps in each other
+
 // Walks the tree. An error is in the context as soon as it happens; what is returned then is not looked at.
 class Evaluator {
  public:
@@ -48,11 +50,11 @@ class Evaluator {
       case Kind::Call:
         return call(id, node);
       case Kind::List:
-        return list(node);
+        return not_too_deep(id, list(node));
       case Kind::Map:
-        return map(id, node);
+        return not_too_deep(id, map(id, node));
       default:
-        return macro(id, node);
+        return not_too_deep(id, macro(id, node));
     }
   }
 
@@ -62,6 +64,12 @@ class Evaluator {
       failed_at_ = id;
       located_ = true;
     }
+    return value;
+  }
+  // The body of a macro wraps what went through the ones before it, so nesting is more than the text shows.
+  Value not_too_deep(NodeId id, Value value) {
+    if (value.depth() > kDeepest)
+      return fail(id, "value is nested more than " + std::to_string(kDeepest) + " levels deep");
     return value;
   }
   Value fail(NodeId id, std::string message) { return at(id, context_.fail(std::move(message))); }
@@ -173,6 +181,7 @@ class Evaluator {
     const Value operand = eval(child(node, 0));
     if (context_.failed()) return {};
     const std::string& field = expression_.name(node);
+    if (!context_.charge_bytes(field.size())) return at(id, {});
     if (!operand.is(Value::Kind::Map))
       return fail(id,
                   "type '" + std::string(type_name(operand.kind())) + "' does not support field selection");
@@ -186,6 +195,7 @@ class Evaluator {
     if (!operand.is(Value::Kind::Map))
       return fail(id,
                   "type '" + std::string(type_name(operand.kind())) + "' does not support field selection");
+    if (!context_.charge_bytes(expression_.name(node).size())) return at(id, {});
     return Value::boolean(operand.as_map().find(expression_.name(node)) != nullptr);
   }
 
@@ -243,7 +253,7 @@ class Evaluator {
       if (!Map::is_key(key))
         return fail(children[i], "unsupported key type: " + std::string(type_name(key.kind())));
       Value value = eval(children[i + 1]);
-      if (context_.failed()) return {};
+      if (context_.failed() || !context_.charge_key(key)) return at(id, {});
       entries.emplace_back(std::move(key), std::move(value));
     }
     Map out(std::move(entries));
@@ -351,21 +361,6 @@ class Evaluator {
 };
 
 }  // namespace
-
-Variables::Variables(std::initializer_list<std::pair<const std::string, Value>> values) {
-  for (const auto& [name, value] : values) set(name, value);
-}
-
-void Variables::set(std::string name, Value value) {
-  qualified_ = qualified_ || name.find('.') != std::string::npos;
-  values_.insert_or_assign(std::move(name), std::move(value));
-}
-
-std::optional<Value> Variables::find(std::string_view name) const {
-  const auto at = values_.find(name);
-  if (at == values_.end()) return std::nullopt;
-  return at->second;
-}
 
 Outcome evaluate(const Expression& expression, const Activation& activation, const EvaluateOptions& options) {
   return Evaluator(expression, activation, options).run();

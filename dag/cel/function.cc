@@ -31,11 +31,16 @@ bool Context::equal(const Value& a, const Value& b) {
   return result;
 }
 
-const Regex& Context::regex(const std::string& pattern) {
-  if (offered_ && offered_->pattern() == pattern) return *offered_;
-  std::unique_ptr<Regex>& slot = regexes_[pattern];
-  if (!slot) slot = std::make_unique<Regex>(pattern);
-  return *slot;
+const Regex* Context::regex(const std::string& pattern) {
+  constexpr uint64_t kCompiling = 1000;  // in steps; a pattern may be short and yet large when compiled
+  constexpr size_t kKept = 16;
+  if (!charge_bytes(pattern.size())) return nullptr;
+  if (offered_ && offered_->pattern() == pattern) return offered_;
+  const auto known = regexes_.find(pattern);
+  if (known != regexes_.end()) return known->second.get();
+  if (!charge(kCompiling + pattern.size())) return nullptr;
+  if (regexes_.size() >= kKept) regexes_.clear();
+  return (regexes_[pattern] = std::make_unique<Regex>(pattern)).get();
 }
 
 const Functions& Functions::standard() {

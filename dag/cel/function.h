@@ -51,10 +51,14 @@ class Context {
   bool charge_bytes(uint64_t bytes) { return charge(bytes / 16 + 1); }
   // For looking for one text in another, which takes their product at worst.
   bool charge_search(uint64_t text, uint64_t part) { return charge(text / 16 + 1 + text / 64 * (part / 64)); }
+  // For finding a key in a map.
+  bool charge_key(const Value& key) {
+    return !key.is(Value::Kind::String) || charge_bytes(4 * key.as_string().size());
+  }
   // ==, paid for.
   bool equal(const Value& a, const Value& b);
-  // A pattern compiled once in an evaluation.
-  const Regex& regex(const std::string& pattern);
+  // A pattern, compiled, paid for; good until the next call. nullptr when the budget is used up.
+  const Regex* regex(const std::string& pattern);
   // The same pattern, compiled with the expression.
   void offer(const Regex& regex) { offered_ = &regex; }
   const TimeZones& zones() const { return zones_; }

@@ -191,7 +191,10 @@ Value comparison(Context& context, Operator op, const Value& a, const Value& b) 
 }
 
 Value is_in(Context& context, const Value& item, const Value& container) {
-  if (container.is(Kind::Map)) return Value::boolean(container.as_map().find(item) != nullptr);
+  if (container.is(Kind::Map)) {
+    if (!context.charge_key(item)) return {};
+    return Value::boolean(container.as_map().find(item) != nullptr);
+  }
   if (!container.is(Kind::List)) return no_overload(context, Operator::In, item, container);
   for (const Value& candidate : container.as_list())
     if (context.equal(item, candidate)) return Value::boolean(true);
@@ -233,7 +236,7 @@ std::optional<int64_t> list_index(const Value& index) {
 
 Value indexed(Context& context, const Value& from_value, const Value& index) {
   if (from_value.is(Kind::Map)) {
-    if (!context.charge_bytes(index.is(Kind::String) ? index.as_string().size() : 0)) return {};
+    if (!context.charge_key(index)) return {};
     if (const Value* found = from_value.as_map().find(index)) return *found;
     return context.fail("no such key: " + shown(index));
   }

@@ -59,6 +59,7 @@ class Parser {
   [[noreturn]] void unexpected(std::string_view wanted);
 
   Problems& problems_;
+  const size_t first_problem_;
   const ParseLimits limits_;
   Expression out_;
   std::unordered_map<std::string, uint32_t> interned_;

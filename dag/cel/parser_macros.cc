@@ -10,6 +10,9 @@ namespace {
 
 using Kind = Node::Kind;
 
+// Of literal patterns, how many are compiled once for good; any beyond are paid for in each evaluation.
+constexpr size_t kCompiledPatterns = 50;
+
 Kind macro_kind(std::string_view name, size_t arguments) {
   if (name == "map" && (arguments == 2 || arguments == 3)) return Kind::MapMacro;
   if (arguments != 2) return Kind::Unused;
@@ -33,7 +36,7 @@ NodeId Parser::call(const Token& name, std::vector<NodeId> children, bool member
   Node node{.kind = Kind::Call, .offset = name.offset};
   node.member = member;
   node.payload = intern(name.text);
-  if (name.text == "matches" && children.size() == 2) {
+  if (name.text == "matches" && children.size() == 2 && out_.regexes_.size() < kCompiledPatterns) {
     const Node& pattern = out_.nodes_[children[1]];
     if (pattern.kind == Kind::Constant && out_.constant(pattern).is(Value::Kind::String)) {
       out_.regexes_.push_back(std::make_unique<Regex>(out_.constant(pattern).as_string()));

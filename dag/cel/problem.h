@@ -20,6 +20,9 @@ struct Problem {
 
 using Problems = std::vector<Problem>;
 
+// Of one expression, no more are reported.
+inline constexpr size_t kMostProblems = 100;
+
 Position position_of(std::string_view text, size_t offset);
 
 }  // namespace kiln::cel

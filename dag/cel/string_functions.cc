@@ -43,14 +43,12 @@ Value ends_with(Context& context, Arguments arguments) {
 
 Value matches(Context& context, Arguments arguments) {
   const std::string& text = arguments[0].as_string();
-  const std::string& pattern = arguments[1].as_string();
-  if (!context.charge(pattern.size())) return {};
-  const Regex& regex = context.regex(pattern);
-  if (!regex.problem().empty()) return context.fail("invalid matches argument: " + regex.problem());
+  const Regex* regex = context.regex(arguments[1].as_string());
+  if (!regex) return {};
+  if (!regex->problem().empty()) return context.fail("invalid matches argument: " + regex->problem());
   // In the worst case each byte of the text meets each instruction of the program.
-  if (!context.charge(regex.program_size()) || !context.charge(text.size() * regex.program_size() / 256))
-    return {};
-  return Value::boolean(regex.matches(text));
+  if (!context.charge(1 + text.size() * regex->program_size() / 64)) return {};
+  return Value::boolean(regex->matches(text));
 }
 
 }  // namespace

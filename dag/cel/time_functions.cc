@@ -14,6 +14,7 @@ std::optional<int64_t> offset_of(Context& context, Timestamp timestamp, const st
   const auto fixed = parse_utc_offset(zone);
   if (fixed) return fixed;
   if (zone == "UTC" || zone.empty()) return 0;
+  if (!context.charge(50)) return std::nullopt;
   const auto named =
       zone.find(':') == std::string::npos ? context.zones().offset(zone, timestamp.seconds) : std::nullopt;
   if (!named) context.fail("unknown time zone " + zone.substr(0, 100));

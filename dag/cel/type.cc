@@ -7,7 +7,7 @@ namespace {
 
 using Kind = Type::Kind;
 
-constexpr size_t kDeepest = 300;
+constexpr size_t kDeepest = 32;
 
 bool is_unknown(const Type& type) {
   return type.is(Kind::Dyn) || type.is(Kind::Parameter);

@@ -60,8 +60,8 @@ bool is_key_to_look_for(const Value& value) {
   return Map::is_key(value) || (value.is(Kind::Double) && number_key(value));
 }
 
-// An integer is compared to a double as a double, which loses the low bits of a large one; the conformance tests
-// of cel-spec want it so ("lossy").
+// An integer is compared to a double as a double, which loses the low bits of a large one; the conformance
+// tests of cel-spec want it so ("lossy").
 std::partial_ordering compare_double_int(double a, int64_t b) {
   return a <=> static_cast<double>(b);
 }
@@ -89,6 +89,7 @@ bool equal_lists(const Value::List& a, const Value::List& b, uint64_t& budget) {
 bool equal_maps(const Map& a, const Map& b, uint64_t& budget) {
   if (a.size() != b.size()) return false;
   for (const auto& [key, value] : a.entries()) {
+    if (key.is(Kind::String) && !take(budget, key.as_string().size() / 4)) return false;
     const Value* other = b.find(key);
     if (!other || !equal(value, *other, budget)) return false;
   }
@@ -114,11 +115,18 @@ Value Value::bytes(std::string octets) {
 }
 
 Value Value::list(List items) {
-  return Value(Storage(std::make_shared<const List>(std::move(items))));
+  size_t deepest = 0;
+  for (const Value& item : items) deepest = std::max(deepest, item.depth());
+  return Value(Storage(std::make_shared<const Items>(Items{std::move(items), deepest + 1})));
 }
 
 Value Value::map(Map map) {
   return Value(Storage(std::make_shared<const Map>(std::move(map))));
+}
+
+size_t Value::depth() const {
+  if (is(Kind::List)) return (*std::get_if<SharedList>(&storage_))->depth;
+  return is(Kind::Map) ? as_map().depth() : 0;
 }
 
 bool Value::operator==(const Value& other) const {
@@ -127,6 +135,7 @@ bool Value::operator==(const Value& other) const {
 }
 
 Map::Map(std::vector<Entry> entries) : entries_(std::move(entries)) {
+  for (const Entry& entry : entries_) depth_ = std::max(depth_, entry.second.depth() + 1);
   if (entries_.size() <= kSearchedOneByOne) return;
   sorted_.resize(entries_.size());
   std::iota(sorted_.begin(), sorted_.end(), 0u);

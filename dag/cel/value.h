@@ -74,8 +74,11 @@ class Value {
   Kind as_type() const { return *std::get_if<Kind>(&storage_); }
   const std::string& as_string() const { return *std::get_if<Text>(&storage_)->shared; }
   const std::string& as_bytes() const { return *std::get_if<Octets>(&storage_)->shared; }
-  const List& as_list() const { return **std::get_if<SharedList>(&storage_); }
+  const List& as_list() const;
   const Map& as_map() const { return **std::get_if<SharedMap>(&storage_); }
+
+  // How deep lists and maps are nested in it; 0 for all other values. What walks a value recurses so deep.
+  size_t depth() const;
 
   // CEL's `==` (langdef, "Equality"): deep; numbers of different types compare by value; NaN equals nothing;
   // other values of different types are unequal.
@@ -88,7 +91,8 @@ class Value {
   struct Octets {
     std::shared_ptr<const std::string> shared;
   };
-  using SharedList = std::shared_ptr<const List>;
+  struct Items;
+  using SharedList = std::shared_ptr<const Items>;
   using SharedMap = std::shared_ptr<const Map>;
   using Storage = std::variant<std::monostate, bool, int64_t, uint64_t, double, Timestamp, Duration, Kind,
                                Text, Octets, SharedList, SharedMap>;
@@ -96,6 +100,15 @@ class Value {
 
   Storage storage_;
 };
+
+struct Value::Items {
+  List items;
+  size_t depth;
+};
+
+inline const Value::List& Value::as_list() const {
+  return (*std::get_if<SharedList>(&storage_))->items;
+}
 
 // Entries in the order they were written, found by key. Keys are bool, int, uint and string; an int and a
 // uint of the same value are the same key.
@@ -107,6 +120,7 @@ class Map {
   explicit Map(std::vector<Entry> entries);
 
   size_t size() const { return entries_.size(); }
+  size_t depth() const { return depth_; }  // as Value::depth() has it
   std::span<const Entry> entries() const { return entries_; }
   // nullptr when missing. A double finds the int or uint of the same value.
   const Value* find(const Value& key) const;
@@ -118,6 +132,7 @@ class Map {
 
  private:
   std::vector<Entry> entries_;
+  size_t depth_ = 1;
   std::vector<uint32_t> sorted_;  // entries by key; only for a map too large to search one by one
 };
 

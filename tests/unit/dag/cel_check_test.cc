@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -114,6 +115,13 @@ TEST(CelCheck, FindsEveryProblemAtOnce) {
        {"s == 'a' ||\n  i + s == 'b'",
         "2:5: found no matching overload for '_+_' applied to '(int, string)'"},
        {"s.matches('(')", "1:11: invalid matches argument: missing ): ("}});
+}
+
+TEST(CelCheck, StopsReportingAtAHundredProblems) {
+  std::string text = "x";
+  for (int i = 0; i < 500; ++i) text += " || x";
+  const std::string found = types(text);
+  EXPECT_EQ(std::count(found.begin(), found.end(), '\n'), 99);
 }
 
 TEST(CelCheck, WantsTheTypeItIsToldTo) {

@@ -349,6 +349,26 @@ TEST(CelBudget, EndsWhatCostsTooMuch) {
   EXPECT_EQ(run("true", Variables(), EvaluateOptions{.steps = 1}), over);
 }
 
+TEST(CelBudget, CountsPatternsByWhatTheyCompileTo) {
+  const std::string_view over = "error: evaluation costs more than its limit of steps";
+  EvaluateOptions options;
+  options.steps = 100'000;
+  std::string many = "[";
+  for (int i = 0; i < 200; ++i) many += "'(a{99}){9}" + std::to_string(i) + "',";
+  EXPECT_EQ(run(many + "].exists(p, 'x'.matches(p))", Variables(), options), over);
+  const Variables text{{"t", Value::string(std::string(100'000, 'a'))}};
+  EXPECT_EQ(run("t.matches('(x+x+)+y')", text, EvaluateOptions{.steps = 1'000'000}), "false");
+  EXPECT_EQ(run("t.matches('((a?){50}){18}b')", text, options), over);
+}
+
+// Each body wraps what the one before it made: far deeper than the text is nested.
+TEST(CelBudget, BoundsHowDeepValuesNest) {
+  std::string text = "[1]";
+  const std::string wrapped = std::string(100, '[') + "x" + std::string(100, ']');
+  for (int i = 0; i < 120; ++i) text += ".map(x, " + wrapped + ")";
+  EXPECT_EQ(run(text), "error: value is nested more than 1000 levels deep");
+}
+
 TEST(CelFunctions, MayBeAddedByOthers) {
   Functions functions = Functions::standard();
   functions.add("repeat", {Overload::Style::Member,
