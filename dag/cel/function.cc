@@ -40,7 +40,8 @@ const Regex* Context::regex(const std::string& pattern) {
   if (known != regexes_.end()) return known->second.get();
   if (!charge(kCompiling + pattern.size())) return nullptr;
   if (regexes_.size() >= kKept) regexes_.clear();
-  return (regexes_[pattern] = std::make_unique<Regex>(pattern)).get();
+  const Regex& compiled = *(regexes_[pattern] = std::make_unique<Regex>(pattern));
+  return charge(compiled.program_size()) ? &compiled : nullptr;
 }
 
 const Functions& Functions::standard() {

@@ -11,7 +11,7 @@ namespace {
 using Kind = Node::Kind;
 
 // Of literal patterns, how many are compiled once for good; any beyond are paid for in each evaluation.
-constexpr size_t kCompiledPatterns = 50;
+constexpr size_t kCompiledPatterns = 16;
 
 Kind macro_kind(std::string_view name, size_t arguments) {
   if (name == "map" && (arguments == 2 || arguments == 3)) return Kind::MapMacro;

@@ -68,6 +68,19 @@ std::string_view simple_name(Kind kind) {
 
 }  // namespace
 
+Type::Type(Kind kind, std::vector<Type> parts, std::string name) : kind_(kind), name_(std::move(name)) {
+  if (!parts.empty()) parts_ = std::make_shared<const std::vector<Type>>(std::move(parts));
+}
+
+const std::vector<Type>& Type::parts() const {
+  static const std::vector<Type> none;
+  return parts_ ? *parts_ : none;
+}
+
+bool Type::operator==(const Type& other) const {
+  return kind_ == other.kind_ && name_ == other.name_ && (parts_ == other.parts_ || parts() == other.parts());
+}
+
 Type Type::of(Value::Kind kind) {
   switch (kind) {
     case Value::Kind::Null:
@@ -105,9 +118,9 @@ bool Type::takes(Value::Kind kind) const {
 std::string Type::text() const {
   if (is(Kind::Parameter)) return name_;
   std::string out(simple_name(kind_));
-  if (parts_.empty()) return out;
+  if (!parts_) return out;
   out += '(';
-  for (size_t i = 0; i < parts_.size(); ++i) out += (i > 0 ? ", " : "") + parts_[i].text();
+  for (size_t i = 0; i < parts_->size(); ++i) out += (i > 0 ? ", " : "") + (*parts_)[i].text();
   return out + ')';
 }
 

@@ -53,21 +53,20 @@ class Type {
 
   Kind kind() const { return kind_; }
   bool is(Kind kind) const { return kind_ == kind; }
-  const std::vector<Type>& parts() const { return parts_; }  // of a list, map or type
-  const std::string& name() const { return name_; }          // of a Parameter
+  const std::vector<Type>& parts() const;            // of a list, map or type
+  const std::string& name() const { return name_; }  // of a Parameter
   // Whether a value of that kind may be here.
   bool takes(Value::Kind kind) const;
   // "map(string, list(int))"
   std::string text() const;
 
-  bool operator==(const Type&) const = default;
+  bool operator==(const Type& other) const;
 
  private:
-  explicit Type(Kind kind, std::vector<Type> parts = {}, std::string name = {})
-      : kind_(kind), parts_(std::move(parts)), name_(std::move(name)) {}
+  explicit Type(Kind kind, std::vector<Type> parts = {}, std::string name = {});
 
   Kind kind_;
-  std::vector<Type> parts_;
+  std::shared_ptr<const std::vector<Type>> parts_;  // shared by copies; nullptr for none
   std::string name_;
 };
 
