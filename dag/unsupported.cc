@@ -23,8 +23,6 @@ class Refusal {
     if (task.kind == PlannedTask::Kind::Custom) refuse(task.file, task.at, "a custom task");
     if (task.kind == PlannedTask::Kind::Pipeline) refuse(task.file, task.at, "a pipeline inside a pipeline");
     if (task.matrix) refuse(task.file, task.matrix->at, "`matrix`");
-    for (const When& when : task.when)
-      if (!when.cel.empty()) refuse(task.file, when.cel.at, "`cel`");
     for (const TaskWorkspace& workspace : task.workspaces)
       if (workspace.bound && workspace.binding.kind == WorkspaceBinding::Kind::Volume &&
           !runs(workspace.binding.source.kind))
