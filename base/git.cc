@@ -85,8 +85,38 @@ struct Transfer {
   int credential_attempts = 0;
 };
 
+// Callbacks and proxy for a transfer; `transfer` outlives it.
+void prepare(git_fetch_options& options, Transfer& transfer, bool verify_tls) {
+  options.proxy_opts.type = GIT_PROXY_AUTO;
+  options.callbacks.payload = &transfer;
+  options.callbacks.transfer_progress = [](const git_indexer_progress*, void* payload) {
+    return static_cast<Transfer*>(payload)->stop.stop_requested() ? GIT_EUSER : 0;
+  };
+  options.callbacks.credentials = [](git_credential** out, const char* host, const char* user,
+                                     unsigned allowed, void* payload) {
+    return credentials(out, host, user, allowed, &static_cast<Transfer*>(payload)->credential_attempts);
+  };
+  if (!verify_tls) options.callbacks.certificate_check = [](git_cert*, int, const char*, void*) { return 0; };
+}
+
+// What to fetch: branches, tags, what was asked for, and the revision when it is a full name.
+std::vector<std::string> refspecs_of(const GitCheckout& request) {
+  std::vector<std::string> specs{"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"};
+  const auto add = [&](std::string spec) {
+    if (spec.find(':') == std::string::npos) spec += ":" + spec;
+    specs.push_back(spec.starts_with('+') ? spec : "+" + spec);
+  };
+  for (const std::string& spec : request.refspecs) add(spec);
+  const std::string& revision = request.revision;
+  if (revision.starts_with("refs/") && !revision.starts_with("refs/heads/") &&
+      !revision.starts_with("refs/tags/"))
+    add(revision);
+  return specs;
+}
+
 // Brings the bare mirror up to date, creating it when missing. The caller holds the mirror's lock.
-Repository update_mirror(const std::string& url, const fs::path& mirror, const std::stop_token& stop) {
+Repository update_mirror(const GitCheckout& request, const fs::path& mirror, const std::stop_token& stop) {
+  const std::string& url = request.url;
   git_repository* raw = nullptr;
   const bool fresh = git_repository_open_bare(&raw, mirror.c_str()) != 0;
   if (fresh) {
@@ -107,19 +137,11 @@ Repository update_mirror(const std::string& url, const fs::path& mirror, const s
   git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
   options.prune = GIT_FETCH_PRUNE;
   options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_ALL;
-  options.proxy_opts.type = GIT_PROXY_AUTO;
-  options.callbacks.payload = &transfer;
-  options.callbacks.transfer_progress = [](const git_indexer_progress*, void* payload) {
-    return static_cast<Transfer*>(payload)->stop.stop_requested() ? GIT_EUSER : 0;
-  };
-  options.callbacks.credentials = [](git_credential** out, const char* host, const char* user,
-                                     unsigned allowed, void* payload) {
-    return credentials(out, host, user, allowed, &static_cast<Transfer*>(payload)->credential_attempts);
-  };
-  char heads[] = "+refs/heads/*:refs/heads/*";
-  char tags[] = "+refs/tags/*:refs/tags/*";
-  char* specs[] = {heads, tags};
-  const git_strarray refspecs{specs, 2};
+  prepare(options, transfer, request.verify_tls);
+  std::vector<std::string> specs = refspecs_of(request);
+  std::vector<char*> pointers;
+  for (std::string& spec : specs) pointers.push_back(spec.data());
+  const git_strarray refspecs{pointers.data(), pointers.size()};
   if (int code = git_remote_fetch(remote.get(), &refspecs, &options, nullptr))
     throw_git(code, "cannot fetch " + url);
 
@@ -167,6 +189,39 @@ std::string without_password(const std::string& url) {
   return url.substr(0, scheme + 3) + url.substr(at + 1);
 }
 
+struct SubmoduleUpdate {
+  const GitCheckout& request;
+  const std::stop_token& stop;
+  int depth = 0;
+};
+
+void update_submodules(git_repository* repository, const SubmoduleUpdate& update) {
+  constexpr int kDeepest = 10;
+  if (update.depth >= kDeepest) throw Error(ErrorKind::Failed, "submodules are nested too deeply");
+  std::vector<std::string> names;
+  git_submodule_foreach(
+      repository,
+      [](git_submodule*, const char* name, void* payload) {
+        static_cast<std::vector<std::string>*>(payload)->emplace_back(name);
+        return 0;
+      },
+      &names);
+  for (const std::string& name : names) {
+    const std::string doing = "cannot fetch the submodule " + name;
+    git_submodule* raw = nullptr;
+    if (int code = git_submodule_lookup(&raw, repository, name.c_str())) throw_git(code, doing);
+    std::unique_ptr<git_submodule, Freed<git_submodule, git_submodule_free>> submodule(raw);
+    Transfer transfer{update.stop};
+    git_submodule_update_options options = GIT_SUBMODULE_UPDATE_OPTIONS_INIT;
+    prepare(options.fetch_opts, transfer, update.request.verify_tls);
+    if (int code = git_submodule_update(submodule.get(), 1, &options)) throw_git(code, doing);
+    git_repository* inner = nullptr;
+    if (int code = git_submodule_open(&inner, submodule.get())) throw_git(code, doing);
+    const Repository opened(inner);
+    update_submodules(opened.get(), {update.request, update.stop, update.depth + 1});
+  }
+}
+
 }  // namespace
 
 GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
@@ -184,7 +239,7 @@ GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
   FileLock lock(mirrors / (key + ".lock"));
   Repository mirror;
   try {
-    mirror = update_mirror(request.url, mirrors / (key + ".git"), stop);
+    mirror = update_mirror(request, mirrors / (key + ".git"), stop);
   } catch (const Error& error) {
     throw Error(error.kind(), replace_all(error.full(), request.url, shown_url), error.hint());
   }
@@ -213,6 +268,7 @@ GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
   if (int code = git_checkout_tree(clone.get(), local.get(), &checkout))
     throw_git(code, "cannot check out " + shown_url);
   git_repository_set_head_detached(clone.get(), git_object_id(local.get()));
+  if (request.submodules) update_submodules(clone.get(), {request, stop});
   undo.dismiss();
 
   char id[GIT_OID_HEXSZ + 1];

@@ -1,6 +1,7 @@
 #include <limits>
 
 #include "base/text.h"
+#include "dag/convert_bindings.h"
 #include "dag/fields.h"
 
 namespace kiln::dag {
@@ -156,6 +157,7 @@ PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
   run.params = decode_params(context, fields);
   run.workspaces = decode_bindings(context, fields);
   decode_timeouts(context, fields, run.timeouts);
+  run.resources = decode_resource_bindings(context, fields);
   fields.ignore(
       {"taskRunTemplate", "taskRunSpecs", "serviceAccountName", "podTemplate", "status", "managedBy"});
   fields.done();
@@ -173,6 +175,7 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   run.params = decode_params(context, fields);
   run.workspaces = decode_bindings(context, fields);
   run.timeout = fields.scalar("timeout");
+  run.resources = decode_resource_bindings(context, fields);
   if (const auto retries = fields.integer("retries"))
     run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
   fields.ignore({"serviceAccountName", "podTemplate", "status", "statusMessage", "debug", "stepSpecs",

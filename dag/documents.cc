@@ -3,6 +3,8 @@
 #include <array>
 
 #include "base/text.h"
+#include "dag/convert.h"
+#include "dag/convert_bindings.h"
 #include "dag/fields.h"
 #include "dag/yaml.h"
 
@@ -29,9 +31,11 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
 
 class Loader {
  public:
-  Loader(Documents& documents, DecodeContext& context) : documents_(documents), context_(context) {}
+  Loader(Documents& documents, YamlFile& yaml, DecodeContext& context)
+      : documents_(documents), yaml_(yaml), context_(context) {}
 
-  void object(const Node& node) {
+  void object(const Node& given) {
+    const Node& node = convert(yaml_, given, context_);
     if (node.kind != Node::Kind::Mapping) {
       context_.error(node.at, "expected a Kubernetes object (apiVersion, kind, metadata, spec)",
                      "documents are mappings; separate them with a line `---`");
@@ -112,7 +116,7 @@ class Loader {
 
   void tekton_object(Fields& fields, const Node& node, const Text& kind) {
     const std::string& k = kind.value;
-    if (!suspicious(kind) && k != "ClusterTask") {
+    if (!suspicious(kind) && k != "ClusterTask" && k != "PipelineResource") {
       static const std::vector<std::string> kKinds{"Task", "Pipeline", "TaskRun", "PipelineRun",
                                                    "StepAction"};
       const auto near = nearest(k, kKinds);
@@ -138,6 +142,9 @@ class Loader {
       Pipeline pipeline;
       pipeline.spec = decode_pipeline_spec(context_, spec);
       keep(documents_.pipelines, std::move(pipeline), std::move(metadata), node, k);
+    } else if (k == "PipelineResource") {
+      keep(documents_.pipeline_resources, decode_pipeline_resource(context_, spec), std::move(metadata), node,
+           k);
     } else if (k == "PipelineRun") {
       if (found == nullptr) return;
       keep(documents_.pipeline_runs, decode_pipeline_run(context_, spec), std::move(metadata), node, k);
@@ -150,6 +157,7 @@ class Loader {
   }
 
   Documents& documents_;
+  YamlFile& yaml_;
   DecodeContext& context_;
 };
 
@@ -174,8 +182,8 @@ const StepAction* Documents::step_action(std::string_view name) const {
 
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics) {
   DecodeContext context{file, diagnostics};
-  const YamlFile yaml = parse_yaml(file, text, diagnostics);
-  Loader loader(documents, context);
+  YamlFile yaml = parse_yaml(file, text, diagnostics);
+  Loader loader(documents, yaml, context);
   for (const Node* document : yaml.documents) loader.object(*document);
   documents.sources[std::move(file)] = std::move(text);
 }

@@ -17,6 +17,7 @@ struct Documents {
   std::deque<PipelineRun> pipeline_runs;
   std::deque<TaskRun> task_runs;
   std::deque<StepAction> step_actions;
+  std::deque<PipelineResource> pipeline_resources;
   std::deque<OtherObject> others;
 
   const Task* task(std::string_view name) const;  // nullptr when not loaded

@@ -254,12 +254,28 @@ struct Pipeline : Object {
   PipelineSpec spec;
 };
 
+// A PipelineResource of v1alpha1, as a document.
+struct PipelineResource : Object {
+  std::string type;
+  std::map<std::string, Text> params;  // by the field's own spelling
+};
+
+// What a run gives for a resource of its Pipeline (`source-repo`) or Task (`inputs.workspace`); convert.h.
+struct ResourceBinding {
+  Text name;
+  Text ref;          // a PipelineResource's name; empty: given here
+  std::string type;  // given here, as are its params
+  std::map<std::string, Text> params;
+  Position at;
+};
+
 struct PipelineRun : Object {
   Ref pipeline_ref;
   std::shared_ptr<const PipelineSpec> pipeline_spec;
   std::vector<Param> params;
   std::vector<WorkspaceBinding> workspaces;
   Timeouts timeouts;
+  std::vector<ResourceBinding> resources;
 };
 
 struct TaskRun : Object {
@@ -269,6 +285,7 @@ struct TaskRun : Object {
   std::vector<WorkspaceBinding> workspaces;
   Text timeout;
   int retries = 0;
+  std::vector<ResourceBinding> resources;
 };
 
 // A document of a kind that Kiln does not run, by name only.

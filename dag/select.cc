@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "dag/compiler.h"
+#include "dag/convert_bindings.h"
 
 namespace kiln::dag {
 namespace {
@@ -196,6 +197,7 @@ std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagno
   target.run_file = run.file;
   target.run_at = run.at;
   target.params = run.params;
+  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient, target.params);
   target.workspaces = run.workspaces;
   target.timeouts = run.timeouts;
   return target;
@@ -223,6 +225,7 @@ std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostic
   target.run_file = run.file;
   target.run_at = run.at;
   target.params = run.params;
+  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient, target.params);
   target.workspaces = run.workspaces;
   return target;
 }

@@ -1,0 +1,152 @@
+#include "dag/convert_bindings.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "dag/convert_resources.h"
+
+namespace kiln::dag {
+namespace {
+
+// `type` and `params` of a PipelineResource, in a document or inside a run.
+void decode_resource_spec(DecodeContext& context, const Node& spec, std::string& type,
+                          std::map<std::string, Text>& params) {
+  Fields fields(context, spec, "PipelineResource spec");
+  const Text written = fields.text("type");
+  type = written.value;
+  if (written.empty())
+    context.error(spec.at, "a PipelineResource needs a `type`", "for example `type: git`");
+  else if (resource_fields(type).empty())
+    context.report(Severity::Warning, written.at,
+                   "PipelineResources of type " + type.substr(0, 100) + " are not converted",
+                   instead_of(type));
+  if (const Node* list = fields.sequence("params"))
+    for (const Node* item : list->items) {
+      Fields param(context, *item, "param");
+      const Text name = param.text("name");
+      const Text value = param.scalar("value");
+      param.done();
+      const ResourceField* field = resource_field(type, name.value);
+      if (field != nullptr)
+        params[std::string(field->name)] = value;
+      else if (!resource_fields(type).empty())
+        context.report(
+            Severity::Warning, name.at,
+            "a PipelineResource of type " + type + " has no param `" + name.value.substr(0, 100) + "`");
+    }
+  fields.ignore({"secrets", "description"});
+  fields.done();
+}
+
+bool declares(const PipelineSpec& target, const std::string& param) {
+  return std::ranges::any_of(target.params, [&](const ParamSpec& spec) { return spec.name.value == param; });
+}
+
+std::vector<std::string> resources_of(const PipelineSpec& target) {
+  std::vector<std::string> names;
+  for (const ParamSpec& spec : target.params)
+    if (spec.name.value.ends_with(".url"))
+      names.push_back(spec.name.value.substr(0, spec.name.value.size() - 4));
+  return names;
+}
+
+}  // namespace
+
+PipelineResource decode_pipeline_resource(DecodeContext& context, const Node& spec) {
+  PipelineResource resource;
+  decode_resource_spec(context, spec, resource.type, resource.params);
+  return resource;
+}
+
+std::vector<ResourceBinding> decode_resource_bindings(DecodeContext& context, Fields& run_spec) {
+  std::vector<ResourceBinding> out;
+  const Node* list = run_spec.sequence("pipelineResources");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "resource");
+    ResourceBinding binding;
+    binding.at = item->at;
+    binding.name = fields.text("name");
+    const Node* ref = fields.mapping("resourceRef");
+    const Node* spec = fields.mapping("resourceSpec");
+    fields.done();
+    if (binding.name.empty()) {
+      context.error(item->at, "a resource needs a `name`");
+      continue;
+    }
+    if ((ref == nullptr) == (spec == nullptr)) {
+      context.error(item->at, std::string("expected exactly one, got ") + (ref ? "both" : "neither") +
+                                  ": resourceRef, resourceSpec");
+      continue;
+    }
+    if (ref != nullptr) {
+      Fields names(context, *ref, "resourceRef");
+      binding.ref = names.text("name");
+      names.ignore({"apiVersion"});
+      names.done();
+      if (binding.ref.empty()) {
+        context.error(ref->at, "resourceRef needs a `name`");
+        continue;
+      }
+    } else {
+      decode_resource_spec(context, *spec, binding.type, binding.params);
+    }
+    out.push_back(std::move(binding));
+  }
+  return out;
+}
+
+void add_resource_params(const Documents& documents, const PipelineSpec& target,
+                         const std::vector<ResourceBinding>& bindings, Reporter& reporter, bool lenient,
+                         std::vector<Param>& params) {
+  const auto report = [&](Position at, std::string message, std::string hint) {
+    if (lenient)
+      reporter.warn(at, std::move(message), std::move(hint));
+    else
+      reporter.error(at, std::move(message), std::move(hint));
+  };
+  for (const ResourceBinding& binding : bindings) {
+    const std::string& name = binding.name.value;
+    std::string type = binding.type;
+    const std::map<std::string, Text>* fields = &binding.params;
+    if (!binding.ref.empty()) {
+      const auto found = std::ranges::find_if(documents.pipeline_resources, [&](const PipelineResource& r) {
+        return r.metadata.name.value == binding.ref.value;
+      });
+      if (found == documents.pipeline_resources.end()) {
+        std::vector<std::string> known;
+        for (const PipelineResource& r : documents.pipeline_resources) known.push_back(r.metadata.name);
+        const std::string near = did_you_mean(binding.ref.value, known);
+        report(binding.ref.at,
+               "PipelineResource \"" + binding.ref.value + "\" is not among the documents loaded",
+               near.empty() ? "pass the file that defines it too: `kiln run FILE FILE…`" : near);
+        continue;
+      }
+      type = found->type;
+      fields = &found->params;
+    }
+    if (resource_fields(type).empty()) {
+      report(binding.name.at,
+             "resource `" + name + "` has the type " + type + ", which Kiln does not convert",
+             instead_of(type));
+      continue;
+    }
+    if (!declares(target, name + ".url")) {
+      reporter.warn(binding.name.at, "what runs has no resource `" + name + "`",
+                    did_you_mean(name, resources_of(target)));
+      continue;
+    }
+    const std::string wanted = declares(target, name + ".revision") ? "git" : "image";
+    if (type != wanted) {
+      reporter.error(binding.name.at,
+                     "resource `" + name + "` has to be of type " + wanted + ", this one is of type " + type);
+      continue;
+    }
+    for (const auto& [field, value] : *fields)
+      params.push_back({{name + "." + field, binding.name.at},
+                        ParamValue::string(value.value),
+                        binding.ref.empty() ? value.at : binding.ref.at});
+  }
+}
+
+}  // namespace kiln::dag
