@@ -1,7 +1,6 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "dag/convert_variables.h"
 #include "dag/converter.h"
 
 namespace kiln::dag {
@@ -25,8 +24,9 @@ const Node* Converter::pipeline_spec(const Node& spec) {
     }
   }
   for (std::string_view key : {"tasks", "finally"}) note_outputs(spec, key, resources);
+  VariableRewriter rewriter(tree_, context_, {}, VariableRewriter::Syntax::AlphaPipeline);
   for (std::string_view key : {"tasks", "finally"})
-    tree_.each(out, key, [&](Node& task) { pipeline_task(task, resources); });
+    tree_.each(out, key, [&](Node& task) { pipeline_task(task, resources, rewriter); });
   for (const DeclaredResource& resource : resources.list)
     if (resource.type == "git" && resources.written.contains(resource.name))
       add(out, "workspaces", resource.at, named("resource-" + resource.name, resource.at));
@@ -65,7 +65,7 @@ void Converter::note_outputs(const Node& spec, std::string_view key, PipelineRes
   }
 }
 
-void Converter::pipeline_task(Node& task, const PipelineResources& resources) {
+void Converter::pipeline_task(Node& task, const PipelineResources& resources, VariableRewriter& rewriter) {
   reference(task, "taskRef", "task", {});
   reference(task, "pipelineRef", "pipeline", {});
   task_spec_at(task, "taskSpec");
@@ -76,9 +76,8 @@ void Converter::pipeline_task(Node& task, const PipelineResources& resources) {
     put(made, "params", matrix->value->at, matrix->value);
     matrix->value = &made;
   }
-  if (alpha_)
-    if (Entry* params = find_entry(task, "params"))
-      params->value = rewrite_pipeline_braces(tree_, params->value);
+  if (Entry* params = find_entry(task, "params"); params && alpha_)
+    params->value = rewriter.rewrite(params->value);
   if (const std::optional<Entry> conditions = take(task, "conditions"))
     context_.error(
         conditions->key_at, "Conditions were removed from Tekton and are not converted",

@@ -3,7 +3,6 @@
 #include <unordered_set>
 
 #include "base/text.h"
-#include "dag/convert_variables.h"
 #include "dag/converter.h"
 
 namespace kiln::dag {
@@ -51,7 +50,8 @@ const Node* Converter::task_spec(const Node& spec) {
   tree_.nested(out, "stepTemplate", [&](Node& node) { step(node, true); });
   tree_.each(out, "sidecars", [&](Node& node) { rename(node, "resources", "computeResources"); });
 
-  VariableRewriter rewriter(tree_, context_, declared, alpha_);
+  using Syntax = VariableRewriter::Syntax;
+  VariableRewriter rewriter(tree_, context_, declared, alpha_ ? Syntax::AlphaTask : Syntax::Task);
   for (Entry& entry : out.entries)
     if (entry.key != "description") entry.value = rewriter.rewrite(entry.value);
   task_resources(out, declared);

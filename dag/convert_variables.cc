@@ -38,8 +38,8 @@ std::string replace_variables(std::string_view text, bool braces, Replace replac
 }  // namespace
 
 VariableRewriter::VariableRewriter(Tree& tree, DecodeContext& context,
-                                   const std::vector<DeclaredResource>& resources, bool braces)
-    : tree_(tree), context_(context), braces_(braces) {
+                                   const std::vector<DeclaredResource>& resources, Syntax syntax)
+    : tree_(tree), context_(context), syntax_(syntax) {
   for (const DeclaredResource& resource : resources)
     (resource.owner == Owner::Input ? inputs_ : outputs_).emplace(resource.name, &resource);
 }
@@ -75,12 +75,16 @@ const Node* VariableRewriter::rewrite(const Node* node) {
 }
 
 std::string VariableRewriter::rewrite_text(const std::string& text, Position at) {
-  return replace_variables(text, braces_, [&](std::string_view body, std::string_view written) {
-    return replacement(body, written, at);
-  });
+  return replace_variables(
+      text, syntax_ != Syntax::Task,
+      [&](std::string_view body, std::string_view written) { return replacement(body, written, at); });
 }
 
 std::string VariableRewriter::replacement(std::string_view body, std::string_view written, Position at) {
+  if (syntax_ == Syntax::AlphaPipeline) {
+    const bool ours = written[1] == '{' && (body.starts_with("params.") || body.starts_with("tasks."));
+    return ours ? "$(" + std::string(body) + ")" : std::string();
+  }
   std::string_view rest = body;
   if (take_prefix(rest, "inputs.params.")) return "$(params." + std::string(rest) + ")";
   if (take_prefix(rest, "inputs.params[")) return "$(params[" + std::string(rest) + ")";
@@ -126,27 +130,6 @@ std::string VariableRewriter::resource_variable(Owner owner, std::string_view re
                   "non-existent variable in \"" + std::string(written.substr(0, 100)) +
                       "\": a resource of type " + resource->type + " has no such field");
   return {};
-}
-
-const Node* rewrite_pipeline_braces(Tree& tree, const Node* node) {
-  if (node->kind == Node::Kind::Scalar) {
-    std::string text =
-        replace_variables(node->scalar, true, [](std::string_view body, std::string_view written) {
-          const bool ours = written[1] == '{' && (body.starts_with("params.") || body.starts_with("tasks."));
-          return ours ? "$(" + std::string(body) + ")" : std::string();
-        });
-    return text == node->scalar ? node : tree.text(std::move(text), node->at);
-  }
-  Node* made = nullptr;
-  const auto change = [&](size_t i, bool entry, const Node* old) {
-    const Node* fresh = rewrite_pipeline_braces(tree, old);
-    if (fresh == old) return;
-    if (made == nullptr) made = &tree.copy(*node);
-    (entry ? made->entries[i].value : made->items[i]) = fresh;
-  };
-  for (size_t i = 0; i < node->items.size(); ++i) change(i, false, node->items[i]);
-  for (size_t i = 0; i < node->entries.size(); ++i) change(i, true, node->entries[i].value);
-  return made ? made : node;
 }
 
 }  // namespace kiln::dag

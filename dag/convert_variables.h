@@ -10,13 +10,15 @@
 
 namespace kiln::dag {
 
-// Rewrites the variables of older versions in a Task's texts: `$(inputs.params.x)`, and those of resources
-// in their four spellings, `$(inputs.resources.r.url)`, `$(resources.inputs.r.url)` and the same for
-// outputs. In v1alpha1 also `${inputs.…}` and `${outputs.…}`; every other `${…}` is the shell's.
+// Rewrites the variables of older versions in the texts of a Task: `$(inputs.params.x)`, and those of
+// resources in their four spellings, `$(inputs.resources.r.url)`, `$(resources.inputs.r.url)` and the same
+// for outputs. In v1alpha1 also `${inputs.…}` and `${outputs.…}`; every other `${…}` is the shell's. In the
+// params of a v1alpha1 Pipeline, `${params.x}` and `${tasks.…}`.
 class VariableRewriter {
  public:
+  enum class Syntax { Task, AlphaTask, AlphaPipeline };
   VariableRewriter(Tree& tree, DecodeContext& context, const std::vector<DeclaredResource>& resources,
-                   bool braces);
+                   Syntax syntax);
 
   // The tree with all its texts rewritten but descriptions; the same node when nothing changes. A node that
   // aliases share is rewritten once.
@@ -33,11 +35,8 @@ class VariableRewriter {
   const DeclaredResource* named(DeclaredResource::Owner owner, std::string_view name) const;
 
   std::unordered_map<std::string, const DeclaredResource*> inputs_, outputs_;
-  bool braces_;
+  Syntax syntax_;
   std::unordered_map<const Node*, const Node*> done_;
 };
-
-// `${params.x}` and `${tasks.…}` as v1alpha1 Pipelines had them → `$(params.x)`.
-const Node* rewrite_pipeline_braces(Tree& tree, const Node* node);
 
 }  // namespace kiln::dag

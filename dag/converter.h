@@ -9,6 +9,7 @@
 #include "dag/convert.h"
 #include "dag/convert_resources.h"
 #include "dag/convert_tree.h"
+#include "dag/convert_variables.h"
 
 namespace kiln::dag {
 
@@ -48,7 +49,7 @@ class Converter {
   const Node* pipeline_spec(const Node& spec);
   void declare_pipeline_resource(Node& spec, const DeclaredResource& resource);
   void note_outputs(const Node& spec, std::string_view key, PipelineResources& resources);
-  void pipeline_task(Node& task, const PipelineResources& resources);
+  void pipeline_task(Node& task, const PipelineResources& resources, VariableRewriter& rewriter);
   void bind_resources(Node& task, const Node& bindings, DeclaredResource::Owner owner,
                       const PipelineResources& resources);
   void bind_from(Node& task, const Node& binding, const std::string& name, const DeclaredResource& resource,
