@@ -49,10 +49,12 @@ const Node& Converter::object(const Node& object, std::string_view kind) {
 void Converter::reference(Node& owner, std::string_view key, std::string_view kind,
                           std::string_view service_account) {
   tree_.nested(owner, key, [&](Node& ref) {
-    if (get_text(ref, "kind") == "ClusterTask") take(ref, "kind");
     rename(ref, "resource", "params");  // of a resolver, before it was called params
     const std::optional<Entry> bundle = take(ref, "bundle");
-    if (!bundle) return;
+    if (!bundle) {
+      if (get_text(ref, "kind") == "ClusterTask") take(ref, "kind");
+      return;
+    }
     if (get(ref, "resolver") != nullptr) {
       context_.error(bundle->key_at, "expected exactly one, got both: bundle, resolver");
       return;
@@ -62,8 +64,9 @@ void Converter::reference(Node& owner, std::string_view key, std::string_view ki
     add(ref, "params", bundle->key_at, named("bundle", at, "value", bundle->value));
     if (const std::optional<Entry> name = take(ref, "name"))
       add(ref, "params", name->key_at, named("name", name->value->at, "value", name->value));
-    take(ref, "kind");
-    add(ref, "params", at, named("kind", at, "value", tree_.text(std::string(kind), at)));
+    const std::optional<Entry> given = take(ref, "kind");
+    const std::string asked = given ? to_lower(given->value->scalar) : std::string(kind);
+    add(ref, "params", at, named("kind", at, "value", tree_.text(asked, at)));
     if (!service_account.empty())
       add(ref, "params", at,
           named("serviceAccount", at, "value", tree_.text(std::string(service_account), at)));

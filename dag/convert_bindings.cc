@@ -96,57 +96,90 @@ std::vector<ResourceBinding> decode_resource_bindings(DecodeContext& context, Fi
   return out;
 }
 
-void add_resource_params(const Documents& documents, const PipelineSpec& target,
-                         const std::vector<ResourceBinding>& bindings, Reporter& reporter, bool lenient,
-                         std::vector<Param>& params) {
-  const auto report = [&](Position at, std::string message, std::string hint) {
-    if (lenient)
-      reporter.warn(at, std::move(message), std::move(hint));
-    else
-      reporter.error(at, std::move(message), std::move(hint));
-  };
-  for (const ResourceBinding& binding : bindings) {
+namespace {
+
+// Says what is wrong with one binding, else adds its params.
+class Binder {
+ public:
+  Binder(const Documents& documents, const PipelineSpec& target, Reporter& reporter, bool lenient,
+         std::vector<Param>& params)
+      : documents_(documents), target_(target), reporter_(reporter), lenient_(lenient), params_(params) {}
+
+  void bind(const ResourceBinding& binding) {
     const std::string& name = binding.name.value;
-    std::string type = binding.type;
-    const std::map<std::string, Text>* fields = &binding.params;
-    if (!binding.ref.empty()) {
-      const auto found = std::ranges::find_if(documents.pipeline_resources, [&](const PipelineResource& r) {
-        return r.metadata.name.value == binding.ref.value;
-      });
-      if (found == documents.pipeline_resources.end()) {
-        std::vector<std::string> known;
-        for (const PipelineResource& r : documents.pipeline_resources) known.push_back(r.metadata.name);
-        const std::string near = did_you_mean(binding.ref.value, known);
-        report(binding.ref.at,
-               "PipelineResource \"" + binding.ref.value + "\" is not among the documents loaded",
-               near.empty() ? "pass the file that defines it too: `kiln run FILE FILE…`" : near);
-        continue;
-      }
-      type = found->type;
-      fields = &found->params;
+    if (binding.ref.empty()) {
+      bind(binding, binding.type, binding.params);
+    } else if (const PipelineResource* resource = find(binding.ref.value)) {
+      bind(binding, resource->type, resource->params);
+    } else {
+      std::vector<std::string> known;
+      for (const PipelineResource& r : documents_.pipeline_resources) known.push_back(r.metadata.name);
+      const std::string near = did_you_mean(binding.ref.value, known);
+      report(binding.ref.at,
+             "PipelineResource \"" + binding.ref.value + "\" is not among the documents loaded",
+             near.empty() ? "pass the file that defines it too: `kiln run FILE FILE…`" : near);
+      add(binding, name + ".url", {});
     }
-    if (resource_fields(type).empty()) {
+  }
+
+ private:
+  const PipelineResource* find(const std::string& name) const {
+    for (const PipelineResource& resource : documents_.pipeline_resources)
+      if (resource.metadata.name.value == name) return &resource;
+    return nullptr;
+  }
+
+  void bind(const ResourceBinding& binding, const std::string& type,
+            const std::map<std::string, Text>& fields) {
+    const std::string& name = binding.name.value;
+    const std::string wanted = declares(target_, name + ".revision") ? "git" : "image";
+    if (type.empty()) {  // reported where it stands
+      add(binding, name + ".url", {});
+    } else if (resource_fields(type).empty()) {
       report(binding.name.at,
              "resource `" + name + "` has the type " + type + ", which Kiln does not convert",
              instead_of(type));
-      continue;
+      add(binding, name + ".url", {});
+    } else if (!declares(target_, name + ".url")) {
+      reporter_.warn(binding.name.at, "what runs has no resource `" + name + "`",
+                     did_you_mean(name, resources_of(target_)));
+    } else if (type != wanted) {
+      reporter_.error(binding.name.at, "resource `" + name + "` has to be of type " + wanted +
+                                           ", this one is of type " + type);
+      add(binding, name + ".url", {});
+    } else {
+      for (const auto& [field, value] : fields) add(binding, name + "." + field, value);
     }
-    if (!declares(target, name + ".url")) {
-      reporter.warn(binding.name.at, "what runs has no resource `" + name + "`",
-                    did_you_mean(name, resources_of(target)));
-      continue;
-    }
-    const std::string wanted = declares(target, name + ".revision") ? "git" : "image";
-    if (type != wanted) {
-      reporter.error(binding.name.at,
-                     "resource `" + name + "` has to be of type " + wanted + ", this one is of type " + type);
-      continue;
-    }
-    for (const auto& [field, value] : *fields)
-      params.push_back({{name + "." + field, binding.name.at},
-                        ParamValue::string(value.value),
-                        binding.ref.empty() ? value.at : binding.ref.at});
   }
+
+  // After a mistake an empty url stands in, so that it is not reported as missing as well.
+  void add(const ResourceBinding& binding, std::string param, const Text& value) {
+    params_.push_back({{std::move(param), binding.name.at},
+                       ParamValue::string(value.value),
+                       binding.ref.empty() ? value.at : binding.ref.at});
+  }
+
+  void report(Position at, std::string message, std::string hint) {
+    if (lenient_)
+      reporter_.warn(at, std::move(message), std::move(hint));
+    else
+      reporter_.error(at, std::move(message), std::move(hint));
+  }
+
+  const Documents& documents_;
+  const PipelineSpec& target_;
+  Reporter& reporter_;
+  bool lenient_;
+  std::vector<Param>& params_;
+};
+
+}  // namespace
+
+void add_resource_params(const Documents& documents, const PipelineSpec& target,
+                         const std::vector<ResourceBinding>& bindings, Reporter& reporter, bool lenient,
+                         std::vector<Param>& params) {
+  Binder binder(documents, target, reporter, lenient, params);
+  for (const ResourceBinding& binding : bindings) binder.bind(binding);
 }
 
 }  // namespace kiln::dag

@@ -94,6 +94,19 @@ void Converter::pipeline_task(Node& task, const PipelineResources& resources, Va
     bind_resources(task, *outputs, Owner::Output, resources);
 }
 
+// The resource that a task means; after a misspelling the one it must have meant, so that one mistake is one
+// message.
+const DeclaredResource* Converter::find_resource(const PipelineResources& resources, const std::string& name,
+                                                 Position at) {
+  if (const auto found = resources.by_name.find(name); found != resources.by_name.end()) return found->second;
+  std::vector<std::string> known;
+  for (const DeclaredResource& resource : resources.list) known.push_back(resource.name);
+  const auto near = nearest(name, known);
+  context_.error(at, "the pipeline declares no resource `" + name.substr(0, 100) + "`",
+                 near ? "did you mean `" + *near + "`?" : "declare it under `spec.resources`");
+  return near ? resources.by_name.at(*near) : nullptr;
+}
+
 void Converter::bind_resources(Node& task, const Node& bindings, Owner owner,
                                const PipelineResources& resources) {
   for (const Node* binding : bindings.items) {
@@ -105,16 +118,9 @@ void Converter::bind_resources(Node& task, const Node& bindings, Owner owner,
       context_.error(binding->at, "a resource of a pipeline task needs a `name` and a `resource`");
       continue;
     }
-    const auto found = resources.by_name.find(from);
-    if (found == resources.by_name.end()) {
-      std::vector<std::string> known;
-      for (const DeclaredResource& resource : resources.list) known.push_back(resource.name);
-      const auto near = nearest(from, known);
-      context_.error(at, "the pipeline declares no resource `" + from.substr(0, 100) + "`",
-                     near ? "did you mean `" + *near + "`?" : "declare it under `spec.resources`");
-      continue;
-    }
-    const DeclaredResource& resource = *found->second;
+    const DeclaredResource* found = find_resource(resources, from, at);
+    if (found == nullptr) continue;
+    const DeclaredResource& resource = *found;
     if (owner == Owner::Input) bind_from(task, *binding, name, resource, resources);
     for (const ResourceField& field : resource_fields(resource.type))
       add(task, "params", at,
@@ -133,21 +139,23 @@ void Converter::bind_from(Node& task, const Node& binding, const std::string& na
   std::unordered_set<std::string> after;
   if (const Node* given = get(task, "runAfter"))
     for (const Node* item : given->items) after.insert(item->scalar);
+  const std::string* folder = nullptr;  // the task that left one
   for (const Node* producer : from->items) {
-    if (!resources.producers.contains(producer->scalar + "\n" + resource.name))
+    if (resources.producers.contains(producer->scalar + "\n" + resource.name))
+      folder = &producer->scalar;
+    else
       context_.error(producer->at,
                      "task `" + producer->scalar.substr(0, 100) + "` has no output resource `" +
                          resource.name + "` to take it from",
                      "name a task that lists it under `resources.outputs`");
     if (after.insert(producer->scalar).second) add(task, "runAfter", producer->at, producer);
   }
-  if (resource.type != "git") return;
+  if (resource.type != "git" || folder == nullptr) return;
   if (from->items.size() > 1)
-    context_.report(
-        Severity::Warning, from->at,
-        "a git resource is taken from one task: `" + from->items.back()->scalar.substr(0, 100) + "`",
-        "Tekton copied them over each other, in this order");
-  bind_folder(task, "resource-input-" + name, resource, from->items.back()->scalar, from->at);
+    context_.report(Severity::Warning, from->at,
+                    "a git resource is taken from one task: `" + folder->substr(0, 100) + "`",
+                    "Tekton copied them over each other, in this order");
+  bind_folder(task, "resource-input-" + name, resource, *folder, from->at);
 }
 
 void Converter::bind_folder(Node& task, std::string workspace, const DeclaredResource& resource,

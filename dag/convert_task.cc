@@ -183,12 +183,11 @@ void Converter::mount_output_folder(Node& spec, const DeclaredResource& resource
 void Converter::keep_unconverted(Node& spec, const std::vector<DeclaredResource>& resources) {
   Node* kept = nullptr;
   for (const DeclaredResource& resource : resources) {
-    if (resource.converted() || resource.type.empty()) continue;
-    if (is_resource_type(resource.type))
-      context_.report(Severity::Warning, resource.at,
-                      "resource `" + resource.name + "` has the type " + resource.type +
-                          ", which Tekton removed and Kiln does not convert",
-                      instead_of(resource.type));
+    if (resource.converted() || !is_resource_type(resource.type)) continue;
+    context_.report(Severity::Warning, resource.at,
+                    "resource `" + resource.name + "` has the type " + resource.type +
+                        ", which Tekton removed and Kiln does not convert",
+                    instead_of(resource.type));
     if (kept == nullptr) {
       kept = &tree_.mapping(resource.at);
       put(spec, "resources", resource.at, kept);

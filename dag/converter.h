@@ -50,6 +50,8 @@ class Converter {
   void declare_pipeline_resource(Node& spec, const DeclaredResource& resource);
   void note_outputs(const Node& spec, std::string_view key, PipelineResources& resources);
   void pipeline_task(Node& task, const PipelineResources& resources, VariableRewriter& rewriter);
+  const DeclaredResource* find_resource(const PipelineResources& resources, const std::string& name,
+                                        Position at);
   void bind_resources(Node& task, const Node& bindings, DeclaredResource::Owner owner,
                       const PipelineResources& resources);
   void bind_from(Node& task, const Node& binding, const std::string& name, const DeclaredResource& resource,
