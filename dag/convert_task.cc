@@ -105,8 +105,32 @@ std::string clone_step_name(std::string_view resource, std::unordered_set<std::s
 
 }  // namespace
 
+namespace {
+
+// The folders that git inputs are fetched into. They have to be empty for that, so nothing is mounted below.
+class Checkouts {
+ public:
+  explicit Checkouts(const std::vector<DeclaredResource>& resources) {
+    for (const DeclaredResource& resource : resources)
+      if (resource.owner == Owner::Input && resource.type == "git") folders_.insert(resource.path());
+  }
+  bool above(std::string path) const {
+    for (size_t slash; (slash = path.rfind('/')) != std::string::npos && slash > 0;) {
+      path.resize(slash);
+      if (folders_.contains(path)) return true;
+    }
+    return false;
+  }
+
+ private:
+  std::unordered_set<std::string> folders_;
+};
+
+}  // namespace
+
 void Converter::task_resources(Node& spec, const std::vector<DeclaredResource>& resources) {
   std::vector<const DeclaredResource*> cloned;
+  const Checkouts checkouts(resources);
   for (const DeclaredResource& resource : resources) {
     if (!resource.converted()) continue;
     declare_params(spec, resource);
@@ -120,8 +144,12 @@ void Converter::task_resources(Node& spec, const std::vector<DeclaredResource>& 
       if (input) put(workspace, "readOnly", resource.at, tree_.flag(true, resource.at));
       add(spec, "workspaces", resource.at, &workspace);
       if (input) cloned.push_back(&resource);
+      if (!input && checkouts.above(resource.path()))
+        context_.error(resource.at,
+                       "the output folder " + resource.path() + " lies in the checkout of an input",
+                       "give it a targetPath of its own");
     } else if (!input) {
-      mount_output_folder(spec, resource);
+      if (!checkouts.above(resource.path())) mount_output_folder(spec, resource);
       context_.report(Severity::Note, resource.at,
                       "the digest that a builder leaves in " + resource.path() + "/index.json is not read",
                       "declare a result, and write the digest to it");
@@ -166,7 +194,12 @@ const Node* Converter::clone_step(const DeclaredResource& resource, std::string 
   arg(resource.path());
   Node& step = tree_.copy(*named(std::move(name), at));
   put(step, "image", at, tree_.text("kiln", at));
+  // As they are for this step, whatever the stepTemplate says.
+  Node& command = tree_.sequence(at);
+  command.items.push_back(tree_.text("kiln", at));
+  put(step, "command", at, &command);
   put(step, "args", at, &args);
+  put(step, "workingDir", at, tree_.text("/workspace", at));
   return &step;
 }
 

@@ -59,6 +59,7 @@ spec:
     resources: [{name: workspace, type: git, targetPath: go/src/shop}, {name: extra, type: git, optional: true}]
     params: [{name: file, default: "${inputs.resources.workspace.path}/manifest"}]
   outputs: {resources: [{name: built, type: git}, {name: builtImage, type: image}]}
+  stepTemplate: {command: [sh, -c], workingDir: /workspace/go/src/shop/sub}
   steps:
   - name: build-and-push
     image: kiln/build

@@ -1,4 +1,4 @@
-// PipelineResources: what Tasks, Pipelines and runs that use them become.
+// PipelineResources: what Tasks that use them become.
 #include <gtest/gtest.h>
 
 #include "dag/convert_tree.h"
@@ -8,6 +8,7 @@ namespace kiln::dag {
 namespace {
 
 using testing::Converted;
+using testing::git_params;
 
 const std::string kCloneArgs = R"yaml(
     - git-clone
@@ -21,26 +22,6 @@ const std::string kCloneArgs = R"yaml(
     - --no-proxy=$(params["inputs.src.noProxy"])
     - --from=$(workspaces.resource-input-src.path)
 )yaml";
-
-std::string git_params(const std::string& prefix) {
-  std::string out = "  - {name: " + prefix + ".url}\n";
-  for (const char* field : {"revision: ''", "refspec: ''", "submodules: 'true'", "depth: '1'",
-                            "sslVerify: 'true'", "httpProxy: ''", "httpsProxy: ''", "noProxy: ''"}) {
-    const std::string text = field;
-    const size_t colon = text.find(':');
-    out += "  - {name: " + prefix + "." + text.substr(0, colon) + ", default" + text.substr(colon) + "}\n";
-  }
-  return out;
-}
-
-std::string git_values(const std::string& task_side, const std::string& pipeline_side) {
-  std::string out;
-  for (const char* field : {"url", "revision", "refspec", "submodules", "depth", "sslVerify", "httpProxy",
-                            "httpsProxy", "noProxy"})
-    out += "    - {name: " + task_side + "." + field + ", value: '$(params[\"" + pipeline_side + "." + field +
-           "\"])'}\n";
-  return out;
-}
 
 TEST(ConvertResources, GitInputBecomesParamsAndAStepThatFetches) {
   const Converted beta(R"yaml(
@@ -75,6 +56,8 @@ spec:
   steps:
   - name: git-source-src
     image: kiln
+    command: [kiln]
+    workingDir: /workspace
     args: )yaml" + kCloneArgs +
                           R"yaml(
     - /workspace/src
@@ -189,6 +172,22 @@ spec:
   EXPECT_NE(task.tree().find("'resource-output-w'"), std::string::npos);
 }
 
+TEST(ConvertResources, NothingIsMountedInAFolderThatHasToBeEmptyFirst) {
+  const Converted task(R"yaml(
+apiVersion: tekton.dev/v1alpha1
+kind: Task
+metadata: {name: t}
+spec:
+  inputs: {resources: [{name: w, type: git}]}
+  outputs: {resources: [{name: i, type: image, targetPath: w/out}, {name: g, type: git, targetPath: /workspace/w/g}]}
+  steps: [{image: x}]
+)yaml");
+  EXPECT_EQ(task.tree().find("volumeMounts"), std::string::npos);
+  EXPECT_NE(task.said().find("error: the output folder /workspace/w/g lies in the checkout of an input"),
+            std::string::npos)
+      << task.said();
+}
+
 TEST(ConvertResources, OptionalOnesNeedNoUrl) {
   const Converted task(R"yaml(
 apiVersion: tekton.dev/v1alpha1
@@ -219,110 +218,6 @@ spec:
   EXPECT_EQ(get_text(*steps.items[1], "name"), "git-source-b-2");
 }
 
-TEST(ConvertResources, PipelineResourcesBecomeParamsAndFromBecomesOrderAndAFolder) {
-  const Converted old(R"yaml(
-apiVersion: tekton.dev/v1alpha1
-kind: Pipeline
-metadata: {name: p}
-spec:
-  resources: [{name: repo, type: git}, {name: img, type: image, optional: true}]
-  tasks:
-  - name: b
-    taskRef: {name: t}
-    runAfter: [x]
-    resources: {inputs: [{name: src, resource: repo, from: [a]}, {name: i, resource: img, from: [a]}]}
-  - name: a
-    taskRef: {name: t}
-    resources:
-      inputs: [{name: src, resource: repo}]
-      outputs: [{name: out, resource: repo}, {name: o, resource: img}]
-  - {name: x, taskRef: {name: t}}
-)yaml");
-  const Converted by_hand(R"yaml(
-apiVersion: tekton.dev/v1
-kind: Pipeline
-metadata: {name: p}
-spec:
-  params:
-)yaml" + git_params("repo") +
-                          R"yaml(
-  - {name: img.url, default: ''}
-  - {name: img.digest, default: ''}
-  workspaces: [{name: resource-repo}]
-  tasks:
-  - name: b
-    taskRef: {name: t}
-    runAfter: [x, a]
-    params:
-)yaml" + git_values("inputs.src", "repo") +
-                          R"yaml(
-    - {name: inputs.i.url, value: '$(params["img.url"])'}
-    - {name: inputs.i.digest, value: '$(params["img.digest"])'}
-    workspaces: [{name: resource-input-src, workspace: resource-repo, subPath: a}]
-  - name: a
-    taskRef: {name: t}
-    params:
-)yaml" + git_values("inputs.src", "repo") +
-                          git_values("outputs.out", "repo") + R"yaml(
-    - {name: outputs.o.url, value: '$(params["img.url"])'}
-    - {name: outputs.o.digest, value: '$(params["img.digest"])'}
-    workspaces: [{name: resource-output-out, workspace: resource-repo, subPath: a}]
-  - {name: x, taskRef: {name: t}}
-)yaml");
-  EXPECT_EQ(old.tree(), by_hand.tree());
-  EXPECT_FALSE(has_errors(old.diagnostics)) << old.said();
-}
-
-TEST(ConvertResources, RunsKeepTheirBindingsForLater) {
-  const Converted pipeline_run(R"yaml(
-apiVersion: tekton.dev/v1alpha1
-kind: PipelineRun
-metadata: {name: r}
-spec: {pipelineRef: {name: p}, resources: [{name: repo, resourceRef: {name: x}}]}
-)yaml");
-  const Converted pipeline_run_by_hand(R"yaml(
-apiVersion: tekton.dev/v1
-kind: PipelineRun
-metadata: {name: r}
-spec: {pipelineRef: {name: p}, pipelineResources: [{name: repo, resourceRef: {name: x}}]}
-)yaml");
-  EXPECT_EQ(pipeline_run.tree(), pipeline_run_by_hand.tree());
-  const std::string by_hand = Converted(R"yaml(
-apiVersion: tekton.dev/v1
-kind: TaskRun
-metadata: {name: r}
-spec:
-  taskRef: {name: t}
-  pipelineResources:
-  - {name: inputs.src, resourceRef: {name: x}}
-  - {name: outputs.o, resourceSpec: {type: image, params: [{name: url, value: u}]}}
-)yaml")
-                                  .tree();
-  EXPECT_EQ(Converted(R"yaml(
-apiVersion: tekton.dev/v1beta1
-kind: TaskRun
-metadata: {name: r}
-spec:
-  taskRef: {name: t}
-  resources:
-    inputs: [{name: src, resourceRef: {name: x}}]
-    outputs: [{name: o, resourceSpec: {type: image, params: [{name: url, value: u}]}}]
-)yaml")
-                .tree(),
-            by_hand);
-  EXPECT_EQ(Converted(R"yaml(
-apiVersion: tekton.dev/v1alpha1
-kind: TaskRun
-metadata: {name: r}
-spec:
-  taskRef: {name: t}
-  inputs: {resources: [{name: src, resourceRef: {name: x}, paths: [/p]}]}
-  outputs: {resources: [{name: o, resourceSpec: {type: image, params: [{name: url, value: u}]}}]}
-)yaml")
-                .tree(),
-            by_hand);
-}
-
 TEST(ConvertResources, TypesThatAreNotConvertedAreKeptAndNamed) {
   const Converted task(R"yaml(
 apiVersion: tekton.dev/v1alpha1
@@ -338,26 +233,6 @@ spec:
   const Node* kept = get(*get(*get(*task.node, "spec"), "resources"), "inputs");
   ASSERT_NE(kept, nullptr);
   EXPECT_EQ(kept->items.size(), 1u);
-}
-
-TEST(ConvertResources, MistakesHavePlaceAndHint) {
-  const Converted pipeline(R"yaml(
-apiVersion: tekton.dev/v1alpha1
-kind: Pipeline
-metadata: {name: p}
-spec:
-  resources: [{name: source-repo, type: git}, {name: other, type: gitt}, {name: other}, {type: git}]
-  tasks:
-  - name: a
-    taskRef: {name: t}
-    resources: {inputs: [{name: src, resource: source-rep}, {name: s, resource: source-repo, from: [b]}, {name: z}]}
-)yaml");
-  for (const char* expected : {"6:67: error: unknown resource type \"gitt\"", "did you mean `git`?",
-                               "resource `other` is declared twice", "a resource needs a `name`",
-                               "10:48: error: the pipeline declares no resource `source-rep`",
-                               "did you mean `source-repo`?", "task `b` has no output resource `source-repo`",
-                               "a resource of a pipeline task needs a `name` and a `resource`"})
-    EXPECT_NE(pipeline.said().find(expected), std::string::npos) << expected << "\n" << pipeline.said();
 }
 
 }  // namespace

@@ -59,4 +59,26 @@ struct Converted {
   const Node* node = nullptr;
 };
 
+// What the fields of a git resource declare, as YAML: `prefix.url` and so on.
+inline std::string git_params(const std::string& prefix) {
+  std::string out = "  - {name: " + prefix + ".url}\n";
+  for (const char* field : {"revision: ''", "refspec: ''", "submodules: 'true'", "depth: '1'",
+                            "sslVerify: 'true'", "httpProxy: ''", "httpsProxy: ''", "noProxy: ''"}) {
+    const std::string text = field;
+    const size_t colon = text.find(':');
+    out += "  - {name: " + prefix + "." + text.substr(0, colon) + ", default" + text.substr(colon) + "}\n";
+  }
+  return out;
+}
+
+// And what a pipeline task hands on.
+inline std::string git_values(const std::string& task_side, const std::string& pipeline_side) {
+  std::string out;
+  for (const char* field : {"url", "revision", "refspec", "submodules", "depth", "sslVerify", "httpProxy",
+                            "httpsProxy", "noProxy"})
+    out += "    - {name: " + task_side + "." + field + ", value: '$(params[\"" + pipeline_side + "." + field +
+           "\"])'}\n";
+  return out;
+}
+
 }  // namespace kiln::dag::testing
