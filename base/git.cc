@@ -111,6 +111,7 @@ std::vector<std::string> refspecs_of(const GitCheckout& request) {
   if (revision.starts_with("refs/") && !revision.starts_with("refs/heads/") &&
       !revision.starts_with("refs/tags/"))
     add(revision);
+  if (revision.starts_with("pull/") || revision.starts_with("merge-requests/")) add("refs/" + revision);
   return specs;
 }
 

@@ -15,7 +15,7 @@ struct GitCheckout {
   std::filesystem::path destination;  // must be missing or empty
   std::filesystem::path cache;        // folder of bare mirrors; a second fetch moves only what is new
   // Fetched besides branches and tags, each like "refs/pull/1/head:refs/heads/pull". A revision that is a
-  // full name (refs/pull/1/head) is fetched in any case.
+  // full name (refs/pull/1/head), a pull or a merge request (pull/1/head) is fetched in any case.
   std::vector<std::string> refspecs;
   bool submodules = false;  // also fetch and check out submodules, and theirs
   bool verify_tls = true;

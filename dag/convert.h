@@ -23,6 +23,9 @@
 // - A PipelineRun's or TaskRun's bindings stay as a list under the key `pipelineResources`, because a
 //   PipelineResource may be loaded later: convert_bindings.h makes params of it when the run is chosen.
 //
+// A step of v1alpha1, or beside a resource, that does not say otherwise runs in /workspace; in v1alpha1 with
+// HOME=/tekton/home, which the steps share: what these versions promised.
+//
 // Not kept: the digest that a builder leaves in index.json for an image output; `paths`; Conditions (an
 // error, because a task would run that should not); `depth` (a checkout has the whole history).
 namespace kiln::dag {

@@ -46,7 +46,12 @@ const Node* Converter::task_spec(const Node& spec) {
                      "for example `type: git`");
 
   if (alpha_) rename(out, "containerTemplate", "stepTemplate");
-  tree_.each(out, "steps", [&](Node& node) { step(node, false); });
+  const bool resources_used = std::ranges::any_of(declared, &DeclaredResource::converted);
+  const Node* step_template = get(out, "stepTemplate");
+  tree_.each(out, "steps", [&](Node& node) {
+    step(node, false);
+    old_defaults(node, step_template, resources_used);
+  });
   tree_.nested(out, "stepTemplate", [&](Node& node) { step(node, true); });
   tree_.each(out, "sidecars", [&](Node& node) { rename(node, "resources", "computeResources"); });
 
@@ -68,6 +73,23 @@ void Converter::step(Node& step, bool is_template) {
         "terminationMessagePolicy", "stdin", "stdinOnce", "tty"},
        "a step has no such field in tekton.dev/v1");
   if (is_template) take(step, "name");
+}
+
+// While there were PipelineResources, a step that did not say otherwise ran in /workspace. In the years of
+// v1alpha1 it also had a HOME that it shared with the other steps.
+void Converter::old_defaults(Node& step, const Node* step_template, bool resources_used) {
+  const auto says = [&](const Node& of, std::string_view key) { return get(of, key) != nullptr; };
+  const auto sets_home = [](const Node& of) {
+    const Node* env = get(of, "env");
+    return env != nullptr && std::ranges::any_of(env->items, [](const Node* variable) {
+             return get_text(*variable, "name") == "HOME";
+           });
+  };
+  if ((alpha_ || resources_used) && !says(step, "workingDir") &&
+      (step_template == nullptr || !says(*step_template, "workingDir")))
+    put(step, "workingDir", step.at, tree_.text("/workspace", step.at));
+  if (alpha_ && !sets_home(step) && (step_template == nullptr || !sets_home(*step_template)))
+    add(step, "env", step.at, named("HOME", step.at, "value", tree_.text("/tekton/home", step.at)));
 }
 
 // v1alpha1: `inputs: {params, resources}` and `outputs: {resources, results}`.

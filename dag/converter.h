@@ -32,6 +32,7 @@ class Converter {
   void task_spec_at(Node& owner, std::string_view key);
   const Node* task_spec(const Node& spec);
   void step(Node& step, bool is_template);
+  void old_defaults(Node& step, const Node* step_template, bool resources_used);
   void alpha_inputs(Node& spec, const Node*& inputs, const Node*& outputs);
   void task_resources(Node& spec, const std::vector<DeclaredResource>& resources);
   void keep_unconverted(Node& spec, const std::vector<DeclaredResource>& resources);

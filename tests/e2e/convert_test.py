@@ -69,6 +69,7 @@ spec:
       set -eu
       test -d $(outputs.resources.builtImage.path)
       test ! -e /workspace/extra
+      test $HOME = /tekton/home
       cp ${inputs.params.file} ${outputs.resources.built.path}/
       echo "built ${outputs.resources.builtImage.url} at $(inputs.resources.workspace.revision)" >> $(outputs.resources.built.path)/log
 ---
@@ -83,7 +84,7 @@ spec:
     script: |
       #!/bin/sh
       set -eu
-      cd $(inputs.resources.workspace.path)
+      cd workspace
       test ! -e .git && test ! -e mine
       touch mine
       NAME=shell
@@ -129,6 +130,9 @@ class Convert(unittest.TestCase):
         target = self.world.folder / "pull"
         self.world.kiln("git-clone", "--url", f"file://{self.repository}", "--revision", "refs/pull/7/head", target, check=0)
         self.assertEqual(harness.git(target, "log", "-1", "--format=%s"), "pull")
+        short = self.world.folder / "short"
+        self.world.kiln("git-clone", "--url", f"file://{self.repository}", "--revision", "pull/7/head", short, check=0)
+        self.assertEqual(harness.git(short, "log", "-1", "--format=%s"), "pull")
         named = self.world.folder / "named"
         self.world.kiln("git-clone", "--url", f"file://{self.repository}", "--revision", "seven",
                         "--refspec", "refs/pull/7/head:refs/heads/seven", named, check=0)

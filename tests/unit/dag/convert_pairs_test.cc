@@ -334,8 +334,26 @@ spec:
 }
   steps:
   - image: i
+    workingDir: /workspace
+    env: [{name: HOME, value: /tekton/home}]
     command: ["ls", "$(params.path)", "${HOME}"]
     args: ["$(params.flags)"]
+)yaml"},
+    {"AlphaStepsThatSayWhereTheyRun", R"yaml(
+apiVersion: tekton.dev/v1alpha1
+kind: Task
+metadata: {name: t}
+spec:
+  stepTemplate: {workingDir: /src}
+  steps: [{image: i, env: [{name: HOME, value: /root}]}]
+)yaml",
+     R"yaml(
+apiVersion: tekton.dev/v1
+kind: Task
+metadata: {name: t}
+spec:
+  stepTemplate: {workingDir: /src}
+  steps: [{image: i, env: [{name: HOME, value: /root}]}]
 )yaml"},
     {"AlphaTaskRunInputs", R"yaml(
 apiVersion: tekton.dev/v1alpha1

@@ -31,7 +31,7 @@ metadata: {name: t}
 spec:
   resources: {inputs: [{name: src, type: git}]}
   params: [{name: a}]
-  steps: [{image: "$(resources.inputs.src.revision)", workingDir: "$(resources.inputs.src.path)"}]
+  steps: [{image: "$(resources.inputs.src.revision)", workingDir: "$(resources.inputs.src.path)", env: [{name: HOME, value: /tekton/home}]}]
 )yaml");
   const Converted alpha(R"yaml(
 apiVersion: tekton.dev/v1alpha1
@@ -61,7 +61,7 @@ spec:
     args: )yaml" + kCloneArgs +
                           R"yaml(
     - /workspace/src
-  - {image: '$(params["inputs.src.revision"])', workingDir: /workspace/src}
+  - {image: '$(params["inputs.src.revision"])', workingDir: /workspace/src, env: [{name: HOME, value: /tekton/home}]}
 )yaml");
   EXPECT_EQ(beta.tree(), by_hand.tree());
   EXPECT_EQ(alpha.tree(), by_hand.tree());
@@ -129,7 +129,7 @@ spec:
   stepTemplate:
     env: [{name: A, value: b}]
     volumeMounts: [{name: resource-output-img, mountPath: /workspace/output/img}]
-  steps: [{image: x, args: ['$(params["outputs.img.url"])']}]
+  steps: [{image: x, workingDir: /workspace, args: ['$(params["outputs.img.url"])']}]
 )yaml");
   EXPECT_EQ(old.tree(), by_hand.tree());
   EXPECT_NE(old.said().find("index.json is not read"), std::string::npos);
@@ -153,7 +153,7 @@ spec:
 )yaml" + git_params("outputs.out") +
                           R"yaml(
   workspaces: [{name: resource-output-out, mountPath: /workspace/output/out}]
-  steps: [{image: x, args: [/workspace/output/out]}]
+  steps: [{image: x, workingDir: /workspace, args: [/workspace/output/out]}]
 )yaml");
   EXPECT_EQ(old.tree(), by_hand.tree());
 }
