@@ -18,10 +18,14 @@ const Node* Converter::pipeline_spec(const Node& spec) {
   PipelineResources resources;
   if (const std::optional<Entry> list = take(out, "resources")) {
     resources.list = declared_resources(context_, list->value, Owner::Pipeline);
+    std::vector<std::string> flags;
     for (const DeclaredResource& resource : resources.list) {
       declare_pipeline_resource(out, resource);
       resources.by_name.emplace(resource.name, &resource);
+      if (resource.converted()) flags.push_back("-p " + resource.param("url") + "=…");
     }
+    if (!flags.empty())
+      context_.report(Severity::Note, list->key_at, "PipelineResources become params: " + join(flags, " "));
   }
   for (std::string_view key : {"tasks", "finally"}) note_outputs(spec, key, resources);
   VariableRewriter rewriter(tree_, context_, {}, VariableRewriter::Syntax::AlphaPipeline);
@@ -36,13 +40,9 @@ const Node* Converter::pipeline_spec(const Node& spec) {
 
 void Converter::declare_pipeline_resource(Node& spec, const DeclaredResource& resource) {
   declare_params(spec, resource);
-  if (resource.converted())
-    context_.report(Severity::Note, resource.at,
-                    "the " + resource.type + " resource `" + resource.name + "` becomes params: -p " +
-                        resource.param("url") + "=…, …");
-  else if (resource.type.empty())
+  if (resource.type.empty())
     context_.error(resource.at, "resource `" + resource.name + "` needs a `type`", "for example `type: git`");
-  else if (is_resource_type(resource.type))
+  else if (!resource.converted() && is_resource_type(resource.type))
     context_.report(Severity::Warning, resource.at,
                     "resource `" + resource.name + "` has the type " + resource.type +
                         ", which Tekton removed and Kiln does not convert",

@@ -153,6 +153,8 @@ class Checkouts {
 void Converter::task_resources(Node& spec, const std::vector<DeclaredResource>& resources) {
   std::vector<const DeclaredResource*> cloned;
   const Checkouts checkouts(resources);
+  std::vector<std::string> converted;
+  const DeclaredResource* first = nullptr;
   for (const DeclaredResource& resource : resources) {
     if (!resource.converted()) continue;
     declare_params(spec, resource);
@@ -176,13 +178,14 @@ void Converter::task_resources(Node& spec, const std::vector<DeclaredResource>& 
                       "the digest that a builder leaves in " + resource.path() + "/index.json is not read",
                       "declare a result, and write the digest to it");
     }
-    context_.report(Severity::Note, resource.at,
-                    "the " + resource.type + " resource `" + resource.name + "` becomes params (`" +
-                        resource.param("url") + "`, …)" +
-                        (resource.type != "git" ? ""
-                         : input                ? " and a first step that fetches it"
-                                                : " and a workspace"));
+    converted.push_back("`" + resource.name + "`");
+    if (converted.size() == 1) first = &resource;
   }
+  if (first != nullptr)
+    context_.report(Severity::Note, first->at,
+                    "PipelineResources become params (" + join(converted, ", ") + ": `" +
+                        first->param("url") + "` and so on)" +
+                        (cloned.empty() ? "" : " and a first step that fetches"));
   // No steps is a mistake that the clone must not hide.
   const Node* steps = get(spec, "steps");
   if (cloned.empty() || steps == nullptr || steps->kind != Node::Kind::Sequence || steps->items.empty())
