@@ -101,6 +101,8 @@ TEST(ConvertCompile, APipelineFrom2019) {
   EXPECT_EQ(value_of(plan.params, "source.submodules"), "true");
   EXPECT_EQ(value_of(plan.params, "image.url"), "localhost:5000/shop:1");
 
+  ASSERT_EQ(build.spec->steps.size(), 2u);
+  ASSERT_EQ(deploy.spec->steps.size(), 2u);
   const Step& clone = build.spec->steps.front();
   EXPECT_EQ(clone.name.value, "git-source-workspace");
   EXPECT_EQ(clone.image.value, "kiln");
@@ -177,6 +179,7 @@ spec: {type: git, params: [{name: url, value: u}, {name: depth, value: 0}]}
   EXPECT_EQ(value_of(plan.params, "inputs.src.url"), "u");
   EXPECT_EQ(value_of(plan.params, "inputs.src.depth"), "0");
   ASSERT_EQ(plan.tasks.size(), 1u);
+  ASSERT_EQ(plan.tasks[0].spec->steps.size(), 2u);
   EXPECT_EQ(plan.tasks[0].spec->steps[1].script.value, "ls /workspace/app");
 }
 

@@ -83,7 +83,9 @@ spec:
     - $(inputs.resources.a.type) $(inputs.resources.a.name) $(inputs.resources.a.sslverify)
     - $(inputs.resources.none.url) $(inputs.resources.a.none) ${other} $HOME $(
 )yaml");
-  const Node& args = *get(*get(*get(*task.node, "spec"), "steps")->items[1], "args");
+  const Node& steps = *get(*get(*task.node, "spec"), "steps");
+  ASSERT_EQ(steps.items.size(), 2u);
+  const Node& args = *get(*steps.items[1], "args");
   EXPECT_EQ(args.items[0]->scalar,
             R"yaml($(params["inputs.a.url"]) /workspace/go/src/x $(params["inputs.i.digest"]))yaml");
   EXPECT_EQ(args.items[1]->scalar,
