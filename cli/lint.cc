@@ -48,7 +48,7 @@ void add_lint(CLI::App& app, Context& context) {
                         {"hint", d.hint}});
       print(list.dump(2) + "\n");
     } else {
-      print(dag::render(diagnostics, documents));
+      print(dag::render(diagnostics, documents.sources));
     }
     if (has_errors(diagnostics)) context.exit_code = exit_code(ErrorKind::Invalid);
   });

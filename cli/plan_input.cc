@@ -38,6 +38,17 @@ std::string read_stdin() {
   return text;
 }
 
+void show(const Diagnostics& diagnostics, const std::map<std::string, std::string>& sources) {
+  const std::string rendered = dag::render(diagnostics, sources);
+  if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
+}
+
+[[noreturn]] void fail(const Diagnostics& diagnostics) {
+  const auto errors = std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity);
+  throw Error(ErrorKind::Invalid,
+              std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
+}
+
 }  // namespace
 
 void add_plan_options(CLI::App& verb, PlanInput& input) {
@@ -78,14 +89,16 @@ dag::Plan compile_plan(const PlanInput& input) {
   const dag::Documents documents = load_documents(input.files, found);
   dag::StoredResolver resolver;
   dag::Compiled compiled = dag::compile(documents, request, resolver, std::move(found));
-  const std::string rendered = dag::render(compiled.diagnostics, documents);
-  if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
-  if (!compiled.plan) {
-    const auto errors = std::ranges::count(compiled.diagnostics, Severity::Error, &Diagnostic::severity);
-    throw Error(ErrorKind::Invalid,
-                std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
-  }
+  show(compiled.diagnostics, documents.sources);
+  if (!compiled.plan) fail(compiled.diagnostics);
   return std::move(*compiled.plan);
+}
+
+void refuse_unsupported(const dag::Plan& plan) {
+  const Diagnostics found = dag::unsupported(plan);
+  if (found.empty()) return;
+  show(found, plan.sources);
+  fail(found);
 }
 
 }  // namespace kiln::cli

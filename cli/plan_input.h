@@ -26,4 +26,7 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
 // Loads and compiles. Prints every diagnostic; throws Invalid (nothing to add) when there are errors.
 dag::Plan compile_plan(const PlanInput& input);
 
+// Throws Invalid, after printing each place, when the plan holds what Kiln cannot run yet.
+void refuse_unsupported(const dag::Plan& plan);
+
 }  // namespace kiln::cli

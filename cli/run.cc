@@ -6,39 +6,18 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "base/text.h"
 #include "cli/context.h"
 #include "cli/pipeline_run.h"
 #include "cli/plan_input.h"
+#include "cli/preview.h"
 #include "cli/run_printer.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "dag/graph.h"
-#include "dag/resolve.h"
 #include "executor/report.h"
 #include "registry/images.h"
 
 namespace kiln::cli {
 namespace {
-
-// `-n`: each task with everything substituted that is known before running.
-void preview(const dag::Plan& plan) {
-  print(dag::graph_ascii(plan) + "\n");
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const dag::ResolvedTask task =
-        dag::resolve_task(plan, i, dag::no_facts(), {"<run>", "<uid>", "default"}, 0);
-    print(plan.tasks[i].name + ":\n");
-    for (const auto& step : task.spec.steps) {
-      print("  " + step.name.value + "  (image " + step.image.value + ")\n");
-      std::string line;
-      for (const auto& word : step.command) line += (line.empty() ? "" : " ") + shell_quote(word.value);
-      for (const auto& word : step.args) line += (line.empty() ? "" : " ") + shell_quote(word.value);
-      if (!line.empty()) print("    " + line + "\n");
-      if (!step.script.value.empty())
-        for (const std::string& text : split(trim(step.script.value), '\n')) print("    | " + text + "\n");
-    }
-  }
-}
 
 // How `image: kiln` steps find the same folders and server as this process.
 std::vector<std::string> step_environment(Context& context) {
@@ -112,7 +91,8 @@ void add_run(CLI::App& app, Context& context) {
       throw Error(ErrorKind::Usage, "there is no output format \"" + options->output + "\"", "-o json");
     options->run.json = options->output == "json";
     const dag::Plan plan = compile_plan(options->input);
-    if (options->dry_run) return preview(plan);
+    if (options->dry_run) return print(preview(plan));
+    refuse_unsupported(plan);
     run_plan(context, plan, options->run);
   });
 }

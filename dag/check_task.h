@@ -9,6 +9,7 @@
 #include "base/diagnostic.h"
 #include "dag/documents.h"
 #include "dag/substitution.h"
+#include "dag/texts.h"
 
 namespace kiln::dag {
 
@@ -21,9 +22,6 @@ struct KnownParam {
 using ParamScope = std::map<std::string, KnownParam, std::less<>>;
 
 void declare(ParamScope& scope, const std::vector<ParamSpec>& specs);
-
-// How a text may use an array: nowhere inside it, standing alone in a list, or also as a whole value.
-enum class ArrayUse { Never, Alone, Whole };
 
 // Collects Diagnostics about one file's texts.
 class Reporter {
@@ -50,26 +48,20 @@ class Reporter {
   Diagnostics& diagnostics_;
 };
 
-// Every text of a step that may hold variables, with how it may use arrays.
-void for_each_text(const Step& step, const std::function<void(std::string_view, Position, ArrayUse)>& visit);
-// And of a whole task: template, steps, and task results taken from step results.
-void for_each_text(const TaskSpec& spec,
-                   const std::function<void(std::string_view, Position, ArrayUse)>& visit);
-// The strings of a param value.
-void for_each_text(const Param& param,
-                   const std::function<void(std::string_view, Position, ArrayUse)>& visit);
-
 // The rules of tekton.dev/v1 for a TaskSpec. `scope` holds what may be used as `$(params.…)`: the task's own
 // params and, for an inline spec, what propagates into it.
-void check_task_spec(const TaskSpec& spec, const ParamScope& scope, const Documents& documents,
-                     Reporter& reporter);
-
-// What is valid Tekton, and this version of Kiln cannot run yet.
-void refuse_unsupported(const TaskSpec& spec, Reporter& reporter);
-
-// The spec with every step `ref` bound to its StepAction; the same spec when there is none.
-std::shared_ptr<const TaskSpec> bind_step_actions(std::shared_ptr<const TaskSpec> spec,
-                                                  const Documents& documents);
+// An inline spec may also use the pipeline's workspaces.
+void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_spec, Reporter& reporter);
+// Its parts. A step may take its image from stepTemplate.
+void check_step(const Step& step, bool image_from_template, Reporter& reporter);
+void check_sidecar(const Sidecar& sidecar, Reporter& reporter);
+void check_param_specs(const std::vector<ParamSpec>& specs, Reporter& reporter);
+void check_defaults(const std::vector<ParamSpec>& specs, const ParamScope& scope, Reporter& reporter);
+void check_result_specs(const std::vector<ResultSpec>& results, Reporter& reporter);
+// And for what a StepAction says; `params` are its own.
+void check_step_action(const StepAction& action, Reporter& reporter);
+// What a step passes to the StepAction it refers to.
+void check_action_params(const Step& step, const StepAction& action, Reporter& reporter);
 
 // "1h30m", "0"; reports a malformed one and returns `fallback` then, and for an empty text.
 Duration check_duration(const Text& text, Duration fallback, Reporter& reporter);

@@ -18,28 +18,60 @@ void sort_and_merge(Diagnostics& diagnostics) {
 }  // namespace
 
 const PlannedTask* Plan::task(std::string_view task_name) const {
-  const auto found = std::ranges::find(tasks, task_name, &PlannedTask::name);
-  return found == tasks.end() ? nullptr : &*found;
+  const auto found = index.find(std::string(task_name));
+  return found == index.end() ? nullptr : &tasks[found->second];
 }
+
+std::string_view Plan::kind_name() const {
+  switch (kind) {
+    case Kind::Pipeline:
+      return "Pipeline";
+    case Kind::Task:
+      return "Task";
+    case Kind::CustomRun:
+      return "CustomRun";
+  }
+  return "";
+}
+
+const std::vector<ParamSpec>& PlannedTask::declared_params() const {
+  static const std::vector<ParamSpec> kNone;
+  return spec ? spec->params : pipeline ? pipeline->declared_params : kNone;
+}
+
+const std::vector<ResultSpec>* PlannedTask::declared_results() const {
+  return spec ? &spec->results : pipeline ? &pipeline->results : nullptr;
+}
+
+Compiler::Compiler(Catalog& catalog, const Target& target, const RunRequest& request,
+                   Diagnostics& diagnostics, Leniency lenient)
+    : catalog_(catalog),
+      target_(target),
+      request_(request),
+      diagnostics_(diagnostics),
+      lenient_(lenient),
+      reporter_(catalog.documents(), target.file, diagnostics),
+      run_reporter_(catalog.documents(), target.run_file.empty() ? target.file : target.run_file,
+                    diagnostics) {}
 
 Plan Compiler::run() {
   plan_.kind = target_.kind;
   plan_.name = target_.name;
   plan_.run_prefix = target_.run_prefix;
+  plan_.declared_params = target_.spec->params;
+  plan_.declared_workspaces = target_.spec->workspaces;
+  plan_.status = target_.status;
+  plan_.annotations = target_.annotations;
+  plan_.labels = target_.labels;
   decide_params();
   decide_workspaces();
   decide_timeouts();
+  decide_settings();
   plan_tasks();
-  for (PlannedTask& task : plan_.tasks) {
-    const PipelineTask& from = *from_[static_cast<size_t>(&task - plan_.tasks.data())];
-    task.when = from.when;
-    for (When& when : task.when) {
-      when.input.value = substitute(when.input.value, param_values_);
-      when.values = substitute_list(when.values, param_values_);
-    }
-  }
   connect();
+  plan_.index = std::move(index_);
   plan_.request = request_;
+  plan_.objects = catalog_.objects();
   plan_.sources = catalog_.documents().sources;
   plan_.remote = catalog_.remote();
   return std::move(plan_);
@@ -51,8 +83,7 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
   out.diagnostics = std::move(so_far);
   Catalog catalog(documents, resolver);
   if (const std::optional<Target> target = select(catalog, request, out.diagnostics)) {
-    Compiler compiler(catalog, *target, request, out.diagnostics, false);
-    Plan plan = compiler.run();
+    Plan plan = Compiler(catalog, *target, request, out.diagnostics, {}).run();
     if (!has_errors(out.diagnostics)) out.plan = std::move(plan);
   }
   sort_and_merge(out.diagnostics);
@@ -63,13 +94,19 @@ Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_
   Diagnostics diagnostics = std::move(so_far);
   Catalog catalog(documents, resolver);
   const RunRequest nothing;
+  const Leniency lenient{.names = true, .values = true};
   const auto check = [&](const std::optional<Target>& target) {
-    if (target) Compiler(catalog, *target, nothing, diagnostics, true).run();
+    if (target) Compiler(catalog, *target, nothing, diagnostics, lenient).run();
   };
-  for (const PipelineRun& run : documents.pipeline_runs) check(target_of(run, catalog, diagnostics, true));
-  for (const TaskRun& run : documents.task_runs) check(target_of(run, catalog, diagnostics, true));
+  for (const PipelineRun& run : documents.pipeline_runs) check(target_of(run, catalog, diagnostics, lenient));
+  for (const TaskRun& run : documents.task_runs) check(target_of(run, catalog, diagnostics, lenient));
+  for (const CustomRun& run : documents.custom_runs) check(target_of(run));
   for (const Pipeline& pipeline : documents.pipelines) check(target_of(pipeline));
   for (const Task& task : documents.tasks) check(target_of(task));
+  for (const StepAction& action : documents.step_actions) {
+    Reporter reporter(documents, action.file, diagnostics);
+    check_step_action(action, reporter);
+  }
   sort_and_merge(diagnostics);
   return diagnostics;
 }

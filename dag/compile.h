@@ -55,6 +55,9 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
 // All checks on all documents, without choosing one to run and without missing values being a mistake.
 Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far = {});
 
+// What is valid Tekton and cannot be run by this version of Kiln; empty when all of the plan can.
+Diagnostics unsupported(const Plan& plan);
+
 // load() of each source and compile(), from what a Plan keeps of itself.
 Compiled recompile(const std::map<std::string, std::string>& sources,
                    const std::map<std::string, std::string>& remote, const RunRequest& request);

@@ -1,6 +1,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "dag/compiler.h"
+#include "dag/fields.h"
 #include "dag/params.h"
 
 namespace kiln::dag {
@@ -18,25 +19,41 @@ WorkspaceBinding parse_workspace_flag(std::string_view flag) {
   WorkspaceBinding binding;
   binding.name = {std::string(flag.substr(0, equals)), {}};
   const std::string_view spec = flag.substr(equals + 1);
-  const auto prefixed = [&](std::string_view prefix, WorkspaceBinding::Kind kind) {
+  const auto prefixed = [&](std::string_view prefix, VolumeSource::Kind kind) {
     if (!spec.starts_with(prefix)) return false;
-    binding.kind = kind;
-    binding.source = spec.substr(prefix.size());
-    if (binding.source.empty() || binding.source.find('/') != std::string::npos ||
-        binding.source.front() == '.')
+    binding.kind = WorkspaceBinding::Kind::Volume;
+    binding.source.kind = kind;
+    binding.source.name.value = spec.substr(prefix.size());
+    if (!is_plain_name(binding.source.name.value))
       throw Error(ErrorKind::Usage,
                   "\"" + std::string(spec) + "\" needs a plain name after `" + std::string(prefix) + "`");
     return true;
   };
   if (spec == "emptyDir") {
-    binding.kind = WorkspaceBinding::Kind::EmptyDir;
-  } else if (!prefixed("claim=", WorkspaceBinding::Kind::Claim) &&
-             !prefixed("config=", WorkspaceBinding::Kind::ConfigMap) &&
-             !prefixed("secret=", WorkspaceBinding::Kind::Secret)) {
+    binding.kind = WorkspaceBinding::Kind::Volume;
+  } else if (!prefixed("claim=", VolumeSource::Kind::PersistentVolumeClaim) &&
+             !prefixed("config=", VolumeSource::Kind::ConfigMap) &&
+             !prefixed("secret=", VolumeSource::Kind::Secret)) {
     binding.kind = WorkspaceBinding::Kind::HostFolder;
-    binding.source = spec;
+    binding.folder = spec;
   }
   return binding;
+}
+
+std::string workspace_flag(const WorkspaceBinding& binding) {
+  const std::string& source = binding.source.name;
+  const std::string name = binding.name.value + "=";
+  if (binding.kind == WorkspaceBinding::Kind::HostFolder) return name + binding.folder;
+  switch (binding.source.kind) {
+    case VolumeSource::Kind::PersistentVolumeClaim:
+      return name + "claim=" + source;
+    case VolumeSource::Kind::ConfigMap:
+      return name + "config=" + source;
+    case VolumeSource::Kind::Secret:
+      return name + "secret=" + source;
+    default:
+      return name + "emptyDir";
+  }
 }
 
 // The run's params with -p on top.
@@ -112,74 +129,66 @@ void Compiler::decide_params() {
     reporter_.error(spec.default_at, "the default of param `" + spec.name.value + "` depends on itself",
                     "defaults may refer to other params, at most 10 deep and without a cycle");
   });
+  pipeline_scope_ = target_.outer_params;
   declare(pipeline_scope_, target_.spec->params);
   for (const Param& param : given)
     if (!pipeline_scope_.contains(param.name.value))
       pipeline_scope_[param.name.value] = {param.value.type, {}, true};
   set_params(param_values_, plan_.params);
+  if (target_.kind == Plan::Kind::Pipeline) check_param_specs(target_.spec->params, reporter_);
   if (target_.kind == Plan::Kind::Pipeline)  // a Task's defaults are checked with its steps
     for (const ParamSpec& spec : target_.spec->params)
       if (spec.default_value)
-        for_each_text(Param{spec.name, *spec.default_value, spec.default_at},
+        for_each_text(*spec.default_value, spec.default_at,
                       [&](std::string_view text, Position at, ArrayUse arrays) {
                         check_pipeline_text(text, at, arrays, reporter_);
                       });
-  if (lenient_) return;
+  if (!lenient_.values) report_missing_params();
+}
 
+void Compiler::report_missing_params() {
   std::vector<std::string> missing, flags;
+  const ParamSpec* first = nullptr;
   for (const ParamSpec& spec : target_.spec->params) {
-    if (std::ranges::any_of(plan_.params, [&](const Param& p) { return p.name.value == spec.name.value; }))
-      continue;
+    if (param_values_.exact({"params", spec.name.value}) != nullptr) continue;
+    if (first == nullptr) first = &spec;
     missing.push_back(spec.name);
     flags.push_back("-p " + spec.name.value +
                     (spec.type == ParamType::Array    ? "='[\"…\"]'"
                      : spec.type == ParamType::Object ? "='{\"key\": \"…\"}'"
                                                       : "=…"));
   }
-  if (missing.empty()) return;
+  if (first == nullptr) return;
   const std::string message =
       "missing values for these params which have no default values: [" + join(missing, " ") + "]";
   const std::string hint = "add " + join(flags, " ");
-  if (target_.run_file.empty()) {
-    const auto first = std::ranges::find_if(target_.spec->params,
-                                            [&](const ParamSpec& s) { return s.name.value == missing[0]; });
+  if (target_.run_file.empty())
     reporter_.error(first->name.at, message, hint);
-  } else {
+  else
     run_reporter_.error(target_.run_at, message, hint);
-  }
 }
 
 void Compiler::decide_workspaces() {
   std::vector<std::string> declared;
   for (const WorkspaceDeclaration& workspace : target_.spec->workspaces) declared.push_back(workspace.name);
-  for (const WorkspaceBinding& binding : request_.workspaces) plan_.workspaces.push_back(binding);
-  const auto bound = [&](const std::string& name) {
-    return std::ranges::any_of(plan_.workspaces, [&](const auto& b) { return b.name.value == name; });
-  };
-  for (const WorkspaceBinding& binding : target_.workspaces) {
-    if (bound(binding.name)) continue;  // -w wins
-    if (!lenient_ &&
-        (binding.kind == WorkspaceBinding::Kind::ConfigMap ||
-         binding.kind == WorkspaceBinding::Kind::Secret || binding.kind == WorkspaceBinding::Kind::Other))
-      run_reporter_.error(binding.name.at, "a workspace from this kind of volume cannot be run yet",
-                          "bind a folder instead: -w " + binding.name.value + "=DIR");
-    plan_.workspaces.push_back(binding);
-  }
+  plan_.workspaces = request_.workspaces;
+  for (const WorkspaceBinding& binding : target_.workspaces)
+    if (binding_of(binding.name) == nullptr) plan_.workspaces.push_back(binding);  // -w wins
   for (const WorkspaceBinding& binding : request_.workspaces) {
-    if (std::ranges::find(declared, binding.name.value) == declared.end() &&
+    if (std::ranges::find(declared, binding.name.value) == declared.end() && request_.within.empty() &&
         std::ranges::none_of(target_.workspaces,
                              [&](const auto& b) { return b.name.value == binding.name.value; }))
       run_reporter_.error({},
                           "-w " + binding.name.value + ": " + std::string(plan_.kind_name()) + " `" +
                               target_.name + "` declares no such workspace",
                           declared.empty() ? "" : "it has: " + join(declared, ", "));
-    if (binding.kind == WorkspaceBinding::Kind::ConfigMap || binding.kind == WorkspaceBinding::Kind::Secret)
-      run_reporter_.error({}, "-w " + binding.name.value + ": config and secret workspaces cannot be run yet",
-                          "bind a folder instead: -w " + binding.name.value + "=DIR");
   }
   for (const WorkspaceDeclaration& workspace : target_.spec->workspaces)
-    if (!workspace.optional && !bound(workspace.name))
-      plan_.workspaces.push_back({.name = workspace.name, .kind = WorkspaceBinding::Kind::RunFolder});
+    if (!workspace.optional && binding_of(workspace.name) == nullptr)
+      plan_.workspaces.push_back({.name = workspace.name});
+  for (WorkspaceBinding& binding : plan_.workspaces)
+    if (binding.kind == WorkspaceBinding::Kind::RunFolder && binding.folder.empty())
+      binding.folder = binding.name;
 }
 
 void Compiler::decide_timeouts() {
@@ -198,6 +207,53 @@ void Compiler::decide_timeouts() {
     plan_.tasks_timeout = plan_.timeout - plan_.finally_timeout;
   if (given.finally.empty() && !given.tasks.empty())
     plan_.finally_timeout = plan_.timeout - plan_.tasks_timeout;
+}
+
+void Compiler::decide_settings() {
+  default_settings_ = std::make_shared<TaskRunSettings>(target_.settings);
+  std::vector<std::string> known;
+  for (const auto* tasks : {&target_.spec->tasks, &target_.spec->finally})
+    for (const PipelineTask& task : *tasks) known.push_back(task.name);
+  std::set<std::string_view> seen;
+  for (const TaskRunSettings& settings : target_.task_run_specs) {
+    const Text& name = settings.pipeline_task;
+    if (name.empty()) continue;
+    if (!seen.insert(name.value).second)
+      run_reporter_.error(name.at, "expected exactly one, got both: taskRunSpecs for \"" + name.value + "\"",
+                          "put both into one item");
+    if (std::ranges::find(known, name.value) == known.end())
+      run_reporter_.error(name.at,
+                          "pipelineRun's taskrunSpecs defined wrong taskName: \"" + name.value +
+                              "\", does not exist in Pipeline",
+                          did_you_mean(name.value, known));
+  }
+}
+
+// taskRunTemplate, under what taskRunSpecs says of this one task.
+void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task) {
+  task.settings = default_settings_;
+  const auto own = std::ranges::find_if(target_.task_run_specs, [&](const TaskRunSettings& s) {
+    return s.pipeline_task.value == from.name.value;
+  });
+  const bool inline_metadata = task.spec && !(task.spec->annotations.empty() && task.spec->labels.empty());
+  if (own != target_.task_run_specs.end() || inline_metadata) {
+    TaskRunSettings settings = own == target_.task_run_specs.end() ? target_.settings : *own;
+    if (settings.service_account.empty()) settings.service_account = target_.settings.service_account;
+    if (settings.pod_template.at.line == 0) settings.pod_template = target_.settings.pod_template;
+    if (inline_metadata) {
+      settings.annotations.insert(task.spec->annotations.begin(), task.spec->annotations.end());
+      settings.labels.insert(task.spec->labels.begin(), task.spec->labels.end());
+    }
+    task.settings = std::make_shared<TaskRunSettings>(std::move(settings));
+  }
+
+  // taskRunSpecs, then the task's own, then timeouts.tasks, then an hour.
+  const bool overridden = !task.settings->timeout.empty();
+  Text timeout = overridden ? task.settings->timeout : from.timeout;
+  timeout.value = substitute(timeout.value, param_values_);
+  const Duration fallback =
+      target_.timeouts.tasks.empty() || task.is_finally ? kDefaultTimeout : plan_.tasks_timeout;
+  task.timeout = check_duration(timeout, fallback, overridden ? run_reporter_ : reporter_);
 }
 
 }  // namespace kiln::dag

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "dag/check_task.h"
@@ -11,6 +14,12 @@
 
 // The inside of compile(): one target, from documents to Plan. Used by select.cc, compile_*.cc only.
 namespace kiln::dag {
+
+// What need not be known for a check to go on.
+struct Leniency {
+  bool names = false;   // a Task that is not loaded may be on the cluster: a warning
+  bool values = false;  // params and workspaces get their values later
+};
 
 // What is going to run, whatever kind of document asked for it: a lone Task becomes a Pipeline of one task.
 struct Target {
@@ -24,103 +33,148 @@ struct Target {
   std::vector<Param> params;
   std::vector<WorkspaceBinding> workspaces;
   Timeouts timeouts;
+  TaskRunSettings settings;
+  std::vector<TaskRunSettings> task_run_specs;
+  std::string status;
+  Labels annotations, labels;
+  ParamScope outer_params;             // of an inline nested pipeline: what propagates into it
+  std::vector<std::string> ancestors;  // of a nested pipeline: the Pipelines it stands in, outermost first
 };
 
 // Loaded objects by name, and those fetched on the way.
 class Catalog {
  public:
-  Catalog(const Documents& documents, Resolver& resolver) : documents_(documents), resolver_(resolver) {
-    for (const Task& task : documents.tasks) tasks_.emplace(task.metadata.name.value, &task);
-  }
+  Catalog(const Documents& documents, Resolver& resolver);
   const Documents& documents() const { return documents_; }
-  const Task* task(const std::string& name) const {
-    const auto found = tasks_.find(name);
-    return found == tasks_.end() ? nullptr : found->second;
-  }
   std::vector<std::string> task_names() const;
   std::vector<std::string> pipeline_names() const;
 
-  // The object a reference means; nullptr after reporting why there is none. `lenient`: a name that is not
-  // loaded is a warning (it may be on the cluster), for lint.
-  const Task* find_task(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics, bool lenient);
-  const Pipeline* find_pipeline(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics, bool lenient);
+  // The object a reference means, its variables put in; nullptr after reporting why there is none.
+  const Task* find_task(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics, Leniency lenient);
+  const Pipeline* find_pipeline(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics,
+                                Leniency lenient);
+  const StepAction* find_step_action(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics,
+                                     Leniency lenient);
   const std::map<std::string, std::string>& remote() const { return remote_; }
+  const std::shared_ptr<const ClusterObjects>& objects() const { return objects_; }
 
  private:
+  template <class T>
+  const T* find(const Ref& ref, std::string_view kind, const std::deque<T>& loaded,
+                const std::deque<T> Documents::*objects, Reporter& reporter, Diagnostics& diagnostics,
+                Leniency lenient);
   const Documents* fetch(const Ref& ref, std::string_view kind, Reporter& reporter, Diagnostics& diagnostics);
 
   const Documents& documents_;
   Resolver& resolver_;
-  std::unordered_map<std::string, const Task*> tasks_;
   std::map<std::string, std::string> remote_;
   std::map<std::string, Documents> fetched_;
+  std::shared_ptr<const ClusterObjects> objects_;
 };
 
 std::optional<Target> select(Catalog& catalog, const RunRequest& request, Diagnostics& diagnostics);
 std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagnostics& diagnostics,
-                                bool lenient);
-std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostics& diagnostics, bool lenient);
+                                Leniency lenient);
+std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostics& diagnostics,
+                                Leniency lenient);
+std::optional<Target> target_of(const CustomRun& run);
 Target target_of(const Pipeline& pipeline);
 Target target_of(const Task& task);
+// The pipeline that a pipeline task of `outer` runs.
+std::optional<Target> nested_target(const Target& outer, const PipelineTask& task, Catalog& catalog,
+                                    const Variables& params, Diagnostics& diagnostics, Leniency lenient);
+
+// What a pipeline task runs, as its params and workspaces are checked against it.
+struct Signature {
+  std::string what;  // "Task `build`", for messages
+  const std::vector<ParamSpec>* params = nullptr;
+  const std::vector<WorkspaceDeclaration>* workspaces = nullptr;
+};
 
 class Compiler {
  public:
   Compiler(Catalog& catalog, const Target& target, const RunRequest& request, Diagnostics& diagnostics,
-           bool lenient)
-      : catalog_(catalog),
-        target_(target),
-        request_(request),
-        diagnostics_(diagnostics),
-        lenient_(lenient),
-        reporter_(catalog.documents(), target.file, diagnostics),
-        run_reporter_(catalog.documents(), target.run_file.empty() ? target.file : target.run_file,
-                      diagnostics) {}
+           Leniency lenient);
 
   Plan run();
 
  private:
   // compile_inputs.cc: what the run is given
   void decide_params();
+  void report_missing_params();
   void decide_workspaces();
   void decide_timeouts();
+  void decide_settings();
   std::vector<Param> given_params();
   void check_value(const ParamSpec& spec, const Param& given, Reporter& reporter);
 
   // compile_tasks.cc: each pipeline task by itself
   void plan_tasks();
   void plan_task(const PipelineTask& from, bool is_finally);
-  bool choose_spec(const PipelineTask& from, PlannedTask& task);
-  void check_task_params(const PipelineTask& from, PlannedTask& task);
-  void check_when(const PipelineTask& from);
+  void choose_spec(const PipelineTask& from, PlannedTask& task, Signature& signature);
+  void choose_inline(const PipelineTask& from, PlannedTask& task);
+  void choose_task(const PipelineTask& from, PlannedTask& task);
+  void choose_custom(const PipelineTask& from, PlannedTask& task);
+  void choose_pipeline(const PipelineTask& from, PlannedTask& task);
+  ParamScope propagated(const PipelineTask& from) const;
+  void bind_actions(PlannedTask& task);
+  void check_on_error(const PipelineTask& from, PlannedTask& task);
+  void decide_task_settings(const PipelineTask& from, PlannedTask& task);
+
+  // compile_params.cc: what a pipeline task passes
+  void check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature);
+  void check_given(const PipelineTask& from, const PlannedTask& task, const ParamSpec& spec);
+  void check_matrix(const PipelineTask& from, PlannedTask& task);
+  void check_when(const PipelineTask& from, PlannedTask& task);
   void check_pipeline_text(std::string_view text, Position at, ArrayUse arrays, Reporter& reporter);
-  void bind_workspaces(const PipelineTask& from, PlannedTask& task);
   std::optional<ParamType> type_of(const ParamValue& value) const;
+
+  // compile_workspaces.cc
+  void bind_workspaces(const PipelineTask& from, PlannedTask& task, const Signature& signature);
+  void check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature);
+  void propagate_workspaces(const PipelineTask& from, PlannedTask& task);
+  void bind(PlannedTask& task, const WorkspaceDeclaration& declaration, const std::string& pipeline_name,
+            const Text& sub_path);
+  const WorkspaceBinding* binding_of(const std::string& name) const;
+  const WorkspaceDeclaration* declared_workspace(const std::string& name) const;
+
+  // compile_results.cc: what tasks take from each other
+  using Complaint = std::function<void(std::string message, std::string hint)>;
+  void use_result(size_t index, const Reference& reference, std::string_view written, Position at,
+                  EdgeReason::Kind kind);
+  bool check_result(const PlannedTask& producer, const Reference& reference, std::string_view written,
+                    const Complaint& complain);
+  void need(size_t index, size_t from, std::string result, EdgeReason::Kind kind);
+  void check_results();
+  void check_pipeline_result(const ResultSpec& result);
+  std::vector<std::string> task_names() const;
 
   // compile_graph.cc: tasks together
   void connect();
   void connect_task(size_t index, const PipelineTask& from);
-  void use_result(size_t index, const Reference& reference, std::string_view written, Position at,
-                  EdgeReason::Kind kind, bool required);
+  void connect_run_after(size_t index, const PipelineTask& from);
   void add_edge(size_t index, size_t from, EdgeReason reason);
   void sort_topologically();
+  void reorder(const std::vector<size_t>& order);
+  void note_shared_workspaces();
   void report_cycle(const std::vector<bool>& placed);
   void connect_finally();
-  void check_results();
 
   Catalog& catalog_;
   const Target& target_;
   const RunRequest& request_;
   Diagnostics& diagnostics_;
-  bool lenient_;
+  Leniency lenient_;
   Reporter reporter_;
   Reporter run_reporter_;
 
   Plan plan_;
   ParamScope pipeline_scope_;
   Variables param_values_;
+  std::shared_ptr<const TaskRunSettings> default_settings_;
   std::vector<const PipelineTask*> from_;  // beside plan_.tasks, until the tasks are sorted
   std::unordered_map<std::string, size_t> index_;
-  std::unordered_map<const TaskSpec*, bool> checked_;
+  std::unordered_set<const TaskSpec*> checked_;
 };
 
 }  // namespace kiln::dag

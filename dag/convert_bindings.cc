@@ -58,6 +58,19 @@ PipelineResource decode_pipeline_resource(DecodeContext& context, const Node& sp
   return resource;
 }
 
+std::vector<Text> decode_unconverted_resources(DecodeContext& context, Fields& task_spec) {
+  std::vector<Text> types;
+  const Node* list = task_spec.sequence("pipelineResources");
+  if (list == nullptr) return types;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "resource");
+    types.push_back(fields.text("type"));
+    fields.ignore({"name", "targetPath", "optional", "description"});
+    fields.done();
+  }
+  return types;
+}
+
 std::vector<ResourceBinding> decode_resource_bindings(DecodeContext& context, Fields& run_spec) {
   std::vector<ResourceBinding> out;
   const Node* list = run_spec.sequence("pipelineResources");
@@ -124,9 +137,8 @@ class Binder {
 
  private:
   const PipelineResource* find(const std::string& name) const {
-    for (const PipelineResource& resource : documents_.pipeline_resources)
-      if (resource.metadata.name.value == name) return &resource;
-    return nullptr;
+    const auto found = documents_.by_name.find("PipelineResource/" + name);
+    return found == documents_.by_name.end() ? nullptr : static_cast<const PipelineResource*>(found->second);
   }
 
   void bind(const ResourceBinding& binding, const std::string& type,

@@ -17,6 +17,9 @@ PipelineResource decode_pipeline_resource(DecodeContext& context, const Node& sp
 // The list that convert() leaves in a run's spec, `pipelineResources`.
 std::vector<ResourceBinding> decode_resource_bindings(DecodeContext& context, Fields& run_spec);
 
+// The list that convert() leaves in a Task's spec: the types that it does not convert.
+std::vector<Text> decode_unconverted_resources(DecodeContext& context, Fields& task_spec);
+
 // Adds a param for every field that the bindings give. Checked against `target`, what is going to run: a
 // binding that it does not ask for, a wrong type, a PipelineResource that is not loaded. What is missing
 // then is an ordinary missing param. `lenient` as for Catalog::find_task. `reporter` is that of the run's

@@ -237,20 +237,15 @@ void Converter::mount_output_folder(Node& spec, const DeclaredResource& resource
     add(*step_template, "volumeMounts", at, named(name, at, "mountPath", tree_.text(resource.path(), at)));
 }
 
-// Types that are not converted stay under `resources`, where the compiler refuses to run them.
+// Types that are not converted are kept by name: nothing is wrong until a run needs them.
 void Converter::keep_unconverted(Node& spec, const std::vector<DeclaredResource>& resources) {
-  Node* kept = nullptr;
   for (const DeclaredResource& resource : resources) {
     if (resource.converted() || !is_resource_type(resource.type)) continue;
     context_.report(Severity::Warning, resource.at,
                     "resource `" + resource.name + "` has the type " + resource.type +
                         ", which Tekton removed and Kiln does not convert",
                     instead_of(resource.type));
-    if (kept == nullptr) {
-      kept = &tree_.mapping(resource.at);
-      put(spec, "resources", resource.at, kept);
-    }
-    add(*kept, resource.owner == Owner::Input ? "inputs" : "outputs", resource.at, resource.node);
+    add(spec, "pipelineResources", resource.at, resource.node);
   }
 }
 

@@ -1,231 +1,7 @@
-#include <unordered_map>
-
-#include "base/text.h"
+#include "dag/convert_bindings.h"
 #include "dag/fields.h"
 
 namespace kiln::dag {
-
-std::string_view to_string(ParamType type) {
-  switch (type) {
-    case ParamType::String:
-      return "string";
-    case ParamType::Array:
-      return "array";
-    case ParamType::Object:
-      return "object";
-  }
-  return "string";
-}
-
-ParamValue ParamValue::string(std::string text) {
-  return {.type = ParamType::String, .text = std::move(text)};
-}
-ParamValue ParamValue::array(std::vector<std::string> items) {
-  return {.type = ParamType::Array, .items = std::move(items)};
-}
-ParamValue ParamValue::object(std::map<std::string, std::string> fields) {
-  return {.type = ParamType::Object, .fields = std::move(fields)};
-}
-
-std::string Metadata::display() const {
-  if (!name.empty()) return name;
-  std::string_view generated = generate_name.value;
-  while (generated.ends_with('-')) generated.remove_suffix(1);
-  return std::string(generated);
-}
-
-namespace {
-
-// Type of a param or result: as written, else from `properties`, else from the default (Tekton's inference).
-ParamType type_of(DecodeContext& context, const Text& type, bool has_properties, const ParamValue* fallback) {
-  if (type.value == "string") return ParamType::String;
-  if (type.value == "array") return ParamType::Array;
-  if (type.value == "object") return ParamType::Object;
-  if (!type.empty()) {
-    static const std::vector<std::string> kTypes{"string", "array", "object"};
-    const auto near = nearest(type.value, kTypes);
-    context.error(type.at, "unknown type \"" + type.value + "\"",
-                  near ? "did you mean `" + *near + "`?" : "types are string, array and object");
-  }
-  if (has_properties) return ParamType::Object;
-  return fallback ? fallback->type : ParamType::String;
-}
-
-std::vector<std::string> decode_properties(DecodeContext& context, Fields& fields) {
-  std::vector<std::string> keys;
-  const Node* properties = fields.mapping("properties");
-  if (properties == nullptr) return keys;
-  for (const Entry& entry : properties->entries) {
-    keys.push_back(entry.key);
-    Fields property(context, *entry.value, "property");
-    const Text type = property.text("type");
-    if (!type.empty() && type.value != "string")
-      context.error(type.at, "properties of an object are strings; `" + entry.key + "` says " + type.value);
-    property.ignore({"description"});
-    property.done();
-  }
-  return keys;
-}
-
-std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
-  std::vector<Volume> out;
-  const Node* list = spec.sequence("volumes");
-  if (list == nullptr) return out;
-  for (const Node* item : list->items) {
-    Fields fields(context, *item, "volume");
-    Volume volume;
-    volume.name = fields.text("name");
-    const auto source = [&](std::string_view key, Volume::Kind kind, std::string_view name_field) {
-      const Node* node = fields.find(key);
-      if (node == nullptr) return;
-      volume.kind = kind;
-      if (name_field.empty()) return;
-      for (const Entry& entry : node->entries)
-        if (iequals(entry.key, name_field)) volume.source = {entry.value->scalar, entry.value->at};
-    };
-    source("emptyDir", Volume::Kind::EmptyDir, "");
-    source("persistentVolumeClaim", Volume::Kind::PersistentVolumeClaim, "claimName");
-    source("hostPath", Volume::Kind::HostPath, "path");
-    source("configMap", Volume::Kind::ConfigMap, "name");
-    source("secret", Volume::Kind::Secret, "secretName");
-    source("projected", Volume::Kind::Projected, "");
-    source("csi", Volume::Kind::Csi, "driver");
-    for (std::string_view other :
-         {"downwardAPI", "ephemeral", "nfs", "image", "gcePersistentDisk", "awsElasticBlockStore",
-          "azureDisk", "azureFile", "iscsi", "cephfs", "rbd", "fc", "local"})
-      source(other, Volume::Kind::Other, "");
-    fields.done();
-    check_plain_name(context, volume.name, "volume");
-    out.push_back(std::move(volume));
-  }
-  return out;
-}
-
-}  // namespace
-
-std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner) {
-  std::vector<ParamSpec> out;
-  const Node* list = owner.sequence("params");
-  if (list == nullptr) return out;
-  std::unordered_map<std::string, std::string> seen;  // Tekton compares names without regard to case
-  for (const Node* item : list->items) {
-    Fields fields(context, *item, "param");
-    ParamSpec spec;
-    spec.name = fields.text("name");
-    const Text type = fields.text("type");
-    if (const Node* node = fields.find("default")) {
-      spec.default_value = param_value(context, *node);
-      spec.default_at = node->at;
-    }
-    for (const Text& value : fields.texts("enum")) spec.enumeration.push_back(value);
-    spec.properties = decode_properties(context, fields);
-    spec.type =
-        type_of(context, type, !spec.properties.empty(), spec.default_value ? &*spec.default_value : nullptr);
-    fields.ignore({"description"});
-    fields.done();
-    if (spec.name.empty()) {
-      context.error(item->at, "a param needs a `name`");
-      continue;
-    }
-    if (spec.default_value && spec.default_value->type != spec.type)
-      context.error(spec.default_at, "the default of param `" + spec.name.value + "` is " +
-                                         std::string(to_string(spec.default_value->type)) + ", its type is " +
-                                         std::string(to_string(spec.type)));
-    if (!spec.enumeration.empty() && spec.type != ParamType::String)
-      context.error(spec.name.at, "enum can only be set with string type param: \"" + spec.name.value + "\"");
-    if (auto [it, fresh] = seen.emplace(to_lower(spec.name.value), spec.name.value); !fresh) {
-      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"",
-                    it->second == spec.name.value
-                        ? ""
-                        : "names are compared without regard to case: `" + it->second + "`");
-      continue;
-    }
-    out.push_back(std::move(spec));
-  }
-  return out;
-}
-
-std::vector<Param> decode_params(DecodeContext& context, Fields& owner) {
-  std::vector<Param> out;
-  const Node* list = owner.sequence("params");
-  if (list == nullptr) return out;
-  for (const Node* item : list->items) {
-    Fields fields(context, *item, "param");
-    Param param;
-    param.name = fields.text("name");
-    param.at = param.name.at;
-    if (const Node* node = fields.find("value")) {
-      param.value = param_value(context, *node);
-      param.at = node->at;
-    }
-    fields.done();
-    if (param.name.empty()) {
-      context.error(item->at, "a param needs a `name`");
-      continue;
-    }
-    if (std::ranges::any_of(out, [&](const Param& p) { return p.name.value == param.name.value; })) {
-      context.error(param.name.at, "parameter names must be unique, the parameter \"" + param.name.value +
-                                       "\" is also defined before");
-      continue;
-    }
-    out.push_back(std::move(param));
-  }
-  return out;
-}
-
-std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
-  std::vector<ResultSpec> out;
-  const Node* list = owner.sequence("results");
-  if (list == nullptr) return out;
-  for (const Node* item : list->items) {
-    Fields fields(context, *item, "result");
-    ResultSpec spec;
-    spec.name = fields.text("name");
-    const Text type = fields.text("type");
-    if (const Node* node = fields.find("value")) {
-      spec.value = param_value(context, *node);
-      spec.value_at = node->at;
-    }
-    spec.properties = decode_properties(context, fields);
-    spec.type = type_of(context, type, !spec.properties.empty(), spec.value ? &*spec.value : nullptr);
-    fields.ignore({"description"});
-    fields.done();
-    if (spec.name.empty()) {
-      context.error(item->at, "a result needs a `name`");
-      continue;
-    }
-    check_plain_name(context, spec.name, "result");
-    if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
-      context.error(spec.name.at, "result `" + spec.name.value + "` is declared twice");
-    out.push_back(std::move(spec));
-  }
-  return out;
-}
-
-std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& owner) {
-  std::vector<WorkspaceDeclaration> out;
-  const Node* list = owner.sequence("workspaces");
-  if (list == nullptr) return out;
-  for (const Node* item : list->items) {
-    Fields fields(context, *item, "workspace");
-    WorkspaceDeclaration workspace;
-    workspace.name = fields.text("name");
-    workspace.mount_path = fields.text("mountPath");
-    workspace.optional = fields.flag("optional");
-    workspace.read_only = fields.flag("readOnly");
-    fields.ignore({"description"});
-    fields.done();
-    if (workspace.name.empty()) {
-      context.error(item->at, "a workspace needs a `name`");
-      continue;
-    }
-    check_plain_name(context, workspace.name, "workspace");
-    if (std::ranges::any_of(out, [&](const auto& w) { return w.name.value == workspace.name.value; }))
-      context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique");
-    out.push_back(std::move(workspace));
-  }
-  return out;
-}
 
 std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node) {
   Fields fields(context, node, "task spec");
@@ -234,27 +10,24 @@ std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const N
   spec->params = decode_param_specs(context, fields);
   spec->results = decode_results(context, fields);
   spec->workspaces = decode_workspaces(context, fields);
-  if (const Node* steps = fields.sequence("steps")) {
-    spec->steps.reserve(steps->items.size());
-    for (const Node* step : steps->items) spec->steps.push_back(decode_step(context, *step, "step"));
-  }
+  const auto& steps = fields.items("steps");
+  spec->steps.reserve(steps.size());
+  for (const Node* step : steps) spec->steps.push_back(decode_step(context, *step, "step"));
   if (const Node* step_template = fields.mapping("stepTemplate"))
     spec->step_template = decode_step(context, *step_template, "stepTemplate");
-  if (const Node* sidecars = fields.sequence("sidecars"))
-    for (const Node* item : sidecars->items) {
-      const Step sidecar = decode_step(context, *item, "sidecar");
-      spec->sidecars.push_back({sidecar.name, item->at});
-    }
+  for (const Node* sidecar : fields.items("sidecars"))
+    spec->sidecars.push_back(decode_sidecar(context, *sidecar));
   spec->volumes = decode_volumes(context, fields);
   spec->display_name = fields.text("displayName");
-  fields.ignore({"description", "metadata", "apiVersion", "kind"});
-  for (std::string_view legacy : {"resources", "inputs", "outputs"})
-    if (const Node* old = fields.find(legacy)) {
-      spec->legacy_resources = old->at;
-      context.report(Severity::Warning, old->at,
-                     "`" + std::string(legacy) + "` belongs to PipelineResources, which Tekton removed",
-                     "pass a workspace and params instead");
-    }
+  spec->description = fields.text("description");
+  if (const Node* metadata = fields.mapping("metadata")) {
+    Fields of_task_run(context, *metadata, "metadata");
+    spec->annotations = of_task_run.labels("annotations");
+    spec->labels = of_task_run.labels("labels");
+    of_task_run.done();
+  }
+  spec->unconverted_resources = decode_unconverted_resources(context, fields);
+  fields.ignore({"apiVersion", "kind"});
   fields.done();
   return spec;
 }

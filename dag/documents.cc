@@ -1,6 +1,6 @@
 #include "dag/documents.h"
 
-#include <array>
+#include <algorithm>
 
 #include "base/text.h"
 #include "dag/convert.h"
@@ -10,6 +10,19 @@
 
 namespace kiln::dag {
 namespace {
+
+using Names = std::vector<std::string>;
+
+// Kinds of tekton.dev that are decoded. `Run` is converted before it gets here.
+const Names kTektonKinds{"Task",        "ClusterTask", "Pipeline",  "TaskRun",
+                         "PipelineRun", "StepAction",  "CustomRun", "PipelineResource"};
+// Kinds of core/v1 that Tekton's objects name.
+const Names kCoreKinds{"ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim"};
+const Names kVersions{"tekton.dev/v1", "tekton.dev/v1beta1", "tekton.dev/v1alpha1"};
+
+bool is_one_of(const Names& names, const std::string& word) {
+  return std::ranges::find(names, word) != names.end();
+}
 
 Metadata decode_metadata(DecodeContext& context, Fields& object) {
   Metadata metadata;
@@ -21,10 +34,11 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
   check_plain_name(context,
                    {metadata.display(), metadata.name.empty() ? metadata.generate_name.at : metadata.name.at},
                    "object");
-  if (const Node* annotations = fields.mapping("annotations"))
-    for (const Entry& entry : annotations->entries) metadata.annotations[entry.key] = entry.value->scalar;
-  fields.ignore({"labels", "namespace", "creationTimestamp", "uid", "resourceVersion", "generation",
-                 "finalizers", "ownerReferences", "managedFields", "selfLink"});
+  metadata.annotations = fields.labels("annotations");
+  metadata.labels = fields.labels("labels");
+  fields.ignore({"namespace", "creationTimestamp", "uid", "resourceVersion", "generation", "finalizers",
+                 "ownerReferences", "managedFields", "selfLink", "deletionTimestamp",
+                 "deletionGracePeriodSeconds"});
   fields.done();
   return metadata;
 }
@@ -48,39 +62,28 @@ class Loader {
       context_.error(node.at, "an object needs a `kind`", "for example `kind: Pipeline`");
       return;
     }
-    if (kind.value.ends_with("List") || kind.value == "List") {
+    if (kind.value.ends_with("List")) {
       if (const Node* items = fields.sequence("items")) {
         for (const Node* item : items->items) object(*item);
         return;
       }
     }
-    if (!api_version.value.starts_with("tekton.dev/")) {
-      if (suspicious(kind) && api_version.empty())
-        context_.error(node.at, "an object needs an `apiVersion`",
-                       "for " + kind.value + ": `apiVersion: tekton.dev/v1`");
-      else
-        skip(fields, node, kind);
-      return;
+    if (api_version.value.starts_with("tekton.dev/")) {
+      if (!is_one_of(kVersions, api_version))
+        context_.error(api_version.at, "unknown apiVersion \"" + api_version.value + "\"",
+                       "did you mean `tekton.dev/v1`?");
+      tekton_object(fields, node, kind);
+    } else if (api_version.empty() && is_one_of(kTektonKinds, kind)) {
+      context_.error(node.at, "an object needs an `apiVersion`",
+                     "for " + kind.value + ": `apiVersion: tekton.dev/v1`");
+    } else if (api_version.value == "v1" && is_one_of(kCoreKinds, kind)) {
+      core_object(fields, node, kind);
+    } else {
+      skip(fields, node, kind);
     }
-    check_version(api_version);
-    tekton_object(fields, node, kind);
   }
 
  private:
-  static bool suspicious(const Text& kind) {
-    constexpr std::array<std::string_view, 5> kOurs{"Task", "Pipeline", "TaskRun", "PipelineRun",
-                                                    "StepAction"};
-    return std::ranges::find(kOurs, kind.value) != kOurs.end();
-  }
-
-  void check_version(const Text& api_version) {
-    constexpr std::array<std::string_view, 3> kVersions{"tekton.dev/v1", "tekton.dev/v1beta1",
-                                                        "tekton.dev/v1alpha1"};
-    if (std::ranges::find(kVersions, api_version.value) == kVersions.end())
-      context_.error(api_version.at, "unknown apiVersion \"" + api_version.value + "\"",
-                     "did you mean `tekton.dev/v1`?");
-  }
-
   // Kinds that a file merely contains are no mistake.
   void skip(Fields& fields, const Node& node, const Text& kind) {
     OtherObject other;
@@ -97,34 +100,35 @@ class Loader {
   }
 
   template <class T>
-  void keep(std::deque<T>& where, T object, Metadata metadata, const Node& node, std::string_view kind) {
+  void keep(std::deque<T>& where, T object, Metadata metadata, const Node& node, const std::string& kind) {
     object.file = context_.file;
     object.at = node.at;
     object.metadata = std::move(metadata);
+    const std::string name = object.metadata.name;
     const bool run = kind.ends_with("Run");
-    if (object.metadata.name.empty() && (!run || object.metadata.generate_name.empty())) {
-      context_.error(node.at, std::string(kind) + " needs a name under `metadata`",
+    if (name.empty() && (!run || object.metadata.generate_name.empty()))
+      context_.error(node.at, kind + " needs a name under `metadata`",
                      run ? "`name` or `generateName`" : "metadata: {name: …}");
-    }
-    for (const T& other : where)
-      if (!object.metadata.name.empty() && other.metadata.name.value == object.metadata.name.value)
-        context_.error(object.metadata.name.at,
-                       std::string(kind) + " `" + object.metadata.name.value + "` is defined twice",
-                       "the other is at " + other.file + ":" + std::to_string(other.metadata.name.at.line));
     where.push_back(std::move(object));
+    if (name.empty()) return;
+    const auto [other, fresh] = documents_.by_name.emplace(key_of(kind, name), &where.back());
+    if (!fresh)
+      context_.error(where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
+                     "the other is at " + other->second->file + ":" +
+                         std::to_string(other->second->metadata.name.at.line));
+  }
+
+  static std::string key_of(const std::string& kind, const std::string& name) {
+    return (kind == "ClusterTask" ? "Task" : kind) + "/" + name;
   }
 
   void tekton_object(Fields& fields, const Node& node, const Text& kind) {
     const std::string& k = kind.value;
-    if (!suspicious(kind) && k != "ClusterTask" && k != "PipelineResource") {
-      static const std::vector<std::string> kKinds{"Task", "Pipeline", "TaskRun", "PipelineRun",
-                                                   "StepAction"};
-      const auto near = nearest(k, kKinds);
-      if (near && k != "Run") {
+    if (!is_one_of(kTektonKinds, k)) {
+      if (const auto near = nearest(k, kTektonKinds))
         context_.error(kind.at, "unknown kind \"" + k + "\"", "did you mean `" + *near + "`?");
-        return;
-      }
-      skip(fields, node, kind);
+      else
+        skip(fields, node, kind);
       return;
     }
     Metadata metadata = decode_metadata(context_, fields);
@@ -134,26 +138,46 @@ class Loader {
     const Node& spec = found ? *found : kNothing;
     fields.ignore({"status"});
     fields.done();
+    const bool run = k.ends_with("Run");
+    if (found == nullptr && run) return;
     if (k == "Task" || k == "ClusterTask") {
       Task task;
       task.spec = decode_task_spec(context_, spec);
       keep(documents_.tasks, std::move(task), std::move(metadata), node, k);
     } else if (k == "Pipeline") {
       Pipeline pipeline;
-      pipeline.spec = decode_pipeline_spec(context_, spec);
+      pipeline.spec = std::make_shared<PipelineSpec>(decode_pipeline_spec(context_, spec));
       keep(documents_.pipelines, std::move(pipeline), std::move(metadata), node, k);
     } else if (k == "PipelineResource") {
       keep(documents_.pipeline_resources, decode_pipeline_resource(context_, spec), std::move(metadata), node,
            k);
     } else if (k == "PipelineRun") {
-      if (found == nullptr) return;
       keep(documents_.pipeline_runs, decode_pipeline_run(context_, spec), std::move(metadata), node, k);
     } else if (k == "TaskRun") {
-      if (found == nullptr) return;
       keep(documents_.task_runs, decode_task_run(context_, spec), std::move(metadata), node, k);
+    } else if (k == "CustomRun") {
+      keep(documents_.custom_runs, decode_custom_run(context_, spec), std::move(metadata), node, k);
     } else {
       keep(documents_.step_actions, decode_step_action(context_, spec), std::move(metadata), node, k);
     }
+  }
+
+  void core_object(Fields& fields, const Node& node, const Text& kind) {
+    Metadata metadata = decode_metadata(context_, fields);
+    if (kind.value == "PersistentVolumeClaim") {  // here a folder: what it asks of a cluster does not matter
+      OtherObject claim;
+      claim.kind = kind;
+      keep(documents_.claims, std::move(claim), std::move(metadata), node, kind);
+      return;
+    }
+    if (kind.value == "ConfigMap")
+      keep(documents_.config_maps, decode_config_map(context_, fields), std::move(metadata), node, kind);
+    else if (kind.value == "Secret")
+      keep(documents_.secrets, decode_secret(context_, fields), std::move(metadata), node, kind);
+    else
+      keep(documents_.service_accounts, decode_service_account(context_, fields), std::move(metadata), node,
+           kind);
+    fields.done();
   }
 
   Documents& documents_;
@@ -162,22 +186,27 @@ class Loader {
 };
 
 template <class T>
-const T* by_name(const std::deque<T>& objects, std::string_view name) {
-  for (const T& object : objects)
-    if (object.metadata.name.value == name) return &object;
-  return nullptr;
+const T* find(const Documents& documents, std::string kind, std::string_view name) {
+  const auto found = documents.by_name.find(kind.append("/").append(name));
+  return found == documents.by_name.end() ? nullptr : static_cast<const T*>(found->second);
 }
 
 }  // namespace
 
 const Task* Documents::task(std::string_view name) const {
-  return by_name(tasks, name);
+  return find<Task>(*this, "Task", name);
 }
 const Pipeline* Documents::pipeline(std::string_view name) const {
-  return by_name(pipelines, name);
+  return find<Pipeline>(*this, "Pipeline", name);
 }
 const StepAction* Documents::step_action(std::string_view name) const {
-  return by_name(step_actions, name);
+  return find<StepAction>(*this, "StepAction", name);
+}
+const KeyValues* Documents::config_map(std::string_view name) const {
+  return find<KeyValues>(*this, "ConfigMap", name);
+}
+const KeyValues* Documents::secret(std::string_view name) const {
+  return find<KeyValues>(*this, "Secret", name);
 }
 
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics) {
@@ -188,14 +217,14 @@ void load(Documents& documents, std::string file, std::string text, Diagnostics&
   documents.sources[std::move(file)] = std::move(text);
 }
 
-std::string render(Diagnostics diagnostics, const Documents& documents) {
+std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources) {
   std::ranges::stable_sort(diagnostics, [](const Diagnostic& a, const Diagnostic& b) {
     return std::tie(a.file, a.at) < std::tie(b.file, b.at);
   });
   std::string out;
   for (const Diagnostic& diagnostic : diagnostics) {
-    const auto source = documents.sources.find(diagnostic.file);
-    out += kiln::render(diagnostic, source == documents.sources.end() ? std::string_view() : source->second);
+    const auto source = sources.find(diagnostic.file);
+    out += kiln::render(diagnostic, source == sources.end() ? std::string_view() : source->second);
   }
   return out;
 }

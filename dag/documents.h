@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "dag/model.h"
 
@@ -12,17 +13,28 @@ namespace kiln::dag {
 // Everything that was loaded for one command, from however many files. Objects never move once loaded.
 struct Documents {
   std::map<std::string, std::string> sources;  // file as the user named it → its text
-  std::deque<Task> tasks;
+  std::deque<Task> tasks;                      // ClusterTasks too
   std::deque<Pipeline> pipelines;
   std::deque<PipelineRun> pipeline_runs;
   std::deque<TaskRun> task_runs;
   std::deque<StepAction> step_actions;
   std::deque<PipelineResource> pipeline_resources;
+  std::deque<CustomRun> custom_runs;
+  std::deque<KeyValues> config_maps, secrets;
+  std::deque<ServiceAccount> service_accounts;
+  std::deque<OtherObject> claims;  // PersistentVolumeClaims
   std::deque<OtherObject> others;
+  std::unordered_map<std::string, const Object*> by_name;  // "Kind/name"
+
+  Documents() = default;
+  Documents(Documents&&) = default;
+  Documents& operator=(Documents&&) = default;
 
   const Task* task(std::string_view name) const;  // nullptr when not loaded
   const Pipeline* pipeline(std::string_view name) const;
   const StepAction* step_action(std::string_view name) const;
+  const KeyValues* config_map(std::string_view name) const;
+  const KeyValues* secret(std::string_view name) const;
 };
 
 // Reads the documents of one file (YAML or JSON, many per file, `List` objects) into `documents`. Mistakes
@@ -30,7 +42,7 @@ struct Documents {
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics);
 
 // Each diagnostic rendered with its line, sorted by place: what `kiln lint` prints.
-std::string render(Diagnostics diagnostics, const Documents& documents);
+std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources);
 
 // The place of `needle` in a text that starts at `from` (a script, say); `from` when it is not found.
 Position locate(std::string_view source, Position from, std::string_view needle);

@@ -1,6 +1,9 @@
 #include "dag/fields.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "base/text.h"
 
@@ -50,6 +53,11 @@ Fields::Fields(DecodeContext& context, const Node& node, std::string_view what)
 }
 
 const Node* Fields::find(std::string_view key) {
+  const Node* node = find_given(key);
+  return node == nullptr || node->kind == Node::Kind::Null ? nullptr : node;
+}
+
+const Node* Fields::find_given(std::string_view key) {
   known_.push_back(key);
   size_t found = node_.entries.size();
   for (size_t i = 0; i < node_.entries.size(); ++i) {
@@ -66,7 +74,7 @@ const Node* Fields::find(std::string_view key) {
                     "field `" + entry.key + "` is spelt `" + std::string(key) + "`",
                     "Kubernetes takes it, other tools may not");
   used_[found] = true;
-  return entry.value->kind == Node::Kind::Null ? nullptr : entry.value;
+  return entry.value;
 }
 
 const Node* Fields::sequence(std::string_view key) {
@@ -83,6 +91,12 @@ const Node* Fields::mapping(std::string_view key) {
   context_.error(node->at,
                  "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)));
   return nullptr;
+}
+
+const std::vector<const Node*>& Fields::items(std::string_view key) {
+  static const std::vector<const Node*> kNone;
+  const Node* node = sequence(key);
+  return node == nullptr ? kNone : node->items;
 }
 
 bool is_dns_label(std::string_view name) {
@@ -127,51 +141,75 @@ Text Fields::text(std::string_view key) {
   return node ? text_of(context_, *node, key) : Text{};
 }
 
+Text scalar_of(DecodeContext& context, const Node& node, std::string_view field) {
+  if (node.kind == Node::Kind::Scalar) return {node.scalar, node.at};
+  return text_of(context, node, field);
+}
+
 Text Fields::scalar(std::string_view key) {
   const Node* node = find(key);
-  if (node == nullptr) return {};
-  if (node->kind == Node::Kind::Scalar) return {node->scalar, node->at};
-  return text_of(context_, *node, key);
+  return node ? scalar_of(context_, *node, key) : Text{};
 }
 
 std::vector<Text> Fields::texts(std::string_view key) {
   std::vector<Text> out;
-  const Node* node = sequence(key);
-  if (node == nullptr) return out;
-  out.reserve(node->items.size());
-  for (const Node* item : node->items) out.push_back(text_of(context_, *item, key));
+  const auto& list = items(key);
+  out.reserve(list.size());
+  for (const Node* item : list) out.push_back(text_of(context_, *item, key));
   return out;
 }
 
 bool Fields::flag(std::string_view key, bool fallback) {
+  return optional_flag(key).value_or(fallback);
+}
+
+std::optional<bool> Fields::optional_flag(std::string_view key) {
   const Node* node = find(key);
-  if (node == nullptr) return fallback;
+  if (node == nullptr) return std::nullopt;
   if (scalar_type(*node) == ScalarType::Boolean) {
     const std::string word = to_lower(node->scalar);
     return word == "true" || word == "yes" || word == "on";
   }
   context_.error(node->at,
                  "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)));
-  return fallback;
+  return std::nullopt;
+}
+
+std::optional<int64_t> integer_of(DecodeContext& context, const Node& node, std::string_view field) {
+  int64_t value = 0;
+  const char* end = node.scalar.data() + node.scalar.size();
+  if (node.kind == Node::Kind::Scalar && node.plain) {
+    // YAML 1.1 writes octal, the way file modes are written, with a leading 0.
+    const bool octal = node.scalar.size() > 1 && node.scalar.front() == '0';
+    const auto [rest, problem] = std::from_chars(node.scalar.data(), end, value, octal ? 8 : 10);
+    if (problem == std::errc() && rest == end && !node.scalar.empty()) return value;
+  }
+  context.error(node.at, "`" + std::string(field) + "` takes a whole number, found " +
+                             (node.kind == Node::Kind::Scalar ? "\"" + node.scalar.substr(0, 40) + "\""
+                                                              : std::string(name_of(node))));
+  return std::nullopt;
 }
 
 std::optional<int64_t> Fields::integer(std::string_view key) {
   const Node* node = find(key);
-  if (node == nullptr) return std::nullopt;
-  int64_t value = 0;
-  const char* end = node->scalar.data() + node->scalar.size();
-  if (node->kind == Node::Kind::Scalar && node->plain) {
-    const auto [rest, problem] = std::from_chars(node->scalar.data(), end, value);
-    if (problem == std::errc() && rest == end && !node->scalar.empty()) return value;
-  }
-  context_.error(node->at, "`" + std::string(key) + "` takes a whole number, found " +
-                               (node->kind == Node::Kind::Scalar ? "\"" + node->scalar.substr(0, 40) + "\""
-                                                                 : std::string(name_of(*node))));
-  return std::nullopt;
+  return node == nullptr ? std::nullopt : integer_of(context_, *node, key);
+}
+
+Labels Fields::labels(std::string_view key) {
+  Labels out;
+  if (const Node* node = mapping(key))
+    for (const Entry& entry : node->entries) out[entry.key] = scalar_of(context_, *entry.value, entry.key);
+  return out;
 }
 
 void Fields::ignore(std::initializer_list<std::string_view> keys) {
   for (std::string_view key : keys) find(key);
+}
+
+void Fields::ignore_aloud(std::initializer_list<std::string_view> keys) {
+  for (std::string_view key : keys)
+    if (const Node* node = find(key))
+      context_.report(Severity::Note, node->at, "`" + std::string(key) + "` has no effect on one machine");
 }
 
 void Fields::done() {
@@ -184,6 +222,69 @@ void Fields::done() {
     context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
                    near ? "did you mean `" + *near + "`?" : "");
   }
+}
+
+bool is_quantity(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  size_t digits = 0, dots = 0, at = 0;
+  for (; at < text.size(); ++at) {
+    if (text[at] >= '0' && text[at] <= '9')
+      ++digits;
+    else if (text[at] == '.' && dots == 0)
+      ++dots;
+    else
+      break;
+  }
+  if (digits == 0) return false;
+  constexpr std::array<std::string_view, 16> kUnits{"",  "n", "u",  "m",  "k",  "M",  "G",  "T",
+                                                    "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
+  std::string_view unit = text.substr(at);
+  if (std::ranges::find(kUnits, unit) != kUnits.end()) return true;
+  if (!unit.starts_with('e') && !unit.starts_with('E')) return false;
+  unit.remove_prefix(1);
+  if (unit.starts_with('-') || unit.starts_with('+')) unit.remove_prefix(1);
+  return !unit.empty() && unit.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+namespace {
+
+nlohmann::ordered_json to_json(const Node& node) {
+  switch (node.kind) {
+    case Node::Kind::Null:
+      return nullptr;
+    case Node::Kind::Sequence: {
+      auto out = nlohmann::ordered_json::array();
+      for (const Node* item : node.items) out.push_back(to_json(*item));
+      return out;
+    }
+    case Node::Kind::Mapping: {
+      auto out = nlohmann::ordered_json::object();
+      for (const Entry& entry : node.entries) out[entry.key] = to_json(*entry.value);
+      return out;
+    }
+    case Node::Kind::Scalar:
+      break;
+  }
+  switch (scalar_type(node)) {
+    case ScalarType::Boolean: {
+      const std::string word = to_lower(node.scalar);
+      return word == "true" || word == "yes" || word == "on";
+    }
+    case ScalarType::Number:
+      // What JSON does not write like YAML (0x10, .5, .inf) stays text.
+      if (auto number = nlohmann::ordered_json::parse(node.scalar, nullptr, false); number.is_number())
+        return number;
+      break;
+    case ScalarType::String:
+      break;
+  }
+  return node.scalar;
+}
+
+}  // namespace
+
+std::string json_of(const Node& node) {
+  return to_json(node).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
 ParamValue param_value(DecodeContext& context, const Node& node) {

@@ -34,20 +34,27 @@ class Fields {
   // and then reads as empty; a null node reads as empty without a word.
   Fields(DecodeContext& context, const Node& node, std::string_view what);
 
-  const Node* find(std::string_view key);  // nullptr: absent or null
+  const Node* find(std::string_view key);        // nullptr: absent or null
+  const Node* find_given(std::string_view key);  // nullptr: absent only
   // Like find, and reports a node of another kind than the one asked for.
   const Node* sequence(std::string_view key);
   const Node* mapping(std::string_view key);
+  // The items of a sequence; none when it is absent.
+  const std::vector<const Node*>& items(std::string_view key);
 
   Text text(std::string_view key);
   // Text, where Kubernetes also takes a number (quantities, ports, int-or-string).
   Text scalar(std::string_view key);
   std::vector<Text> texts(std::string_view key);
   bool flag(std::string_view key, bool fallback = false);
+  std::optional<bool> optional_flag(std::string_view key);
   std::optional<int64_t> integer(std::string_view key);
+  Labels labels(std::string_view key);  // a mapping of strings
 
   // Fields that are valid and that Kiln has no use for.
   void ignore(std::initializer_list<std::string_view> keys);
+  // Likewise, where somebody may count on them: a note says that they have no effect here.
+  void ignore_aloud(std::initializer_list<std::string_view> keys);
   void done();
 
   Position at() const { return node_.at; }
@@ -69,23 +76,53 @@ bool is_plain_name(std::string_view name);
 void check_plain_name(DecodeContext& context, const Text& name, std::string_view what);
 
 Text text_of(DecodeContext& context, const Node& node, std::string_view field);
+Text scalar_of(DecodeContext& context, const Node& node, std::string_view field);
+std::optional<int64_t> integer_of(DecodeContext& context, const Node& node, std::string_view field);
 ParamValue param_value(DecodeContext& context, const Node& node);
+// "500m", "1Gi": resource.Quantity of Kubernetes.
+bool is_quantity(std::string_view text);
+// A node as JSON, as Kubernetes would store it.
+std::string json_of(const Node& node);
 
-// decode_task.cc
+// decode_params.cc
 std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& fields);
 std::vector<Param> decode_params(DecodeContext& context, Fields& fields);
 std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& fields);
 std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& fields);
-std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node);
+
+// decode_volume.cc
+std::vector<VolumeSource> decode_volume_sources(DecodeContext& context, Fields& fields);
+std::vector<Volume> decode_volumes(DecodeContext& context, Fields& fields);
+
+// decode_container.cc
+void decode_container(DecodeContext& context, Fields& fields, Container& out);  // all but its name
+std::vector<EnvVar> decode_env(DecodeContext& context, Fields& fields);
+SecurityContext decode_security(DecodeContext& context, Fields& fields);
+ComputeResources decode_resources(DecodeContext& context, Fields& fields, std::string_view key);
+std::optional<Probe> decode_probe(DecodeContext& context, Fields& fields, std::string_view key);
 
 // decode_step.cc
 std::vector<When> decode_when(DecodeContext& context, Fields& fields);
 Step decode_step(DecodeContext& context, const Node& node, std::string_view what);
+Sidecar decode_sidecar(DecodeContext& context, const Node& node);
 StepAction decode_step_action(DecodeContext& context, const Node& node);
 
+// decode_task.cc
+std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node);
+
 // decode_pipeline.cc
+Ref decode_ref(DecodeContext& context, const Node& node, std::string_view what);
+CustomSpec decode_custom_spec(DecodeContext& context, const Node& node);
 PipelineSpec decode_pipeline_spec(DecodeContext& context, const Node& node);
+
+// decode_run.cc
 PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node);
 TaskRun decode_task_run(DecodeContext& context, const Node& node);
+CustomRun decode_custom_run(DecodeContext& context, const Node& node);
+
+// decode_object.cc: of core/v1. `object` is the whole document.
+KeyValues decode_config_map(DecodeContext& context, Fields& object);
+KeyValues decode_secret(DecodeContext& context, Fields& object);
+ServiceAccount decode_service_account(DecodeContext& context, Fields& object);
 
 }  // namespace kiln::dag

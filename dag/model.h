@@ -8,61 +8,14 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "base/diagnostic.h"
+#include "dag/container.h"
+#include "dag/value.h"
 
-// The tekton.dev/v1 objects as values, named as the API names them. Everything a message could point at
-// keeps its position. v1beta1 documents become this same model.
+// The tekton.dev/v1 objects as values, named as the API names them. Documents of v1beta1 and v1alpha1 become
+// this same model before they are decoded (convert.h).
 namespace kiln::dag {
 
-// A string from a document, and where it stands.
-struct Text {
-  std::string value;
-  Position at;
-  bool empty() const { return value.empty(); }
-  operator const std::string&() const { return value; }
-  bool operator==(const Text&) const = default;
-};
-
-enum class ParamType { String, Array, Object };
-std::string_view to_string(ParamType type);
-
-// The value of a param or a result.
-struct ParamValue {
-  ParamType type = ParamType::String;
-  std::string text;                           // String
-  std::vector<std::string> items;             // Array
-  std::map<std::string, std::string> fields;  // Object
-
-  static ParamValue string(std::string text);
-  static ParamValue array(std::vector<std::string> items);
-  static ParamValue object(std::map<std::string, std::string> fields);
-  bool operator==(const ParamValue&) const = default;
-};
-
-struct ParamSpec {
-  Text name;
-  ParamType type = ParamType::String;
-  std::vector<std::string> properties;  // keys of an object param
-  std::optional<ParamValue> default_value;
-  Position default_at;
-  std::vector<std::string> enumeration;
-  std::string description;
-};
-
-struct Param {
-  Text name;
-  ParamValue value;
-  Position at;  // of the value
-};
-
-struct ResultSpec {
-  Text name;
-  ParamType type = ParamType::String;
-  std::vector<std::string> properties;
-  std::optional<ParamValue> value;  // pipeline results; task results taken from a step's result
-  Position value_at;
-  std::string description;
-};
+using Labels = std::map<std::string, std::string>;
 
 struct WorkspaceDeclaration {
   Text name;
@@ -70,82 +23,6 @@ struct WorkspaceDeclaration {
   Text mount_path;  // empty: /workspace/<name>
   bool optional = false;
   bool read_only = false;
-};
-
-// `workspaces` of a step or sidecar: isolates the workspace to it.
-struct WorkspaceUsage {
-  Text name;
-  Text mount_path;
-};
-
-struct EnvVar {
-  Text name;
-  Text value;
-  Position value_from;  // line 0: a plain value. Otherwise where `valueFrom` stands; not readable yet
-};
-
-struct VolumeMount {
-  Text name;
-  Text mount_path;
-  Text sub_path;
-  bool read_only = false;
-};
-
-struct Volume {
-  enum class Kind { EmptyDir, PersistentVolumeClaim, HostPath, ConfigMap, Secret, Projected, Csi, Other };
-  Text name;
-  Kind kind = Kind::EmptyDir;  // a volume without a source is an emptyDir
-  Text source;                 // claim name, host path, …
-};
-
-struct When {
-  Text input;
-  Text op;  // "in" or "notin"
-  std::vector<Text> values;
-  Text cel;
-  Position at;
-};
-
-struct ComputeResources {
-  Text cpu_limit, memory_limit;
-};
-
-struct SecurityContext {
-  std::optional<int64_t> run_as_user, run_as_group;
-  bool read_only_root = false;
-  bool privileged = false;
-};
-
-struct StepAction;
-
-struct Step {
-  Text name;
-  Text image;
-  std::vector<Text> command, args;
-  Text script;
-  Text working_dir;
-  std::vector<EnvVar> env;
-  bool env_from = false;
-  std::vector<VolumeMount> volume_mounts;
-  std::vector<WorkspaceUsage> workspaces;
-  Text image_pull_policy;
-  ComputeResources resources;
-  SecurityContext security;
-  Text timeout;
-  Text on_error;
-  Text ref;  // StepAction name
-  Position ref_at;
-  Text ref_resolver;
-  std::shared_ptr<const StepAction> action;  // what `ref` means; set when a plan is made
-  std::vector<Param> params;
-  std::vector<ResultSpec> results;
-  std::vector<When> when;
-  Position at;
-};
-
-struct Sidecar {
-  Text name;
-  Position at;
 };
 
 struct TaskSpec {
@@ -156,20 +33,10 @@ struct TaskSpec {
   std::optional<Step> step_template;
   std::vector<Sidecar> sidecars;
   std::vector<Volume> volumes;
-  Position legacy_resources;  // `resources`, `inputs`, `outputs` of PipelineResources; line 0: none
   std::string description, display_name;
+  Labels annotations, labels;               // `metadata` of an inline spec
+  std::vector<Text> unconverted_resources;  // types of PipelineResources that have no place in v1; convert.h
   Position at;
-};
-
-// A reference to a Task, Pipeline or StepAction that is not inline.
-struct Ref {
-  Text name;
-  Text kind;         // Task (default), Pipeline, or a custom task's kind
-  Text api_version;  // not tekton.dev: a custom task
-  Text resolver;     // bundles, git, http, hub, cluster; empty: by name
-  std::vector<Param> params;
-  Position at;  // line 0: there is no reference
-  bool given() const { return at.line > 0; }
 };
 
 struct WorkspacePipelineTaskBinding {
@@ -178,20 +45,46 @@ struct WorkspacePipelineTaskBinding {
   Text sub_path;
 };
 
+struct MatrixInclude {
+  Text name;
+  std::vector<Param> params;
+  Position at;
+};
+
+// Fan-out: one TaskRun for each combination of `params`, whose values are arrays, and what `include` adds.
+struct Matrix {
+  std::vector<Param> params;
+  std::vector<MatrixInclude> include;
+  Position at;
+};
+
+// The inline spec of a custom task. Only the controller named by apiVersion and kind knows what it means.
+struct CustomSpec {
+  Text api_version, kind;
+  std::string json;  // of `spec`, as text; empty when not given
+  Labels annotations, labels;
+};
+
+struct PipelineSpec;
+
 struct PipelineTask {
   Text name;
-  std::string display_name;
-  Ref task_ref;
+  std::string display_name, description;
+  // Exactly one of these five, or mistakes are reported.
+  Ref task_ref;                               // a Task, or a custom task when its apiVersion is not Tekton's
   std::shared_ptr<const TaskSpec> task_spec;  // shared with the Plan, which keeps it
+  std::optional<CustomSpec> custom_spec;
+  Ref pipeline_ref;
+  std::shared_ptr<const PipelineSpec> pipeline_spec;
+
   std::vector<Text> run_after;
   std::vector<Param> params;
+  std::optional<Matrix> matrix;
   std::vector<WorkspacePipelineTaskBinding> workspaces;
   std::vector<When> when;
   int retries = 0;
   Text timeout;
   Text on_error;
-  Position matrix;        // line 0: none
-  Position pipeline_ref;  // pipelineRef or pipelineSpec; line 0: none
   Position at;
 };
 
@@ -208,18 +101,15 @@ struct PipelineSpec {
 struct WorkspaceBinding {
   enum class Kind {
     RunFolder,   // one fresh folder per run, shared by its tasks: volumeClaimTemplate, or nobody bound it
-    EmptyDir,    // a fresh folder per TaskRun
-    HostFolder,  // `source` is a folder of this machine: -w name=DIR
-    Claim,       // `source` is a PersistentVolumeClaim: a kept folder
-    ConfigMap,   // `source` is the object's name, as for Secret
-    Secret,
-    Other,  // projected, csi
+    HostFolder,  // `folder` is one of this machine: -w name=DIR
+    Volume,      // `source`: an emptyDir is fresh for each TaskRun, a claim is a kept folder
   };
   Text name;
   Kind kind = Kind::RunFolder;
-  std::string source;
+  std::string folder;  // HostFolder: its path; RunFolder: its name within the run
+  VolumeSource source;
   Text sub_path;
-  bool read_only = false;
+  bool is(VolumeSource::Kind volume) const { return kind == Kind::Volume && source.kind == volume; }
 };
 
 struct Timeouts {
@@ -229,7 +119,7 @@ struct Timeouts {
 struct Metadata {
   Text name;
   Text generate_name;
-  std::map<std::string, std::string> annotations;
+  Labels annotations, labels;
   // What to call the object in a message and on the command line.
   std::string display() const;
 };
@@ -251,7 +141,25 @@ struct StepAction : Object {
 };
 
 struct Pipeline : Object {
-  PipelineSpec spec;
+  std::shared_ptr<const PipelineSpec> spec;
+};
+
+// computeResources of one step or sidecar, as a run overrides it.
+struct ContainerOverride {
+  Text name;
+  ComputeResources resources;
+};
+
+// What a run says about one TaskRun: `taskRunTemplate`, an item of `taskRunSpecs`, or a TaskRun's own spec.
+struct TaskRunSettings {
+  Text pipeline_task;  // taskRunSpecs only
+  Text service_account;
+  PodTemplate pod_template;
+  std::vector<ContainerOverride> steps, sidecars;
+  ComputeResources resources;  // of all steps together
+  Text timeout;
+  Labels annotations, labels;
+  Position at;
 };
 
 // A PipelineResource of v1alpha1, as a document.
@@ -275,6 +183,9 @@ struct PipelineRun : Object {
   std::vector<Param> params;
   std::vector<WorkspaceBinding> workspaces;
   Timeouts timeouts;
+  TaskRunSettings settings;  // taskRunTemplate
+  std::vector<TaskRunSettings> task_run_specs;
+  Text status;  // "", Cancelled, CancelledRunFinally, StoppedRunFinally, PipelineRunPending
   std::vector<ResourceBinding> resources;
 };
 
@@ -283,12 +194,36 @@ struct TaskRun : Object {
   std::shared_ptr<const TaskSpec> task_spec;
   std::vector<Param> params;
   std::vector<WorkspaceBinding> workspaces;
-  Text timeout;
+  TaskRunSettings settings;
   int retries = 0;
+  Text status;                    // "", TaskRunCancelled, TaskRunPending
+  std::vector<Text> breakpoints;  // debug.breakpoints: "onFailure", or names of steps to stop before
   std::vector<ResourceBinding> resources;
 };
 
-// A document of a kind that Kiln does not run, by name only.
+struct CustomRun : Object {
+  Ref ref;
+  std::optional<CustomSpec> spec;
+  std::vector<Param> params;
+  std::vector<WorkspaceBinding> workspaces;
+  Text timeout;
+  Text service_account;
+  Text status;
+  int retries = 0;
+};
+
+// ConfigMap and Secret: values by key, Secrets decoded from base64.
+struct KeyValues : Object {
+  std::map<std::string, std::string> values;
+  std::string type;  // of a Secret: Opaque, kubernetes.io/basic-auth, …
+};
+
+struct ServiceAccount : Object {
+  std::vector<Text> secrets, image_pull_secrets;
+};
+
+// A document of a kind that Kiln does not run, by name only. Also a PersistentVolumeClaim: its name is all
+// that a folder needs.
 struct OtherObject : Object {
   std::string kind;
 };

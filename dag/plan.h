@@ -2,8 +2,10 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -17,11 +19,22 @@ struct RunRequest {
   std::string target;  // --pipeline: a Pipeline, PipelineRun, Task or TaskRun by name; empty: the only one
   std::vector<std::pair<std::string, std::string>> params;  // -p, in order; a repeated array param appends
   std::vector<WorkspaceBinding> workspaces;                 // -w
+
+  // A pipeline inside the target's, as nested_request() asks for it: the pipeline tasks that lead to it,
+  // outermost first, each with the params of the pipeline it stands in; and its own params.
+  struct Level {
+    std::string task;
+    std::vector<Param> params;
+  };
+  std::vector<Level> within;
+  std::vector<Param> values;
 };
 
 // Reads the value of `-w`: "name=DIR", "name=emptyDir", "name=claim=NAME", "name=config=NAME",
 // "name=secret=NAME". Throws Usage.
 WorkspaceBinding parse_workspace_flag(std::string_view flag);
+// The text that parse_workspace_flag() reads as this binding; for the kinds that a flag can name.
+std::string workspace_flag(const WorkspaceBinding& binding);
 
 // Why one task waits for another.
 struct EdgeReason {
@@ -40,7 +53,7 @@ struct Edge {
 
 struct ResultUse {
   size_t task = 0;
-  std::string result;
+  std::string result;  // empty: only that the task ran matters (the length of its matrix, an artifact)
   auto operator<=>(const ResultUse&) const = default;
 };
 
@@ -52,15 +65,31 @@ struct TaskWorkspace {
   std::string path() const;  // inside the sandbox; empty when not bound
 };
 
+struct Plan;
+
+// What a custom task's controller is given.
+struct CustomTask {
+  std::string api_version, kind;
+  std::string name;  // customRef.name; empty for an inline spec
+  std::string spec;  // JSON of the inline spec
+};
+
 struct PlannedTask {
+  enum class Kind { Task, Custom, Pipeline };
+  Kind kind = Kind::Task;
   std::string name;
-  std::string display_name;
-  std::string task_name;  // metadata.name of the Task referred to; empty for an inline spec
+  std::string display_name;  // may hold $(params.…) of the task
+  std::string task_name;     // metadata.name of the Task or Pipeline referred to; empty for an inline spec
   bool is_finally = false;
   bool inline_spec = false;              // the pipeline's params propagate into it
-  std::shared_ptr<const TaskSpec> spec;  // as written: see resolve_task for what really runs
-  std::vector<Param> params;             // as passed, the pipeline's params already put in
-  std::vector<When> when;                // likewise
+  std::shared_ptr<const TaskSpec> spec;  // Task: as written; see resolve_task for what really runs
+  std::optional<CustomTask> custom;
+  // Pipeline: what is known of it before its params are: for graphs and checks. nested_request() says what
+  // really runs.
+  std::shared_ptr<const Plan> pipeline;
+  std::vector<Param> params;     // as passed, the pipeline's params already put in
+  std::optional<Matrix> matrix;  // likewise; see combinations()
+  std::vector<When> when;        // likewise
   std::vector<TaskWorkspace> workspaces;
   std::vector<Edge> needs;
   std::vector<size_t> dependents;  // tasks that have an edge from this one; not for finally
@@ -68,33 +97,51 @@ struct PlannedTask {
   int retries = 0;
   Duration timeout{};  // per attempt; zero: none
   bool continue_on_error = false;
-  std::string file;  // where the pipeline task stands
+  // taskRunTemplate and its taskRunSpecs item, as one; never null. Its timeout is already in `timeout`.
+  std::shared_ptr<const TaskRunSettings> settings;
+  std::string file;       // where the pipeline task stands
+  std::string spec_file;  // where its Task stands
   Position at;
+
+  const std::vector<ParamSpec>& declared_params() const;
+  const std::vector<ResultSpec>* declared_results() const;  // nullptr: not known (custom tasks)
+};
+
+// The objects of core/v1 that volumes, environments and credentials are made of, by name.
+struct ClusterObjects {
+  std::map<std::string, KeyValues> config_maps, secrets;
+  std::map<std::string, ServiceAccount> service_accounts;
 };
 
 // A compiled run: checked, ordered, ready. Immutable once compile() has returned it; holds no reference to
 // anything outside. The executor, `kiln graph` and `kiln run -n` read the same one.
 struct Plan {
-  enum class Kind { Pipeline, Task };
-  Kind kind = Kind::Pipeline;
-  std::string name;                // of the Pipeline, or the Task
+  enum class Kind { Pipeline, Task, CustomRun };
+  Kind kind = Kind::Pipeline;  // the others are plans of one task
+  std::string name;            // of the Pipeline, or the Task
   std::string run_prefix;          // run names are made from it: "hello-run-" → "hello-run-x7k2p"
   std::vector<PlannedTask> tasks;  // the DAG in topological order, then the finally tasks
   size_t dag_size = 0;             // tasks[dag_size…] are finally tasks
-  std::vector<Param> params;       // every param with its value, defaults included
+  std::vector<ParamSpec> declared_params;
+  std::vector<WorkspaceDeclaration> declared_workspaces;
+  std::vector<Param> params;  // every param with its value, defaults included
   std::vector<WorkspaceBinding> workspaces;
   std::vector<ResultSpec> results;
   Duration timeout{};          // of the whole run; zero: none, as below
   Duration tasks_timeout{};    // of the DAG
   Duration finally_timeout{};  // of the finally tasks, from their start
+  std::string status;          // spec.status of the run: PipelineRunPending, TaskRunPending, Cancelled, …
+  Labels annotations, labels;  // of the run, else of the Pipeline or Task
+  std::shared_ptr<const ClusterObjects> objects;
 
   // Everything needed to compile this same plan again.
   RunRequest request;
   std::map<std::string, std::string> sources;  // file → text
   std::map<std::string, std::string> remote;   // remote reference → text (see Resolver)
 
-  std::string_view kind_name() const { return kind == Kind::Pipeline ? "Pipeline" : "Task"; }
-  const PlannedTask* task(std::string_view task_name) const;
+  std::string_view kind_name() const;  // Pipeline, Task, CustomRun
+  const PlannedTask* task(std::string_view task_name) const;  // nullptr: there is none
+  std::unordered_map<std::string, size_t> index;              // name → place in `tasks`
 };
 
 }  // namespace kiln::dag

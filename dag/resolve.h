@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,14 +27,22 @@ class RunFacts {
   virtual std::string_view status(size_t task) const = 0;                          // Succeeded, Failed, None
   virtual std::string_view reason(size_t task) const = 0;  // as in the TaskRun's condition; "" when not run
   virtual std::string_view aggregate_status() const = 0;   // of the DAG: Succeeded, Failed, Completed, None
+  // TaskRuns that a matrix became; nullopt before it has. A result of a matrix is an array, one item for each
+  // TaskRun that produced it.
+  virtual std::optional<size_t> matrix_length(size_t) const { return std::nullopt; }
+  // "outputs" or "inputs" of a task by name: the artifact's values as JSON.
+  virtual std::optional<std::string> artifact(size_t, std::string_view, std::string_view) const {
+    return std::nullopt;
+  }
 };
 
 // Nothing has run: for previews.
 const RunFacts& no_facts();
 
 struct Readiness {
-  enum class Kind { Ready, WhenFalse, MissingResults, Invalid };
+  enum class Kind { Ready, WhenFalse, MissingResults, EmptyMatrix, Invalid };
   Kind kind = Kind::Ready;
+  std::string reason;   // Invalid: InvalidTaskResultReference, InvalidMatrixParameterTypes, CELEvaluationFailed
   std::string message;  // Invalid: Tekton's words, e.g. an index past the end of an array result
 };
 
@@ -43,21 +52,50 @@ Readiness check_ready(const Plan& plan, size_t task, const RunFacts& facts, cons
 // A task with everything substituted that the facts allow; step values merged with stepTemplate, names given
 // to unnamed steps ("unnamed-N").
 struct ResolvedTask {
+  std::string display_name;
   TaskSpec spec;
   std::vector<Param> params;
   std::vector<TaskWorkspace> workspaces;
 };
 
-// `attempt` counts from 0 (`$(context.task.retry-count)`).
+// Which of a task's TaskRuns.
+struct TaskRunIndex {
+  int attempt = 0;                       // from 0: `$(context.task.retry-count)`
+  std::optional<size_t> in_matrix = {};  // index into resolve_matrix()
+};
+
 ResolvedTask resolve_task(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context,
-                          int attempt);
+                          TaskRunIndex which = {});
+
+// The params of each TaskRun of a task with a matrix: see combinations(). Throws Invalid, in Tekton's words,
+// when a result turns out not to be an array, or there are too many.
+std::vector<std::vector<Param>> resolve_matrix(const Plan& plan, size_t task, const RunFacts& facts,
+                                               const RunContext& context);
+
+// What a step could not know before it starts: results and artifacts of the steps before it. Goes into
+// command, args and env (artifacts also into the script), and into its `when`.
+using StepResults = std::map<std::string, std::map<std::string, ParamValue>>;  // step → result → value
+void substitute_step_results(Step& step, const StepResults& results);
+
+// Whether every `when` holds, its variables put in. `problem` is what is wrong with a CEL expression.
+struct WhenVerdict {
+  bool holds = true;
+  std::string problem;
+};
+WhenVerdict evaluate_when(const std::vector<When>& when);
+
+// How to compile what a task of kind Pipeline runs, now that its params are known: recompile(plan.sources,
+// plan.remote, nested_request(…)) gives its Plan.
+RunRequest nested_request(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context);
 
 // The pipeline's results; those that need a result nobody produced are left out.
 std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,
                                                                 const RunContext& context);
 
-// "<run>-<task>", at most 63 characters, hashed when longer; the run's own name for a lone Task.
-std::string child_name(const Plan& plan, size_t task, std::string_view run_name);
+// "<run>-<task>", with "-<i>" for those of a matrix, at most 63 characters, hashed when longer; the run's own
+// name for a lone Task.
+std::string child_name(const Plan& plan, size_t task, std::string_view run_name,
+                       std::optional<size_t> in_matrix = {});
 
 // The bytes of a result file as the declared type says. Malformed JSON for an array or object is nullopt.
 std::optional<ParamValue> parse_result(ParamType type, std::string_view bytes);

@@ -1,7 +1,10 @@
 #include "dag/substitution.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+
+#include "dag/texts.h"
 
 namespace kiln::dag {
 namespace {
@@ -48,10 +51,6 @@ bool take_brackets(std::string_view& rest, Reference& out) {
 std::optional<Reference> whole_reference(std::string_view text) {
   if (!text.starts_with("$(") || !text.ends_with(')')) return std::nullopt;
   return parse_reference(text.substr(2, text.size() - 3));
-}
-
-void replace(Text& text, const Variables& variables) {
-  if (may_have_variables(text.value)) text.value = substitute(text.value, variables);
 }
 
 }  // namespace
@@ -204,27 +203,53 @@ ParamValue substitute_value(const ParamValue& value, const Variables& variables)
   return value;
 }
 
+namespace {
+
+struct Replacer {
+  const Variables& variables;
+  void operator()(Text& text) {
+    if (may_have_variables(text.value)) text.value = substitute(text.value, variables);
+  }
+  void operator()(std::vector<Text>& list) {
+    const auto has = [](const Text& text) { return may_have_variables(text.value); };
+    if (std::ranges::any_of(list, has)) list = substitute_list(list, variables);
+  }
+  void operator()(ParamValue& value, Position) { value = substitute_value(value, variables); }
+};
+
+}  // namespace
+
+void substitute_when(When& when, const Variables& variables) {
+  Replacer replacer{variables};
+  visit_when(when, replacer);
+}
+
+void substitute_matrix(Matrix& matrix, const Variables& variables) {
+  Replacer replacer{variables};
+  visit_matrix(matrix, replacer);
+}
+
 void substitute_step(Step& step, const Variables& variables) {
-  for (Text* text : {&step.name, &step.image, &step.script, &step.working_dir, &step.image_pull_policy,
-                     &step.timeout, &step.on_error, &step.resources.cpu_limit, &step.resources.memory_limit})
-    replace(*text, variables);
-  step.command = substitute_list(step.command, variables);
-  step.args = substitute_list(step.args, variables);
-  for (EnvVar& variable : step.env) {
-    replace(variable.name, variables);
-    replace(variable.value, variables);
-  }
-  for (VolumeMount& mount : step.volume_mounts) {
-    replace(mount.name, variables);
-    replace(mount.mount_path, variables);
-    replace(mount.sub_path, variables);
-  }
-  for (WorkspaceUsage& usage : step.workspaces) replace(usage.mount_path, variables);
-  for (Param& param : step.params) param.value = substitute_value(param.value, variables);
-  for (When& when : step.when) {
-    replace(when.input, variables);
-    when.values = substitute_list(when.values, variables);
-  }
+  Replacer replacer{variables};
+  visit_step(step, replacer);
+}
+
+void substitute_sidecar(Sidecar& sidecar, const Variables& variables) {
+  Replacer replacer{variables};
+  visit_sidecar(sidecar, replacer);
+}
+
+void substitute_volume(Volume& volume, const Variables& variables) {
+  Replacer replacer{variables};
+  replacer(volume.name);
+  visit_volume_source(volume.source, replacer);
+}
+
+Ref substitute_ref(Ref ref, const Variables& variables) {
+  Replacer replacer{variables};
+  replacer(ref.name);
+  for (Param& param : ref.params) replacer(param.value, param.at);
+  return ref;
 }
 
 std::string to_text(const ParamValue& value) {

@@ -66,8 +66,14 @@ std::vector<Text> substitute_list(const std::vector<Text>& list, const Variables
 // A param's value: a string that is nothing but a reference to an array or object becomes that value.
 ParamValue substitute_value(const ParamValue& value, const Variables& variables);
 
-// Every text of a step (and of what a step holds), in place.
+// Every text of these (see texts.h), in place.
+void substitute_when(When& when, const Variables& variables);
+void substitute_matrix(Matrix& matrix, const Variables& variables);
 void substitute_step(Step& step, const Variables& variables);
+void substitute_sidecar(Sidecar& sidecar, const Variables& variables);
+void substitute_volume(Volume& volume, const Variables& variables);
+// Name and resolver params.
+Ref substitute_ref(Ref ref, const Variables& variables);
 
 // The value as one string, as Tekton writes it into a result or message: arrays and objects as JSON.
 std::string to_text(const ParamValue& value);

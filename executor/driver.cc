@@ -222,7 +222,7 @@ class LiveRun {
     try {
       const StateFacts facts(plan_, state_);
       const dag::RunContext context{run_.id, run_.uid, "default"};
-      const dag::ResolvedTask resolved = dag::resolve_task(plan_, event.task, facts, context, event.attempt);
+      const dag::ResolvedTask resolved = dag::resolve_task(plan_, event.task, facts, context, {.attempt = event.attempt});
       job.request = make_pod(plan_, event.task, resolved, run_.id, event.attempt, places_);
     } catch (const Error& e) {
       return post(failed(event.task, event.attempt, e));

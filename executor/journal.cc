@@ -58,7 +58,7 @@ std::string random_uid() {
 json origin_of(const dag::Plan& plan) {
   json workspaces = json::array();
   for (const dag::WorkspaceBinding& w : plan.request.workspaces)
-    workspaces.push_back({{"name", w.name.value}, {"kind", static_cast<int>(w.kind)}, {"source", w.source}});
+    workspaces.push_back(dag::workspace_flag(w));
   return {{"target", plan.request.target},
           {"params", plan.request.params},
           {"workspaces", std::move(workspaces)},
@@ -168,10 +168,8 @@ dag::Plan Journal::plan(std::string_view id) const {
   dag::RunRequest request;
   request.target = origin.at("target").get<std::string>();
   request.params = origin.at("params").get<std::vector<std::pair<std::string, std::string>>>();
-  for (const json& w : origin.at("workspaces"))
-    request.workspaces.push_back({.name = {w.at("name").get<std::string>(), {}},
-                                  .kind = static_cast<dag::WorkspaceBinding::Kind>(w.at("kind").get<int>()),
-                                  .source = w.at("source").get<std::string>()});
+  for (const json& flag : origin.at("workspaces"))
+    request.workspaces.push_back(dag::parse_workspace_flag(flag.get<std::string>()));
   dag::Compiled compiled =
       dag::recompile(origin.at("sources").get<std::map<std::string, std::string>>(),
                      origin.at("remote").get<std::map<std::string, std::string>>(), request);

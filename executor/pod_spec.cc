@@ -43,7 +43,7 @@ class PodMaker {
     for (const dag::TaskWorkspace& workspace : resolved_.workspaces)
       if (workspace.bound)
         pod.workspaces.push_back({workspace_source(workspace), workspace.path(),
-                                  workspace.declaration.read_only || workspace.binding.read_only});
+                                  workspace.declaration.read_only || workspace.binding.source.read_only});
     for (const dag::Step& step : resolved_.spec.steps) pod.steps.push_back(make_step(step));
     return std::move(out_);
   }
@@ -60,17 +60,18 @@ class PodMaker {
     const fs::path below = safe_sub_path(binding.sub_path, "workspace " + workspace.declaration.name.value);
     switch (binding.kind) {
       case dag::WorkspaceBinding::Kind::HostFolder:
-        return folder(binding.source, below, !below.empty());
-      case dag::WorkspaceBinding::Kind::Claim:
-        return folder(places_.claims / binding.source, below);
-      case dag::WorkspaceBinding::Kind::EmptyDir:
-        return folder(folder_ / "emptydir" / workspace.declaration.name.value, below);
+        return folder(binding.folder, below, !below.empty());
       case dag::WorkspaceBinding::Kind::RunFolder:
-        return folder(places_.run / "workspaces" / binding.name.value, below);
-      default:
-        throw Error(ErrorKind::Invalid,
-                    "workspace " + workspace.declaration.name.value + ": not a kind that can be run");
+        return folder(places_.run / "workspaces" / binding.folder, below);
+      case dag::WorkspaceBinding::Kind::Volume:
+        break;
     }
+    if (binding.source.kind == dag::VolumeSource::Kind::PersistentVolumeClaim)
+      return folder(places_.claims / binding.source.name.value, below);
+    if (binding.source.kind == dag::VolumeSource::Kind::EmptyDir)
+      return folder(folder_ / "emptydir" / workspace.declaration.name.value, below);
+    throw Error(ErrorKind::Invalid,
+                "workspace " + workspace.declaration.name.value + ": not a kind that can be run");
   }
 
   fs::path volume_source(const dag::Step& step, const dag::VolumeMount& mount) {
@@ -80,8 +81,8 @@ class PodMaker {
         return folder(workspace_source(workspace), below);
     for (const dag::Volume& volume : resolved_.spec.volumes) {
       if (volume.name.value != mount.name.value) continue;
-      if (volume.kind == dag::Volume::Kind::PersistentVolumeClaim)
-        return folder(places_.claims / volume.source.value, below);
+      if (volume.source.kind == dag::VolumeSource::Kind::PersistentVolumeClaim)
+        return folder(places_.claims / volume.source.name.value, below);
       return folder(folder_ / "volumes" / volume.name.value, below);
     }
     refuse(task_, step.name, "volume \"" + mount.name.value + "\" is not among the task's volumes");
@@ -119,7 +120,7 @@ class PodMaker {
     out.continue_on_error = step.on_error.value == "continue";
     if (step.security.run_as_user) out.run_as_user = static_cast<uint32_t>(*step.security.run_as_user);
     if (step.security.run_as_group) out.run_as_group = static_cast<uint32_t>(*step.security.run_as_group);
-    out.read_only_root = step.security.read_only_root;
+    out.read_only_root = step.security.read_only_root.value_or(false);
     out.resources.cpus = quantity(step, step.resources.cpu_limit);
     out.resources.memory_bytes = static_cast<uint64_t>(quantity(step, step.resources.memory_limit));
     return out;

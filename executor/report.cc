@@ -52,6 +52,10 @@ json when_json(const std::vector<dag::When>& whens) {
   json out = json::array();
   for (const dag::When& when : whens) {
     json values = json::array();
+    if (!when.cel.empty()) {
+      out.push_back({{"cel", when.cel.value}});
+      continue;
+    }
     for (const dag::Text& value : when.values) values.push_back(value.value);
     out.push_back({{"input", when.input.value}, {"operator", when.op.value}, {"values", std::move(values)}});
   }
@@ -121,7 +125,8 @@ json metadata(const RunRecord& run, std::string name, std::string_view task = {}
 json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, size_t task) {
   const dag::PlannedTask& planned = plan.tasks[task];
   const dag::ResolvedTask resolved = dag::resolve_task(
-      plan, task, StateFacts(plan, state), {run.id, run.uid, "default"}, state.tasks[task].attempt);
+      plan, task, StateFacts(plan, state), {run.id, run.uid, "default"},
+      {.attempt = state.tasks[task].attempt});
   json spec{{"params", params_json(resolved.params)}, {"retries", planned.retries}};
   if (!planned.task_name.empty()) spec["taskRef"] = {{"name", planned.task_name}, {"kind", "Task"}};
   json out{{"apiVersion", "tekton.dev/v1"},

@@ -145,8 +145,10 @@ class Turn {
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kParent));
       else if (readiness.kind == dag::Readiness::Kind::MissingResults)
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kMissingResults));
+      else if (readiness.kind == dag::Readiness::Kind::EmptyMatrix)
+        emit(task_event(Event::Kind::TaskSkipped, i, skip::kEmptyMatrix));
       else if (readiness.kind == dag::Readiness::Kind::Invalid)
-        fail_unstarted(i, readiness.message);
+        fail_unstarted(i, readiness);
       else
         start(i);
       if (state_.stopping && !state_.in_finally) {
@@ -161,10 +163,10 @@ class Turn {
   }
 
   // What it is to be given cannot be made: no attempt would go better.
-  void fail_unstarted(size_t i, const std::string& message) {
+  void fail_unstarted(size_t i, const dag::Readiness& readiness) {
     Event finished = task_event(Event::Kind::TaskFinished, i);
-    finished.outcome.reason = "InvalidTaskResultReference";
-    finished.outcome.message = message;
+    finished.outcome.reason = readiness.reason;
+    finished.outcome.message = readiness.message;
     emit(std::move(finished));
   }
 

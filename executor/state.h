@@ -29,6 +29,7 @@ inline constexpr std::string_view kMissingResults = "Results were missing";
 inline constexpr std::string_view kPipelineTimeout = "PipelineRun timeout has been reached";
 inline constexpr std::string_view kTasksTimeout = "PipelineRun Tasks timeout has been reached";
 inline constexpr std::string_view kFinallyTimeout = "PipelineRun Finally timeout has been reached";
+inline constexpr std::string_view kEmptyMatrix = "Matrix Parameters have an empty array";
 inline constexpr std::string_view kNone =
     "None";  // never got its turn in a cancelled run; Tekton lists none of these
 }  // namespace skip

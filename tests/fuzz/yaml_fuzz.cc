@@ -15,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   StoredResolver resolver;
   (void)lint(documents, resolver, diagnostics);
   const Compiled compiled = compile(documents, {}, resolver, std::move(diagnostics));
-  (void)render(compiled.diagnostics, documents);
+  (void)render(compiled.diagnostics, documents.sources);
   if (!compiled.plan) return 0;
   (void)graph_ascii(*compiled.plan);
   for (size_t i = 0; i < compiled.plan->tasks.size() && i < 50; ++i) {

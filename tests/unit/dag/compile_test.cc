@@ -119,12 +119,14 @@ TEST(Compile, AWorkspaceFlagWins) {
                                      "src}], taskSpec: {workspaces: [{name: src}], steps: [{image: i}]}}]\n"),
                             request);
   EXPECT_EQ(plan.tasks[0].workspaces[0].binding.kind, WorkspaceBinding::Kind::HostFolder);
-  EXPECT_EQ(plan.tasks[0].workspaces[0].binding.source, "/tmp/x");
+  EXPECT_EQ(plan.tasks[0].workspaces[0].binding.folder, "/tmp/x");
 }
 
 TEST(Compile, WorkspaceFlagsAreReadOrRefused) {
-  EXPECT_EQ(parse_workspace_flag("a=emptyDir").kind, WorkspaceBinding::Kind::EmptyDir);
-  EXPECT_EQ(parse_workspace_flag("a=claim=npm").source, "npm");
+  for (const char* flag : {"a=/tmp/x", "a=emptyDir", "a=claim=npm", "a=config=c", "a=secret=s"})
+    EXPECT_EQ(workspace_flag(parse_workspace_flag(flag)), flag);
+  EXPECT_TRUE(parse_workspace_flag("a=emptyDir").is(VolumeSource::Kind::EmptyDir));
+  EXPECT_EQ(parse_workspace_flag("a=claim=npm").source.name.value, "npm");
   for (const char* bad : {"a", "a=", "=x", "a=claim=", "a=claim=../x", "a=secret=a/b"})
     EXPECT_THROW(parse_workspace_flag(bad), Error) << bad;
 }
@@ -176,7 +178,7 @@ TEST(Compile, UnreadyDocumentsGiveNoPlanButAllProblems) {
 }
 
 TEST(Compile, ASkippedKindIsANote) {
-  const Compiled compiled = compile_text("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n---\n" +
+  const Compiled compiled = compile_text("apiVersion: v1\nkind: Service\nmetadata: {name: c}\n---\n" +
                                          pipeline("  tasks: [{name: t, " + kStep + "}]\n"));
   EXPECT_TRUE(compiled.plan);
   ASSERT_EQ(compiled.diagnostics.size(), 1u);

@@ -232,7 +232,7 @@ spec:
   EXPECT_FALSE(has_errors(task.diagnostics));
   EXPECT_NE(task.said().find("warning: resource `bucket` has the type storage"), std::string::npos)
       << task.said();
-  const Node* kept = get(*get(*get(*task.node, "spec"), "resources"), "inputs");
+  const Node* kept = get(*get(*task.node, "spec"), "pipelineResources");
   ASSERT_NE(kept, nullptr);
   EXPECT_EQ(kept->items.size(), 1u);
 }

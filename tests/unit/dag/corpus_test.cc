@@ -30,7 +30,7 @@ void lint_folder(const std::string& name, size_t at_least) {
     load(documents, entry.path().filename(), read_file(entry.path()), diagnostics);
     StoredResolver nothing;
     const Diagnostics found = lint(documents, nothing, std::move(diagnostics));
-    EXPECT_FALSE(has_errors(found)) << render(found, documents);
+    EXPECT_FALSE(has_errors(found)) << render(found, documents.sources);
   }
   EXPECT_GE(files, at_least);
 }
@@ -48,7 +48,7 @@ TEST(Samples, PipelinesCompile) {
     request.params = {{"url", "u"}, {"image", "i"}, {"service", "s"}};
     StoredResolver nothing;
     const Compiled compiled = compile(documents, request, nothing, std::move(diagnostics));
-    EXPECT_TRUE(compiled.plan) << render(compiled.diagnostics, documents);
+    EXPECT_TRUE(compiled.plan) << render(compiled.diagnostics, documents.sources);
   }
 }
 

@@ -10,6 +10,14 @@
 namespace kiln::dag {
 namespace {
 
+// What `kiln lint` says; when it has nothing against the documents, what `kiln run` says.
+std::string what_is_said(const Documents& documents, Diagnostics loaded) {
+  StoredResolver resolver;
+  const Diagnostics linted = lint(documents, resolver, loaded);
+  if (has_errors(linted)) return render(linted, documents.sources);
+  return render(compile(documents, {}, resolver, std::move(loaded)).diagnostics, documents.sources);
+}
+
 TEST(Golden, EveryBrokenDocumentGetsItsDiagnostics) {
   const fs::path folder = fs::path(KILN_SOURCE_DIR) / "tests" / "golden" / "dag";
   size_t documents_seen = 0;
@@ -19,10 +27,8 @@ TEST(Golden, EveryBrokenDocumentGetsItsDiagnostics) {
     Documents documents;
     Diagnostics diagnostics;
     load(documents, entry.path().filename(), read_file(entry.path()), diagnostics);
-    StoredResolver resolver;
-    const Compiled compiled = compile(documents, {}, resolver, std::move(diagnostics));
-    EXPECT_FALSE(compiled.plan) << entry.path().filename() << " should be broken";
-    const std::string said = render(compiled.diagnostics, documents);
+    const std::string said = what_is_said(documents, std::move(diagnostics));
+    EXPECT_NE(said.find("error: "), std::string::npos) << entry.path().filename() << " should be broken";
     const fs::path golden = fs::path(entry.path()).replace_extension(".txt");
     if (std::getenv("UPDATE_GOLDEN") != nullptr) {
       write_file(golden, said);
@@ -31,7 +37,7 @@ TEST(Golden, EveryBrokenDocumentGetsItsDiagnostics) {
       EXPECT_EQ(said, read_file(golden)) << entry.path().filename();
     }
   }
-  EXPECT_GE(documents_seen, 25u);
+  EXPECT_GE(documents_seen, 100u);
 }
 
 }  // namespace

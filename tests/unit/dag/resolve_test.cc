@@ -33,7 +33,7 @@ class Facts final : public RunFacts {
 const RunContext kContext{"p-run-1", "uid-1", "default"};
 
 std::string script_of(const Plan& plan, size_t task, const RunFacts& facts = no_facts(), int attempt = 0) {
-  return resolve_task(plan, task, facts, kContext, attempt).spec.steps.at(0).script;
+  return resolve_task(plan, task, facts, kContext, {.attempt = attempt}).spec.steps.at(0).script;
 }
 
 TEST(Resolve, PutsInParamsContextsAndPaths) {
@@ -73,7 +73,7 @@ TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
       plan_of(pipeline("  tasks:\n  - name: t\n    taskSpec:\n      stepTemplate: {image: base, workingDir: "
                        "/w, env: [{name: A, value: t}, {name: B, value: t}]}\n"
                        "      steps: [{name: one, env: [{name: A, value: s}]}, {image: own}]\n"));
-  const ResolvedTask task = resolve_task(plan, 0, no_facts(), kContext, 0);
+  const ResolvedTask task = resolve_task(plan, 0, no_facts(), kContext);
   EXPECT_EQ(task.spec.steps[0].image.value, "base");
   EXPECT_EQ(task.spec.steps[0].working_dir.value, "/w");
   ASSERT_EQ(task.spec.steps[0].env.size(), 2u);
@@ -107,7 +107,7 @@ TEST(Resolve, ResultsArriveAsTheirType) {
   facts.results[{0, "s"}] = ParamValue::string("line\n");
   facts.results[{0, "l"}] = ParamValue::array({"one", "two"});
   EXPECT_EQ(check_ready(plan, 1, facts, kContext).kind, Readiness::Kind::Ready);
-  const ResolvedTask task = resolve_task(plan, 1, facts, kContext, 0);
+  const ResolvedTask task = resolve_task(plan, 1, facts, kContext);
   EXPECT_EQ(task.spec.steps[0].script.value, "x-two-line\n");
   EXPECT_EQ(task.spec.steps[0].args.size(), 2u);
   facts.results[{0, "l"}] = ParamValue::array({"one"});

@@ -21,7 +21,7 @@ inline dag::Plan plan_of(const std::string& spec, const std::string& run_spec = 
   dag::StoredResolver resolver;
   dag::Compiled compiled = compile(documents, {}, resolver, std::move(diagnostics));
   if (!compiled.plan) {
-    ADD_FAILURE() << render(compiled.diagnostics, documents);
+    ADD_FAILURE() << dag::render(compiled.diagnostics, documents.sources);
     return {};
   }
   return std::move(*compiled.plan);

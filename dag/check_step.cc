@@ -1,0 +1,210 @@
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "dag/check_task.h"
+
+namespace kiln::dag {
+namespace {
+
+void check_ref(const Step& step, Reporter& reporter) {
+  const auto forbid = [&](bool given, Position at, std::string_view field) {
+    if (given)
+      reporter.error(at.line > 0 ? at : step.at, std::string(field) + " cannot be used with Ref",
+                     "the StepAction sets it");
+  };
+  forbid(!step.image.empty(), step.image.at, "image");
+  forbid(!step.command.empty(), step.at, "command");
+  forbid(!step.args.empty(), step.at, "args");
+  forbid(!step.script.empty(), step.script.at, "script");
+  forbid(!step.working_dir.empty(), step.working_dir.at, "working dir");
+  forbid(!step.env.empty(), step.at, "env");
+  forbid(!step.volume_mounts.empty(), step.at, "volumeMounts");
+  forbid(!step.results.empty(), step.results.empty() ? step.at : step.results.front().name.at, "results");
+}
+
+void check_mounts(const Container& container, Reporter& reporter) {
+  for (const VolumeMount& mount : container.volume_mounts) {
+    const std::string& path = mount.mount_path.value;
+    if (path.starts_with("/tekton/") && !path.starts_with("/tekton/home"))
+      reporter.error(mount.mount_path.at,
+                     "volumeMount cannot be mounted under /tekton/ (volumeMount \"" + mount.name.value +
+                         "\" mounted at \"" + path + "\")",
+                     "only /tekton/home may be mounted over");
+    if (mount.name.value.starts_with("tekton-internal-"))
+      reporter.error(mount.name.at,
+                     "volumeMount name \"" + mount.name.value + "\" cannot start with \"tekton-internal-\"");
+  }
+}
+
+void check_script(const Container& container, Reporter& reporter) {
+  if (!container.script.empty() && !container.command.empty())
+    reporter.error(container.script.at, "script cannot be used with command",
+                   "put the command into the script; `args` are passed to it");
+}
+
+bool is_step_result(const std::vector<std::string>& path) {
+  return path.size() >= 4 && path[0] == "steps" && path[2] == "results";
+}
+bool is_step_artifact(const std::vector<std::string>& path) {
+  return path.size() >= 3 && path[0] == "steps" && (path[2] == "outputs" || path[2] == "inputs");
+}
+
+// What other steps made is put in when the step starts, into some fields only.
+struct StepOutputs {
+  Reporter& reporter;
+  bool script = false;
+  void operator()(const Text& text) {
+    if (!may_have_variables(text.value)) return;
+    for (const Variable& variable : find_variables(text.value)) {
+      const auto& path = variable.reference.path;
+      const std::string written = text.value.substr(variable.begin, variable.end - variable.begin);
+      if (is_step_result(path))
+        reporter.error(reporter.find(text.at, written),
+                       "stepResult substitutions are only allowed in env, command and args: " + written,
+                       "pass it to the script through `env`");
+      else if (is_step_artifact(path) && !script)
+        reporter.error(reporter.find(text.at, written),
+                       "stepArtifact substitutions are only allowed in env, command, args and script: " +
+                           written);
+    }
+  }
+};
+
+void check_step_outputs(const Step& step, Reporter& reporter) {
+  StepOutputs check{reporter};
+  check(step.image);
+  check(step.working_dir);
+  check(step.image_pull_policy);
+  for (const EnvFrom& from : step.env_from) {
+    check(from.name);
+    check(from.prefix);
+  }
+  for (const VolumeMount& mount : step.volume_mounts) {
+    check(mount.name);
+    check(mount.mount_path);
+    check(mount.sub_path);
+  }
+  check.script = true;
+  check(step.script);
+}
+
+// `$(step.results.NAME.path)`: a result of this very step.
+void check_own_results(const Step& step, Reporter& reporter) {
+  std::vector<std::string> declared;
+  for (const ResultSpec& result : step.results) declared.push_back(result.name);
+  for_each_text(step, [&](std::string_view text, Position at, ArrayUse) {
+    if (!may_have_variables(text)) return;
+    for (const Variable& variable : find_variables(text)) {
+      const auto& path = variable.reference.path;
+      if (path[0] != "step" || path.size() != 4 || path[1] != "results" || path[3] != "path") continue;
+      if (std::ranges::find(declared, path[2]) != declared.end()) continue;
+      const std::string written(text.substr(variable.begin, variable.end - variable.begin));
+      reporter.error(reporter.find(at, written),
+                     "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] +
+                         "\"",
+                     declared.empty() ? "add it under the step's `results`" : did_you_mean(path[2], declared));
+    }
+  });
+}
+
+// Tekton's own names for pods' containers.
+constexpr std::string_view kReservedSidecar = "tekton-log-results";
+
+}  // namespace
+
+void check_step(const Step& step, bool image_from_template, Reporter& reporter) {
+  if (step.ref.given()) {
+    check_ref(step, reporter);
+  } else {
+    if (step.image.empty() && !image_from_template)
+      reporter.error(step.at, "missing field(s): image", "every step runs in an image");
+    if (!step.params.empty())
+      reporter.error(step.params.front().name.at, "params cannot be used without Ref");
+  }
+  check_script(step, reporter);
+  if (!step.on_error.empty() && !may_have_variables(step.on_error.value) &&
+      step.on_error.value != "continue" && step.on_error.value != "stopAndFail")
+    reporter.error(step.on_error.at,
+                   "invalid value: \"" + step.on_error.value +
+                       "\": Task step onError must be either \"continue\" or \"stopAndFail\"",
+                   did_you_mean(step.on_error.value, {"continue", "stopAndFail"}));
+  check_duration(step.timeout, {}, reporter);
+  check_mounts(step, reporter);
+  check_step_outputs(step, reporter);
+  check_own_results(step, reporter);
+}
+
+void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
+  if (sidecar.image.empty())
+    reporter.error(sidecar.at, "missing field(s): image", "every sidecar runs in an image");
+  if (sidecar.name.value == kReservedSidecar)
+    reporter.error(sidecar.name.at,
+                   "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar));
+  check_script(sidecar, reporter);
+  check_mounts(sidecar, reporter);
+}
+
+void check_step_action(const StepAction& action, Reporter& reporter) {
+  const Step& step = action.step;
+  if (step.image.empty()) reporter.error(step.at, "missing field(s): image", "every StepAction names an image");
+  check_script(step, reporter);
+  check_mounts(step, reporter);
+  check_own_results(step, reporter);
+  ParamScope scope;
+  declare(scope, action.params);
+  check_param_specs(action.params, reporter);
+  check_defaults(action.params, scope, reporter);
+  check_result_specs(step.results, reporter);
+  for (const Variable& variable : find_variables(step.script.value))
+    if (variable.reference.path[0] == "params")
+      reporter.error(reporter.find(step.script.at, "$(params"),
+                     "param substitution in scripts is not allowed.",
+                     "pass it to the script through `env`");
+  for (const VolumeMount& mount : step.volume_mounts) {
+    const auto variables = find_variables(mount.name.value);
+    if (variables.size() != 1 || variables[0].begin != 0 || variables[0].end != mount.name.value.size() ||
+        variables[0].reference.path[0] != "params")
+      reporter.error(mount.name.at,
+                     "invalid value: " + mount.name.value + ": expect the Name to be a single param reference",
+                     "the volume belongs to the Task: take its name as a param");
+  }
+  Step without_script = step;
+  without_script.script = {};
+  for_each_text(without_script, [&](std::string_view text, Position at, ArrayUse arrays) {
+    reporter.check_params(text, at, scope, arrays);
+  });
+  for (const Variable& variable : find_variables(step.script.value)) {
+    const auto& path = variable.reference.path;
+    if (path[0] == "results" && path.size() == 3 && path[2] == "path")
+      reporter.error(reporter.find(step.script.at, "$(results"),
+                     "non-existent variable in \"$(results." + path[1] + ".path)\"",
+                     "a StepAction has step results: $(step.results." + path[1] + ".path)");
+  }
+}
+
+void check_action_params(const Step& step, const StepAction& action, Reporter& reporter) {
+  std::vector<std::string> declared, missing;
+  for (const ParamSpec& spec : action.params) {
+    declared.push_back(spec.name);
+    const auto given = std::ranges::find_if(
+        step.params, [&](const Param& param) { return param.name.value == spec.name.value; });
+    if (given == step.params.end()) {
+      if (!spec.default_value) missing.push_back(spec.name);
+    } else if (given->value.type != spec.type && !may_have_variables(given->value.text)) {
+      reporter.error(given->at, "param types don't match the user-specified type: [" + spec.name.value +
+                                    "]: StepAction declares " + std::string(to_string(spec.type)) + ", " +
+                                    std::string(to_string(given->value.type)) + " is given");
+    }
+  }
+  if (!missing.empty())
+    reporter.error(step.ref.at, "non-existent params in Step: [" + join(missing, " ") + "]",
+                   "StepAction `" + action.metadata.name.value + "` has no default for them; add them under "
+                   "the step's `params`");
+  for (const Param& param : step.params)
+    if (std::ranges::find(declared, param.name.value) == declared.end())
+      reporter.error(param.name.at, "extra params passed by Step to StepAction: [" + param.name.value + "]",
+                     did_you_mean(param.name.value, declared));
+}
+
+}  // namespace kiln::dag

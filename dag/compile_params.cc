@@ -1,0 +1,188 @@
+#include <algorithm>
+#include <array>
+
+#include "base/text.h"
+#include "dag/compiler.h"
+#include "dag/matrix.h"
+
+namespace kiln::dag {
+namespace {
+
+const Param* find_param(const std::vector<Param>& params, const std::string& name) {
+  const auto found = std::ranges::find_if(params, [&](const Param& p) { return p.name.value == name; });
+  return found == params.end() ? nullptr : &*found;
+}
+
+bool matrix_gives(const Matrix& matrix, const std::string& name) {
+  return find_param(matrix.params, name) != nullptr ||
+         std::ranges::any_of(matrix.include, [&](const MatrixInclude& include) {
+           return find_param(include.params, name) != nullptr;
+         });
+}
+
+std::string dotted(const std::vector<std::string>& path, size_t from) {
+  std::string out;
+  for (size_t i = from; i < path.size(); ++i) out += (out.empty() ? "" : ".") + path[i];
+  return out;
+}
+
+const std::vector<std::string> kRoots{"params", "tasks", "finally", "context", "workspaces", "results"};
+
+// `$(HOME)`: what a shell would take for a command, and Tekton for a mistake.
+void check_prefixes(std::string_view text, Position at, Reporter& reporter) {
+  size_t begin = 0;
+  while ((begin = text.find("$(", begin)) != std::string_view::npos) {
+    const size_t end = text.find_first_not_of(
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-[]*'\"", begin + 2);
+    if (end == std::string_view::npos) return;
+    if (text[end] == ')' && end > begin + 2) {
+      const std::string written(text.substr(begin, end + 1 - begin));
+      const std::string body = written.substr(2, written.size() - 3);
+      const std::string root = body.substr(0, body.find_first_of(".["));
+      if (std::ranges::find(kRoots, root) == kRoots.end() && body.find_first_of("'\"") == std::string::npos)
+        reporter.error(reporter.find(at, written),
+                       "invalid variable reference \"" + written +
+                           "\", must start with a valid prefix: params, tasks, finally, context, workspaces, "
+                           "or results; if you meant a shell variable, use ${VAR} instead",
+                       did_you_mean(root, kRoots));
+    }
+    begin = end;
+  }
+}
+
+}  // namespace
+
+std::optional<ParamType> Compiler::type_of(const ParamValue& value) const {
+  if (value.type != ParamType::String) return value.type;
+  const std::vector<Variable> variables = find_variables(value.text);
+  if (variables.size() != 1 || variables[0].begin != 0 || variables[0].end != value.text.size())
+    return ParamType::String;
+  const Reference& reference = variables[0].reference;
+  if (reference.path[0] == "tasks") return std::nullopt;  // the producer decides: see check_result_type
+  if (reference.path[0] != "params" || reference.path.size() != 2 ||
+      reference.suffix == Reference::Suffix::Index)
+    return ParamType::String;
+  const auto known = pipeline_scope_.find(reference.path[1]);
+  if (known == pipeline_scope_.end() || known->second.any_key) return std::nullopt;
+  return known->second.type;
+}
+
+void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature) {
+  for (const Param& param : from.params) {
+    for_each_text(param, [&](std::string_view text, Position at, ArrayUse arrays) {
+      check_pipeline_text(text, at, arrays, reporter_);
+    });
+    task.params.push_back({param.name, substitute_value(param.value, param_values_), param.at});
+  }
+  if (signature.params == nullptr) return;
+  std::vector<std::string> declared, missing;
+  for (const ParamSpec& spec : *signature.params) {
+    declared.push_back(spec.name);
+    const std::string& name = spec.name.value;
+    if (find_param(from.params, name) != nullptr)
+      check_given(from, task, spec);
+    else if (!spec.default_value && !(from.matrix && matrix_gives(*from.matrix, name)) &&
+             !(task.inline_spec && pipeline_scope_.contains(name)))
+      missing.push_back(name);
+  }
+  if (!missing.empty())
+    reporter_.error(task.at,
+                    "pipeline task \"" + task.name +
+                        "\": missing values for these params which have no default values: [" +
+                        join(missing, " ") + "]",
+                    "add under its `params`: {name: " + missing.front() + ", value: …}");
+  if (task.inline_spec) return;
+  for (const Param& param : from.params)
+    if (std::ranges::find(declared, param.name.value) == declared.end())
+      reporter_.warn(param.name.at, signature.what + " declares no param `" + param.name.value + "`",
+                     did_you_mean(param.name.value, declared));
+}
+
+// One param that both the Task declares and the pipeline passes.
+void Compiler::check_given(const PipelineTask& from, const PlannedTask& task, const ParamSpec& spec) {
+  const Param& given = *find_param(from.params, spec.name);
+  const auto type = type_of(given.value);
+  if (!type) return;
+  const Param& value = *find_param(task.params, spec.name);
+  if (*type != spec.type)
+    reporter_.error(
+        given.at,
+        "param types don't match the user-specified type: [" + spec.name.value + "]: Task declares " +
+            std::string(to_string(spec.type)) + ", " + std::string(to_string(*type)) + " is given",
+        *type == ParamType::String && spec.type == ParamType::Array ? "an array is a list: [\"…\"]" : "");
+  else if (value.value.type == spec.type && target_.kind == Plan::Kind::Pipeline)
+    check_value(spec, value, reporter_);
+}
+
+void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
+  if (!from.matrix) return;
+  const Matrix& matrix = *from.matrix;
+  const auto check_text = [&](std::string_view text, Position at, ArrayUse arrays) {
+    check_pipeline_text(text, at, arrays, reporter_);
+  };
+  const auto is_also_param = [&](const Param& param) {
+    if (find_param(from.params, param.name) != nullptr)
+      reporter_.error(param.name.at, "expected exactly one, got both: matrix[" + param.name.value +
+                                         "], params[" + param.name.value + "]");
+  };
+  for (const Param& param : matrix.params) {
+    for_each_text(param, check_text);
+    is_also_param(param);
+    const std::optional<ParamType> type = type_of(param.value);
+    if (type && *type != ParamType::Array)
+      reporter_.error(param.at,
+                      "parameters of type array only are allowed, but param \"" + param.name.value +
+                          "\" has type \"" + std::string(to_string(*type)) + "\" in pipelineTask \"" +
+                          task.name + "\"",
+                      "a matrix takes a list: one TaskRun for each item");
+  }
+  for (const MatrixInclude& include : matrix.include)
+    for (const Param& param : include.params) {
+      for_each_text(param.value, param.at, [&](std::string_view text, Position at, ArrayUse) {
+        check_text(text, at, ArrayUse::Never);
+      });
+      is_also_param(param);
+      if (param.value.type != ParamType::String)
+        reporter_.error(param.at, "parameters of type string only are allowed, but param \"" +
+                                      param.name.value + "\" has type \"" +
+                                      std::string(to_string(param.value.type)) + "\" in pipelineTask \"" +
+                                      task.name + "\"");
+    }
+  task.matrix = matrix;
+  substitute_matrix(*task.matrix, param_values_);
+  const std::optional<size_t> count = count_combinations(*task.matrix);
+  if (count && *count > kMostCombinations)
+    reporter_.error(matrix.at, "expected 0 <= " + std::to_string(*count) + " <= " +
+                                   std::to_string(kMostCombinations) + ": matrix of \"" + task.name + "\"",
+                    "that many TaskRuns would start; split the task");
+}
+
+void Compiler::check_when(const PipelineTask& from, PlannedTask& task) {
+  for (const When& when : from.when)
+    for_each_text(when, [&](std::string_view text, Position at, ArrayUse arrays) {
+      check_pipeline_text(text, at, arrays, reporter_);
+    });
+  task.when = from.when;
+  for (When& when : task.when) substitute_when(when, param_values_);
+}
+
+// Texts of the pipeline itself: only what a pipeline knows may be referred to.
+void Compiler::check_pipeline_text(std::string_view text, Position at, ArrayUse arrays, Reporter& reporter) {
+  if (!may_have_variables(text)) return;
+  reporter.check_params(text, at, pipeline_scope_, arrays);
+  check_prefixes(text, at, reporter);
+  static const std::vector<std::string> kContext{
+      "pipelineRun.name", "pipelineRun.namespace", "pipelineRun.uid", "pipeline.name", "pipelineTask.retries",
+      "taskRun.name",     "taskRun.namespace",     "taskRun.uid",     "task.name",     "task.retry-count"};
+  for (const Variable& variable : find_variables(text)) {
+    const auto& path = variable.reference.path;
+    if (path[0] != "context") continue;
+    const std::string name = dotted(path, 1);
+    const std::string written(text.substr(variable.begin, variable.end - variable.begin));
+    if (std::ranges::find(kContext, name) == kContext.end())
+      reporter.error(reporter.find(at, written), "non-existent variable in \"" + written + "\"",
+                     did_you_mean(name, kContext));
+  }
+}
+
+}  // namespace kiln::dag

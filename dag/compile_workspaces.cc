@@ -1,0 +1,141 @@
+#include <algorithm>
+
+#include "dag/compiler.h"
+
+namespace kiln::dag {
+namespace {
+
+std::string join_path(const std::string& a, const std::string& b) {
+  return a.empty() ? b : b.empty() ? a : a + "/" + b;
+}
+
+// Names of workspaces that a spec mentions as $(workspaces.NAME.…) or isolates to a step.
+std::set<std::string> mentioned_workspaces(const TaskSpec& spec) {
+  std::set<std::string> out;
+  for_each_text(spec, [&](std::string_view text, Position, ArrayUse) {
+    if (!may_have_variables(text)) return;
+    for (const Variable& variable : find_variables(text))
+      if (variable.reference.path[0] == "workspaces") out.insert(variable.reference.path[1]);
+  });
+  for (const Step& step : spec.steps)
+    for (const WorkspaceUsage& usage : step.workspaces) out.insert(usage.name);
+  for (const Sidecar& sidecar : spec.sidecars)
+    for (const WorkspaceUsage& usage : sidecar.workspaces) out.insert(usage.name);
+  return out;
+}
+
+const WorkspacePipelineTaskBinding* use_of(const PipelineTask& from, const std::string& name) {
+  for (const WorkspacePipelineTaskBinding& use : from.workspaces)
+    if (use.name.value == name) return &use;
+  return nullptr;
+}
+
+bool declares(const std::vector<WorkspaceDeclaration>& declarations, const std::string& name) {
+  return std::ranges::any_of(declarations, [&](const auto& w) { return w.name.value == name; });
+}
+
+}  // namespace
+
+const WorkspaceBinding* Compiler::binding_of(const std::string& name) const {
+  for (const WorkspaceBinding& binding : plan_.workspaces)
+    if (binding.name.value == name) return &binding;
+  return nullptr;
+}
+
+const WorkspaceDeclaration* Compiler::declared_workspace(const std::string& name) const {
+  for (const WorkspaceDeclaration& workspace : target_.spec->workspaces)
+    if (workspace.name.value == name) return &workspace;
+  return nullptr;
+}
+
+void Compiler::bind(PlannedTask& task, const WorkspaceDeclaration& declaration,
+                    const std::string& pipeline_name, const Text& sub_path) {
+  TaskWorkspace workspace;
+  workspace.declaration = declaration;
+  if (const WorkspaceBinding* binding = binding_of(pipeline_name)) {
+    workspace.binding = *binding;
+    workspace.binding.sub_path.value =
+        join_path(binding->sub_path.value, substitute(sub_path.value, param_values_));
+  } else {
+    workspace.bound = false;
+  }
+  task.workspaces.push_back(std::move(workspace));
+}
+
+void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature) {
+  for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
+    check_pipeline_text(use.sub_path.value, use.sub_path.at, ArrayUse::Never, reporter_);
+    const WorkspaceDeclaration* outer = declared_workspace(use.workspace);
+    if (outer == nullptr && binding_of(use.workspace) == nullptr) {
+      std::vector<std::string> known;
+      for (const auto& workspace : target_.spec->workspaces) known.push_back(workspace.name);
+      const std::string near = did_you_mean(use.workspace.value, known);
+      reporter_.error(use.workspace.at,
+                      "pipeline task \"" + task.name + "\" expects workspace with name \"" +
+                          use.workspace.value + "\" but none exists in pipeline spec",
+                      near.empty() ? "declare it under the pipeline's `workspaces`" : near);
+      continue;
+    }
+    if (signature.workspaces == nullptr) continue;
+    const auto inner = std::ranges::find_if(
+        *signature.workspaces, [&](const auto& w) { return w.name.value == use.name.value; });
+    if (inner != signature.workspaces->end()) {
+      if (outer != nullptr && outer->optional && !inner->optional)
+        reporter_.error(use.name.at, "pipeline workspace \"" + use.workspace.value +
+                                         "\" is marked optional but pipeline task \"" + task.name +
+                                         "\" requires it be provided");
+    } else if (!task.inline_spec) {
+      std::vector<std::string> declared;
+      for (const WorkspaceDeclaration& workspace : *signature.workspaces) declared.push_back(workspace.name);
+      reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
+                     did_you_mean(use.name.value, declared));
+    }
+  }
+}
+
+void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, const Signature& signature) {
+  check_uses(from, task, signature);
+  if (task.kind == PlannedTask::Kind::Custom)
+    for (const WorkspacePipelineTaskBinding& use : from.workspaces)
+      bind(task, {.name = use.name}, use.workspace, use.sub_path);
+  if (signature.workspaces == nullptr) return;
+  for (const WorkspaceDeclaration& declaration : *signature.workspaces) {
+    if (const WorkspacePipelineTaskBinding* use = use_of(from, declaration.name)) {
+      bind(task, declaration, use->workspace, use->sub_path);
+    } else if (task.inline_spec && binding_of(declaration.name) != nullptr) {
+      bind(task, declaration, declaration.name, {});  // propagated
+    } else if (declaration.optional) {
+      bind(task, declaration, "", {});
+    } else {
+      reporter_.error(task.at,
+                      "pipeline task \"" + task.name + "\": declared workspace \"" + declaration.name.value +
+                          "\" is required but has not been bound",
+                      "add under its `workspaces`: {name: " + declaration.name.value + ", workspace: …}");
+    }
+  }
+  if (task.inline_spec) propagate_workspaces(from, task);
+}
+
+// Workspaces of the pipeline that an inline spec uses without declaring them.
+void Compiler::propagate_workspaces(const PipelineTask& from, PlannedTask& task) {
+  std::set<std::string> mentioned;
+  if (task.spec) {
+    mentioned = mentioned_workspaces(*task.spec);
+    for (const WorkspaceDeclaration& own : task.spec->workspaces) mentioned.erase(own.name);
+  } else if (task.pipeline) {  // what its own tasks use is known to its Compiler alone: hand on everything
+    for (const WorkspaceBinding& binding : plan_.workspaces)
+      if (!declares(task.pipeline->declared_workspaces, binding.name)) mentioned.insert(binding.name);
+  }
+  for (const std::string& name : mentioned) {
+    const WorkspacePipelineTaskBinding* use = use_of(from, name);
+    const std::string outer = use == nullptr ? name : use->workspace.value;
+    if (binding_of(outer) == nullptr && declared_workspace(outer) == nullptr)
+      continue;  // stays literal, as in Tekton
+    WorkspaceDeclaration declaration;
+    declaration.name = {name, task.at};
+    declaration.optional = binding_of(outer) == nullptr;
+    bind(task, declaration, outer, use == nullptr ? Text{} : use->sub_path);
+  }
+}
+
+}  // namespace kiln::dag

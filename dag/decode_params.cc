@@ -1,0 +1,189 @@
+#include <unordered_map>
+
+#include "base/text.h"
+#include "dag/fields.h"
+
+namespace kiln::dag {
+
+std::string_view to_string(ParamType type) {
+  switch (type) {
+    case ParamType::String:
+      return "string";
+    case ParamType::Array:
+      return "array";
+    case ParamType::Object:
+      return "object";
+  }
+  return "string";
+}
+
+ParamValue ParamValue::string(std::string text) {
+  return {.type = ParamType::String, .text = std::move(text)};
+}
+ParamValue ParamValue::array(std::vector<std::string> items) {
+  return {.type = ParamType::Array, .items = std::move(items)};
+}
+ParamValue ParamValue::object(std::map<std::string, std::string> fields) {
+  return {.type = ParamType::Object, .fields = std::move(fields)};
+}
+
+std::string Metadata::display() const {
+  if (!name.empty()) return name;
+  std::string_view generated = generate_name.value;
+  while (generated.ends_with('-')) generated.remove_suffix(1);
+  return std::string(generated);
+}
+
+namespace {
+
+// Type of a param or result: as written, else from `properties`, else from the default (Tekton's inference).
+ParamType type_of(DecodeContext& context, const Text& type, bool has_properties, const ParamValue* fallback) {
+  if (type.value == "string") return ParamType::String;
+  if (type.value == "array") return ParamType::Array;
+  if (type.value == "object") return ParamType::Object;
+  if (!type.empty()) {
+    static const std::vector<std::string> kTypes{"string", "array", "object"};
+    const auto near = nearest(type.value, kTypes);
+    context.error(type.at, "unknown type \"" + type.value + "\"",
+                  near ? "did you mean `" + *near + "`?" : "types are string, array and object");
+  }
+  if (has_properties) return ParamType::Object;
+  return fallback ? fallback->type : ParamType::String;
+}
+
+std::vector<std::string> decode_properties(DecodeContext& context, Fields& fields) {
+  std::vector<std::string> keys;
+  const Node* properties = fields.mapping("properties");
+  if (properties == nullptr) return keys;
+  for (const Entry& entry : properties->entries) {
+    keys.push_back(entry.key);
+    Fields property(context, *entry.value, "property");
+    const Text type = property.text("type");
+    if (!type.empty() && type.value != "string")
+      context.error(type.at, "properties of an object are strings; `" + entry.key + "` says " + type.value);
+    property.ignore({"description"});
+    property.done();
+  }
+  return keys;
+}
+
+}  // namespace
+
+std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner) {
+  std::vector<ParamSpec> out;
+  const Node* list = owner.sequence("params");
+  if (list == nullptr) return out;
+  std::unordered_map<std::string, std::string> seen;  // Tekton compares names without regard to case
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "param");
+    ParamSpec spec;
+    spec.name = fields.text("name");
+    const Text type = fields.text("type");
+    if (const Node* node = fields.find("default")) {
+      spec.default_value = param_value(context, *node);
+      spec.default_at = node->at;
+    }
+    for (const Text& value : fields.texts("enum")) spec.enumeration.push_back(value);
+    spec.properties = decode_properties(context, fields);
+    spec.type =
+        type_of(context, type, !spec.properties.empty(), spec.default_value ? &*spec.default_value : nullptr);
+    spec.description = fields.text("description");
+    fields.done();
+    if (spec.name.empty()) {
+      context.error(item->at, "a param needs a `name`");
+      continue;
+    }
+    if (auto [it, fresh] = seen.emplace(to_lower(spec.name.value), spec.name.value); !fresh) {
+      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"",
+                    it->second == spec.name.value
+                        ? ""
+                        : "names are compared without regard to case: `" + it->second + "`");
+      continue;
+    }
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+std::vector<Param> decode_params(DecodeContext& context, Fields& owner) {
+  std::vector<Param> out;
+  const Node* list = owner.sequence("params");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "param");
+    Param param;
+    param.name = fields.text("name");
+    param.at = param.name.at;
+    if (const Node* node = fields.find("value")) {
+      param.value = param_value(context, *node);
+      param.at = node->at;
+    }
+    fields.done();
+    if (param.name.empty()) {
+      context.error(item->at, "a param needs a `name`");
+      continue;
+    }
+    if (std::ranges::any_of(out, [&](const Param& p) { return p.name.value == param.name.value; })) {
+      context.error(param.name.at, "parameter names must be unique, the parameter \"" + param.name.value +
+                                       "\" is also defined before");
+      continue;
+    }
+    out.push_back(std::move(param));
+  }
+  return out;
+}
+
+std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
+  std::vector<ResultSpec> out;
+  const Node* list = owner.sequence("results");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "result");
+    ResultSpec spec;
+    spec.name = fields.text("name");
+    const Text type = fields.text("type");
+    if (const Node* node = fields.find("value")) {
+      spec.value = param_value(context, *node);
+      spec.value_at = node->at;
+    }
+    spec.properties = decode_properties(context, fields);
+    spec.type = type_of(context, type, !spec.properties.empty(), spec.value ? &*spec.value : nullptr);
+    spec.description = fields.text("description");
+    fields.done();
+    if (spec.name.empty()) {
+      context.error(item->at, "a result needs a `name`");
+      continue;
+    }
+    if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
+      context.error(spec.name.at, "result `" + spec.name.value + "` is declared twice");
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& owner) {
+  std::vector<WorkspaceDeclaration> out;
+  const Node* list = owner.sequence("workspaces");
+  if (list == nullptr) return out;
+  for (const Node* item : list->items) {
+    Fields fields(context, *item, "workspace");
+    WorkspaceDeclaration workspace;
+    workspace.name = fields.text("name");
+    workspace.mount_path = fields.text("mountPath");
+    workspace.optional = fields.flag("optional");
+    workspace.read_only = fields.flag("readOnly");
+    workspace.description = fields.text("description");
+    fields.done();
+    if (workspace.name.empty()) {
+      context.error(item->at, "a workspace needs a `name`");
+      continue;
+    }
+    check_plain_name(context, workspace.name, "workspace");
+    if (std::ranges::any_of(out, [&](const auto& w) { return w.name.value == workspace.name.value; }))
+      context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique");
+    out.push_back(std::move(workspace));
+  }
+  return out;
+}
+
+}  // namespace kiln::dag

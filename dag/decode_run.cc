@@ -1,0 +1,228 @@
+#include <algorithm>
+
+#include "base/text.h"
+#include "dag/convert_bindings.h"
+#include "dag/fields.h"
+
+namespace kiln::dag {
+namespace {
+
+std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& owner) {
+  std::vector<WorkspaceBinding> out;
+  for (const Node* item : owner.items("workspaces")) {
+    Fields fields(context, *item, "workspace binding");
+    WorkspaceBinding binding;
+    binding.name = fields.text("name");
+    binding.sub_path = fields.text("subPath");
+    std::vector<VolumeSource> sources = decode_volume_sources(context, fields);
+    const bool claim_template = fields.mapping("volumeClaimTemplate") != nullptr;
+    fields.done();
+    const size_t given = sources.size() + (claim_template ? 1 : 0);
+    constexpr std::string_view kSources =
+        ": configMap, csi, emptyDir, persistentVolumeClaim, projected, secret, volumeClaimTemplate";
+    if (given != 1)
+      context.error(item->at, std::string("expected exactly one, got ") + (given == 0 ? "neither" : "both") +
+                                  std::string(kSources));
+    if (!claim_template && !sources.empty()) {
+      binding.kind = WorkspaceBinding::Kind::Volume;
+      binding.source = std::move(sources.front());
+    }
+    if (binding.name.empty()) context.error(item->at, "a workspace binding needs a `name`");
+    check_plain_name(context, binding.name, "workspace");
+    for (const WorkspaceBinding& other : out)
+      if (!binding.name.empty() && other.name.value == binding.name.value)
+        context.error(binding.name.at,
+                      "workspace \"" + binding.name.value + "\" provided by the run more than once");
+    out.push_back(std::move(binding));
+  }
+  return out;
+}
+
+PodTemplate decode_pod_template(DecodeContext& context, Fields& owner, std::string_view key) {
+  PodTemplate out;
+  const Node* node = owner.mapping(key);
+  if (node == nullptr) return out;
+  Fields fields(context, *node, "podTemplate");
+  out.at = node->at;
+  out.env = decode_env(context, fields);
+  out.volumes = decode_volumes(context, fields);
+  out.security = decode_security(context, fields);
+  out.host_network = fields.flag("hostNetwork");
+  for (const Node* secret : fields.items("imagePullSecrets")) {
+    Fields reference(context, *secret, "imagePullSecrets");
+    out.image_pull_secrets.push_back(reference.text("name"));
+    reference.done();
+  }
+  fields.ignore_aloud({"nodeSelector", "tolerations", "affinity", "runtimeClassName", "priorityClassName",
+                       "schedulerName", "topologySpreadConstraints", "dnsConfig", "dnsPolicy", "hostAliases",
+                       "hostUsers"});
+  fields.ignore({"automountServiceAccountToken", "enableServiceLinks"});
+  fields.done();
+  return out;
+}
+
+std::vector<ContainerOverride> decode_overrides(DecodeContext& context, Fields& owner, std::string_view key) {
+  std::vector<ContainerOverride> out;
+  for (const Node* item : owner.items(key)) {
+    Fields fields(context, *item, key);
+    ContainerOverride one{fields.text("name"), decode_resources(context, fields, "computeResources")};
+    fields.done();
+    if (one.name.empty()) context.error(item->at, "missing field(s): " + std::string(key) + ".name");
+    for (const ContainerOverride& other : out)
+      if (!one.name.empty() && other.name.value == one.name.value)
+        context.error(one.name.at, "expected exactly one, got both: " + std::string(key) + " \"" +
+                                       one.name.value + "\" is given twice");
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+// What taskRunSpecs and TaskRun have in common.
+void decode_settings(DecodeContext& context, Fields& fields, TaskRunSettings& out) {
+  out.service_account = fields.text("serviceAccountName");
+  out.pod_template = decode_pod_template(context, fields, "podTemplate");
+  out.steps = decode_overrides(context, fields, "stepSpecs");
+  out.sidecars = decode_overrides(context, fields, "sidecarSpecs");
+  out.resources = decode_resources(context, fields, "computeResources");
+  out.timeout = fields.scalar("timeout");
+}
+
+std::vector<TaskRunSettings> decode_task_run_specs(DecodeContext& context, Fields& owner) {
+  std::vector<TaskRunSettings> out;
+  for (const Node* item : owner.items("taskRunSpecs")) {
+    Fields fields(context, *item, "taskRunSpecs");
+    TaskRunSettings settings;
+    settings.at = item->at;
+    settings.pipeline_task = fields.text("pipelineTaskName");
+    decode_settings(context, fields, settings);
+    if (const Node* metadata = fields.mapping("metadata")) {
+      Fields of_run(context, *metadata, "metadata");
+      settings.annotations = of_run.labels("annotations");
+      settings.labels = of_run.labels("labels");
+      of_run.done();
+    }
+    fields.done();
+    if (settings.pipeline_task.empty())
+      context.error(item->at, "missing field(s): taskRunSpecs.pipelineTaskName");
+    out.push_back(std::move(settings));
+  }
+  return out;
+}
+
+Timeouts decode_timeouts(DecodeContext& context, Fields& run) {
+  Timeouts out;
+  const Node* node = run.mapping("timeouts");
+  if (node == nullptr) return out;
+  Fields fields(context, *node, "timeouts");
+  out.pipeline = fields.scalar("pipeline");
+  out.tasks = fields.scalar("tasks");
+  out.finally = fields.scalar("finally");
+  fields.done();
+  return out;
+}
+
+Text decode_status(DecodeContext& context, Fields& run, const std::vector<std::string>& known) {
+  Text status = run.text("status");
+  if (!status.empty() && std::ranges::find(known, status.value) == known.end())
+    context.error(status.at, "invalid value: " + status.value + ": status should be " + join(known, ", "),
+                  "leave `status` out to start the run");
+  return status;
+}
+
+// Exactly one of a reference and an inline spec.
+void check_one(DecodeContext& context, Position at, bool ref, bool spec, std::string_view names) {
+  if (ref == spec)
+    context.error(at, std::string("expected exactly one, got ") + (ref ? "both" : "neither") + ": " +
+                          std::string(names));
+}
+
+}  // namespace
+
+PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "PipelineRun spec");
+  PipelineRun run;
+  if (const Node* ref = fields.mapping("pipelineRef"))
+    run.pipeline_ref = decode_ref(context, *ref, "pipelineRef");
+  if (const Node* spec = fields.mapping("pipelineSpec"))
+    run.pipeline_spec = std::make_shared<PipelineSpec>(decode_pipeline_spec(context, *spec));
+  run.params = decode_params(context, fields);
+  run.workspaces = decode_bindings(context, fields);
+  run.timeouts = decode_timeouts(context, fields);
+  run.resources = decode_resource_bindings(context, fields);
+  if (const Node* settings = fields.mapping("taskRunTemplate")) {
+    Fields of_all(context, *settings, "taskRunTemplate");
+    run.settings.at = settings->at;
+    run.settings.service_account = of_all.text("serviceAccountName");
+    run.settings.pod_template = decode_pod_template(context, of_all, "podTemplate");
+    of_all.done();
+  }
+  run.task_run_specs = decode_task_run_specs(context, fields);
+  run.status = decode_status(
+      context, fields, {"Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending"});
+  fields.ignore({"managedBy"});
+  fields.done();
+  check_one(context, node.at, run.pipeline_ref.given(), run.pipeline_spec != nullptr,
+            "pipelineRef, pipelineSpec");
+  return run;
+}
+
+TaskRun decode_task_run(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "TaskRun spec");
+  TaskRun run;
+  if (const Node* ref = fields.mapping("taskRef")) run.task_ref = decode_ref(context, *ref, "taskRef");
+  if (const Node* spec = fields.mapping("taskSpec")) run.task_spec = decode_task_spec(context, *spec);
+  run.params = decode_params(context, fields);
+  run.workspaces = decode_bindings(context, fields);
+  run.resources = decode_resource_bindings(context, fields);
+  run.settings.at = node.at;
+  decode_settings(context, fields, run.settings);
+  if (const auto retries = fields.integer("retries")) {
+    if (*retries < 0) context.error(node.at, "invalid value: `retries` takes a number from 0 up");
+    run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
+  }
+  run.status = decode_status(context, fields, {"TaskRunCancelled", "TaskRunPending"});
+  if (const Node* debug = fields.mapping("debug")) {
+    Fields debugging(context, *debug, "debug");
+    if (const Node* breakpoints = debugging.mapping("breakpoints")) {
+      Fields points(context, *breakpoints, "breakpoints");
+      if (Text on_failure = points.text("onFailure"); !on_failure.empty()) {
+        if (on_failure.value != "enabled")
+          context.error(on_failure.at, "invalid value: " + on_failure.value + ": onFailure takes \"enabled\"");
+        run.breakpoints.push_back({"onFailure", on_failure.at});
+      }
+      for (Text& step : points.texts("beforeSteps")) run.breakpoints.push_back(std::move(step));
+      points.done();
+    }
+    debugging.done();
+  }
+  fields.ignore({"statusMessage", "managedBy"});
+  fields.done();
+  check_one(context, node.at, run.task_ref.given(), run.task_spec != nullptr, "taskRef, taskSpec");
+  return run;
+}
+
+CustomRun decode_custom_run(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "CustomRun spec");
+  CustomRun run;
+  if (const Node* ref = fields.mapping("customRef")) run.ref = decode_ref(context, *ref, "customRef");
+  if (const Node* spec = fields.mapping("customSpec")) run.spec = decode_custom_spec(context, *spec);
+  run.params = decode_params(context, fields);
+  run.workspaces = decode_bindings(context, fields);
+  run.timeout = fields.scalar("timeout");
+  run.service_account = fields.text("serviceAccountName");
+  run.status = decode_status(context, fields, {"RunCancelled"});
+  if (const auto retries = fields.integer("retries"))
+    run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
+  fields.ignore({"statusMessage"});
+  fields.done();
+  check_one(context, node.at, run.ref.given(), run.spec.has_value(), "customRef, customSpec");
+  const Text& api = run.spec ? run.spec->api_version : run.ref.api_version;
+  const Text& kind = run.spec ? run.spec->kind : run.ref.kind;
+  if (run.ref.given() || run.spec) {
+    if (api.empty()) context.error(node.at, "missing field(s): apiVersion", "it names who runs this custom task");
+    if (kind.empty()) context.error(node.at, "missing field(s): kind");
+  }
+  return run;
+}
+
+}  // namespace kiln::dag

@@ -1,0 +1,282 @@
+#include <algorithm>
+
+#include "base/digest.h"
+#include "dag/params.h"
+#include "dag/run_variables.h"
+#include "dag/texts.h"
+
+namespace kiln::dag {
+namespace {
+
+void inherit(Text& mine, const Text& theirs) {
+  if (mine.empty()) mine = theirs;
+}
+
+void merge_resources(ComputeResources& mine, const ComputeResources& base) {
+  inherit(mine.cpu_limit, base.cpu_limit);
+  inherit(mine.memory_limit, base.memory_limit);
+  inherit(mine.cpu_request, base.cpu_request);
+  inherit(mine.memory_request, base.memory_request);
+}
+
+void merge_security(SecurityContext& mine, const SecurityContext& base) {
+  const auto inherit_value = [](auto& value, const auto& other) {
+    if (!value) value = other;
+  };
+  inherit_value(mine.run_as_user, base.run_as_user);
+  inherit_value(mine.run_as_group, base.run_as_group);
+  inherit_value(mine.run_as_non_root, base.run_as_non_root);
+  inherit_value(mine.read_only_root, base.read_only_root);
+  inherit_value(mine.privileged, base.privileged);
+  inherit_value(mine.allow_privilege_escalation, base.allow_privilege_escalation);
+  if (mine.add_capabilities.empty() && mine.drop_capabilities.empty()) {
+    mine.add_capabilities = base.add_capabilities;
+    mine.drop_capabilities = base.drop_capabilities;
+  }
+}
+
+// stepTemplate: what the step does not say itself.
+void merge_step(Step& step, const Step& base) {
+  inherit(step.image, base.image);
+  inherit(step.working_dir, base.working_dir);
+  inherit(step.image_pull_policy, base.image_pull_policy);
+  merge_resources(step.resources, base.resources);
+  if (step.script.empty()) {
+    if (step.command.empty()) step.command = base.command;
+    if (step.args.empty()) step.args = base.args;
+  }
+  merge_security(step.security, base.security);
+  if (step.env_from.empty()) step.env_from = base.env_from;
+  std::vector<EnvVar> env;
+  for (const EnvVar& variable : base.env)
+    if (std::ranges::none_of(step.env, [&](const EnvVar& e) { return e.name.value == variable.name.value; }))
+      env.push_back(variable);
+  env.insert(env.end(), step.env.begin(), step.env.end());
+  step.env = std::move(env);
+  for (const VolumeMount& mount : base.volume_mounts)
+    if (std::ranges::none_of(step.volume_mounts, [&](const VolumeMount& m) {
+          return m.mount_path.value == mount.mount_path.value;
+        }))
+      step.volume_mounts.push_back(mount);
+}
+
+// A step with `ref` becomes what its StepAction says, under the action's own params.
+void apply_action(Step& step, const Variables& task_params, const Variables& contexts) {
+  const StepAction& action = *step.action;
+  std::vector<Param> given;
+  for (const Param& param : step.params)
+    given.push_back(
+        {param.name, substitute_value(substitute_value(param.value, task_params), contexts), param.at});
+  Variables params;
+  set_params(params, evaluate_params(action.params, given));
+  Step body = action.step;
+  substitute_step(body, params);
+  if (body.image.empty()) body.image = step.image;  // the template's
+  step.image = std::move(body.image);
+  step.script = std::move(body.script);
+  if (!body.command.empty() || !step.script.empty()) step.command = std::move(body.command);
+  if (!body.args.empty() || !step.script.empty()) step.args = std::move(body.args);
+  if (!body.working_dir.empty()) step.working_dir = std::move(body.working_dir);
+  for (EnvVar& variable : body.env) {
+    std::erase_if(step.env, [&](const EnvVar& mine) { return mine.name.value == variable.name.value; });
+    step.env.push_back(std::move(variable));
+  }
+  for (VolumeMount& mount : body.volume_mounts) step.volume_mounts.push_back(std::move(mount));
+  merge_security(body.security, step.security);
+  step.security = body.security;
+  step.results = std::move(body.results);
+  step.params.clear();
+}
+
+// Paths that are the same for every step of the task.
+Variables task_paths(const ResolvedTask& task) {
+  Variables out;
+  for (const ResultSpec& result : task.spec.results)
+    out.set("results", result.name.value, "path", "/tekton/results/" + result.name.value);
+  for (const Step& step : task.spec.steps)
+    out.set({"steps", "step-" + step.name.value, "exitCode", "path"},
+            ParamValue::string("/tekton/steps/step-" + step.name.value + "/exitCode"));
+  for (const TaskWorkspace& workspace : task.workspaces) {
+    const std::string& name = workspace.declaration.name;
+    const bool claim = workspace.bound && workspace.binding.is(VolumeSource::Kind::PersistentVolumeClaim);
+    out.set("workspaces", name, "path", workspace.path());
+    out.set("workspaces", name, "bound", workspace.bound ? "true" : "false");
+    out.set("workspaces", name, "claim", claim ? workspace.binding.source.name.value : "");
+    out.set("workspaces", name, "volume", workspace.bound ? "ws-" + name : "");
+  }
+  out.set("credentials", "path", ParamValue::string("/tekton/creds"));
+  out.set("artifacts", "path", ParamValue::string("/tekton/artifacts/provenance.json"));
+  return out;
+}
+
+// And those of its own that a step or sidecar sees: isolated workspaces may be mounted elsewhere.
+void add_usages(Variables& out, const Container& container) {
+  for (const WorkspaceUsage& usage : container.workspaces)
+    if (!usage.mount_path.empty()) out.set("workspaces", usage.name.value, "path", usage.mount_path.value);
+}
+
+void add_step_paths(Variables& out, const Step& step) {
+  const std::string folder = "/tekton/steps/step-" + step.name.value;
+  for (const ResultSpec& result : step.results)
+    out.set({"step", "results", result.name.value, "path"},
+            ParamValue::string(folder + "/results/" + result.name.value));
+  out.set("step", "artifacts", "path", folder + "/artifacts/provenance.json");
+  add_usages(out, step);
+}
+
+// What the run says over the step's head: podTemplate's env wins, stepSpecs replaces resources.
+void apply_settings(TaskSpec& spec, const TaskRunSettings& settings) {
+  const auto apply = [&](Container& container, const std::vector<ContainerOverride>& overrides) {
+    for (const EnvVar& variable : settings.pod_template.env) {
+      std::erase_if(container.env, [&](const EnvVar& e) { return e.name.value == variable.name.value; });
+      container.env.push_back(variable);
+    }
+    for (const ContainerOverride& one : overrides)
+      if (one.name.value == container.name.value) container.resources = one.resources;
+  };
+  for (Step& step : spec.steps) {
+    apply(step, settings.steps);
+    merge_security(step.security, settings.pod_template.security);
+  }
+  for (Sidecar& sidecar : spec.sidecars) {
+    apply(sidecar, settings.sidecars);
+    merge_security(sidecar.security, settings.pod_template.security);
+  }
+  for (const Volume& volume : settings.pod_template.volumes) spec.volumes.push_back(volume);
+}
+
+class TaskResolution {
+ public:
+  TaskResolution(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context,
+                 TaskRunIndex which)
+      : plan_(plan),
+        index_(index),
+        task_(plan.tasks[index]),
+        facts_(facts),
+        context_(context),
+        which_(which),
+        outside_(plan, index, facts, context) {}
+
+  ResolvedTask run() {
+    out_.workspaces = task_.workspaces;
+    if (task_.spec) out_.spec = *task_.spec;
+    decide_params();
+    decide_contexts();
+    out_.display_name = substitute(substitute(task_.display_name, params_), contexts_);
+    place_workspaces();
+    merge_templates();
+    apply_settings(out_.spec, *task_.settings);
+    for (Step& step : out_.spec.steps)
+      if (step.action) apply_action(step, params_, contexts_);
+    put_values_in();
+    return std::move(out_);
+  }
+
+ private:
+  // What the pipeline passes, with contexts and results in it, over what propagates into an inline spec, over
+  // defaults.
+  void decide_params() {
+    std::vector<Param> given;
+    for (const Param& param : task_.params)
+      given.push_back({param.name, substitute_value(param.value, outside_.facts_of(param)), param.at});
+    if (which_.in_matrix) {
+      const auto all = resolve_matrix(plan_, index_, facts_, context_);
+      if (*which_.in_matrix < all.size())
+        given.insert(given.end(), all[*which_.in_matrix].begin(), all[*which_.in_matrix].end());
+    }
+    if (task_.inline_spec)
+      for (const Param& param : plan_.params) {
+        const ParamValue value = substitute_value(param.value, outside_.contexts());
+        params_.set("params", param.name.value, value);
+        const auto same = [&](const auto& p) { return p.name.value == param.name.value; };
+        if (std::ranges::any_of(task_.declared_params(), same) && std::ranges::none_of(given, same))
+          given.push_back({param.name, value, param.at});
+      }
+    out_.params = evaluate_params(task_.declared_params(), given, params_);
+    set_params(params_, out_.params);
+  }
+
+  void decide_contexts() {
+    add_contexts(contexts_, plan_, task_, context_);
+    const std::string run = child_name(plan_, index_, context_.run_name, which_.in_matrix);
+    contexts_.set("context", "taskRun", "name", run);
+    contexts_.set("context", "taskRun", "namespace", context_.run_namespace);
+    contexts_.set("context", "taskRun", "uid", sha256(context_.run_uid + "/" + run).short_text());
+    contexts_.set("context", "task", "name", task_.task_name.empty() ? task_.name : task_.task_name);
+    contexts_.set("context", "task", "retry-count", std::to_string(which_.attempt));
+  }
+
+  void place_workspaces() {
+    for (TaskWorkspace& workspace : out_.workspaces)
+      for (Text* text : {&workspace.declaration.mount_path, &workspace.binding.sub_path,
+                         &workspace.binding.source.name})
+        text->value = substitute(substitute(text->value, params_), contexts_);
+  }
+
+  // A template is merged before anything is put in, so that both speak of the same variables.
+  void merge_templates() {
+    for (size_t i = 0; i < out_.spec.steps.size(); ++i) {
+      Step& step = out_.spec.steps[i];
+      if (step.name.empty()) step.name.value = "unnamed-" + std::to_string(i);
+      if (out_.spec.step_template) merge_step(step, *out_.spec.step_template);
+    }
+    out_.spec.step_template.reset();
+  }
+
+  // One pass each, in Tekton's order: params, contexts, results, then paths.
+  void put_values_in() {
+    const Variables paths = task_paths(out_);
+    const auto put = [&](auto& object, const Variables& own_paths, const auto& substitute_in) {
+      substitute_in(object, params_);
+      substitute_in(object, contexts_);
+      if (task_.inline_spec) {
+        Variables results;
+        for_each_text(object,
+                      [&](std::string_view text, Position, ArrayUse) { outside_.add_facts(results, text); });
+        if (!results.empty()) substitute_in(object, results);
+      }
+      substitute_in(object, own_paths);
+    };
+    for (Step& step : out_.spec.steps) {
+      Variables own = paths;
+      add_step_paths(own, step);
+      put(step, own, substitute_step);
+    }
+    for (Sidecar& sidecar : out_.spec.sidecars) {
+      Variables own = paths;
+      add_usages(own, sidecar);
+      put(sidecar, own, substitute_sidecar);
+    }
+    for (Volume& volume : out_.spec.volumes) put(volume, paths, substitute_volume);
+  }
+
+  const Plan& plan_;
+  size_t index_;
+  const PlannedTask& task_;
+  const RunFacts& facts_;
+  const RunContext& context_;
+  TaskRunIndex which_;
+  RunVariables outside_;
+  ResolvedTask out_;
+  Variables params_, contexts_;
+};
+
+}  // namespace
+
+ResolvedTask resolve_task(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context,
+                          TaskRunIndex which) {
+  return TaskResolution(plan, task, facts, context, which).run();
+}
+
+void substitute_step_results(Step& step, const StepResults& results) {
+  Variables values;
+  for (const auto& [name, produced] : results)
+    for (const auto& [result, value] : produced) values.set({"steps", name, "results", result}, value);
+  if (values.empty()) return;
+  step.command = substitute_list(step.command, values);
+  step.args = substitute_list(step.args, values);
+  for (EnvVar& variable : step.env) variable.value.value = substitute(variable.value.value, values);
+  for (When& when : step.when) substitute_when(when, values);
+}
+
+}  // namespace kiln::dag
