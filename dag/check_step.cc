@@ -85,6 +85,10 @@ void check_step_outputs(const Step& step, Reporter& reporter) {
     check(mount.mount_path);
     check(mount.sub_path);
   }
+  for (const VolumeDevice& device : step.volume_devices) {
+    check(device.name);
+    check(device.device_path);
+  }
   check.script = true;
   check(step.script);
 }

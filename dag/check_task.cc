@@ -11,22 +11,26 @@
 namespace kiln::dag {
 namespace {
 
+// `$(results.NAME.path)` of a result that nobody declares: Tekton refuses it in a script, elsewhere it stays as
+// it is written.
 void check_results_used(const TaskSpec& spec, Reporter& reporter) {
   std::vector<std::string> declared;
+  std::set<Position> scripts;
   for (const ResultSpec& result : spec.results) declared.push_back(result.name);
-  for (const Step& step : spec.steps)
+  for (const Step& step : spec.steps) {
+    scripts.insert(step.script.at);
     for (const ResultSpec& result : step.results) declared.push_back(result.name);
+  }
   for_each_text(spec, [&](std::string_view text, Position at, ArrayUse) {
     if (!may_have_variables(text)) return;
     for (const Variable& variable : find_variables(text)) {
       const auto& path = variable.reference.path;
       if (path[0] != "results" || path.size() != 3 || path[2] != "path") continue;
       if (std::ranges::find(declared, path[1]) != declared.end()) continue;
-      const std::string_view written = text.substr(variable.begin, variable.end - variable.begin);
-      reporter.error(
-          reporter.find(at, written),
-          "non-existent variable in \"" + std::string(written) + "\": the task declares no result \"" +
-              path[1] + "\"",
+      const std::string written(text.substr(variable.begin, variable.end - variable.begin));
+      reporter.report(
+          scripts.contains(at) ? Severity::Error : Severity::Warning, reporter.find(at, written),
+          "non-existent variable in \"" + written + "\": the task declares no result \"" + path[1] + "\"",
           declared.empty() ? "add it under the task's `results`" : did_you_mean(path[1], declared));
     }
   });

@@ -29,11 +29,14 @@ class Reporter {
   Reporter(const Documents& documents, std::string file, Diagnostics& diagnostics)
       : documents_(documents), file_(std::move(file)), diagnostics_(diagnostics) {}
 
+  void report(Severity severity, Position at, std::string message, std::string hint = {}) {
+    diagnostics_.push_back({severity, file_, at, std::move(message), std::move(hint)});
+  }
   void error(Position at, std::string message, std::string hint = {}) {
-    diagnostics_.push_back({Severity::Error, file_, at, std::move(message), std::move(hint)});
+    report(Severity::Error, at, std::move(message), std::move(hint));
   }
   void warn(Position at, std::string message, std::string hint = {}) {
-    diagnostics_.push_back({Severity::Warning, file_, at, std::move(message), std::move(hint)});
+    report(Severity::Warning, at, std::move(message), std::move(hint));
   }
   // Where `needle` stands in the text that starts at `from`.
   Position find(Position from, std::string_view needle) const;

@@ -54,14 +54,14 @@ void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
 void Compiler::connect_task(size_t index, const PipelineTask& from) {
   const PlannedTask& task = plan_.tasks[index];
   if (!task.is_finally) connect_run_after(index, from);
-  const auto visit = [&](EdgeReason::Kind kind) {
-    return [this, index, kind](std::string_view text, Position at, ArrayUse) {
+  const auto visit = [&](EdgeReason::Kind kind, bool in_spec = false) {
+    return [this, index, kind, in_spec](std::string_view text, Position at, ArrayUse) {
       if (!may_have_variables(text)) return;
       for (const Variable& variable : find_variables(text)) {
         const std::string& root = variable.reference.path[0];
         if (root == "tasks" || root == "finally")
           use_result(index, variable.reference, text.substr(variable.begin, variable.end - variable.begin),
-                     at, kind);
+                     at, kind, in_spec);
       }
     };
   };
@@ -69,7 +69,7 @@ void Compiler::connect_task(size_t index, const PipelineTask& from) {
   if (from.matrix) for_each_text(*from.matrix, visit(EdgeReason::Kind::Result));
   for (const When& when : from.when) for_each_text(when, visit(EdgeReason::Kind::When));
   if (from.task_spec && task.inline_spec)
-    for_each_text(*from.task_spec, visit(EdgeReason::Kind::Result));
+    for_each_text(*from.task_spec, visit(EdgeReason::Kind::Result, true));
 }
 
 void Compiler::connect() {

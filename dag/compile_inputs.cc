@@ -197,12 +197,19 @@ void Compiler::decide_timeouts() {
   plan_.tasks_timeout = check_duration(given.tasks, {}, run_reporter_);
   plan_.finally_timeout = check_duration(given.finally, {}, run_reporter_);
   if (plan_.timeout == Duration{}) return;  // no limit on the whole: the parts say their own
-  if (plan_.tasks_timeout + plan_.finally_timeout > plan_.timeout) {
-    const Text& at = given.tasks.empty() ? given.finally : given.tasks;
-    run_reporter_.error(at.at,
-                        "invalid value: timeouts.tasks + timeouts.finally should be <= pipeline duration",
-                        "raise timeouts.pipeline, which is 1h when not given");
+  const std::string whole = " should be <= pipeline duration";
+  const std::string hint = "raise timeouts.pipeline, which is 1h when not given";
+  bool fits = true;
+  for (const auto& [text, duration] : {std::pair{&given.tasks, plan_.tasks_timeout},
+                                       std::pair{&given.finally, plan_.finally_timeout}}) {
+    const bool none = !text->empty() && duration == Duration{};
+    if (!none && duration <= plan_.timeout) continue;
+    fits = false;
+    run_reporter_.error(text->at, "invalid value: " + text->value + (none ? " (no timeout)" : "") + whole, hint);
   }
+  if (!fits) return;
+  if (plan_.tasks_timeout + plan_.finally_timeout > plan_.timeout)
+    run_reporter_.error(given.tasks.at, "invalid value: timeouts.tasks + timeouts.finally" + whole, hint);
   if (given.tasks.empty() && !given.finally.empty())
     plan_.tasks_timeout = plan_.timeout - plan_.finally_timeout;
   if (given.finally.empty() && !given.tasks.empty())
@@ -221,6 +228,12 @@ void Compiler::decide_settings() {
     if (!seen.insert(name.value).second)
       run_reporter_.error(name.at, "expected exactly one, got both: taskRunSpecs for \"" + name.value + "\"",
                           "put both into one item");
+    const Duration own = check_duration(settings.timeout, {}, run_reporter_);
+    const Duration tasks = target_.timeouts.tasks.empty() ? Duration{} : plan_.tasks_timeout;
+    if (own > (tasks > Duration{} ? tasks : plan_.timeout) && plan_.timeout > Duration{})
+      run_reporter_.error(settings.timeout.at, "invalid value: " + settings.timeout.value +
+                                                   " should be <= pipeline " +
+                                                   (tasks > Duration{} ? "tasks " : "") + "duration");
     if (std::ranges::find(known, name.value) == known.end())
       run_reporter_.error(name.at,
                           "pipelineRun's taskrunSpecs defined wrong taskName: \"" + name.value +

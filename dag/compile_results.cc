@@ -52,11 +52,13 @@ void Compiler::need(size_t index, size_t from, std::string result, EdgeReason::K
 
 // One `$(tasks.…)` in a task's params, matrix, when, or inline spec.
 void Compiler::use_result(size_t index, const Reference& reference, std::string_view written, Position at,
-                          EdgeReason::Kind kind) {
+                          EdgeReason::Kind kind, bool in_spec) {
   const auto& path = reference.path;
   const PlannedTask& task = plan_.tasks[index];
+  // In an inline spec what is not known stays as it is written, which may be what is wanted.
   const auto complain = [&](std::string message, std::string hint) {
-    reporter_.error(reporter_.find(at, written), std::move(message), std::move(hint));
+    reporter_.report(in_spec ? Severity::Warning : Severity::Error, reporter_.find(at, written),
+                     std::move(message), std::move(hint));
   };
   if (path[0] == "finally") {
     complain("invalid task result reference: results of finally tasks are for the pipeline's results only",
@@ -185,7 +187,6 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
     reporter_.check_params(text, at, pipeline_scope_, arrays);
     for (const Variable& variable : find_variables(text)) {
       const auto& path = variable.reference.path;
-      if (path[0] == "params" || path[0] == "context") refers = true;
       if (path[0] != "tasks" && path[0] != "finally") continue;
       refers = true;
       const std::string_view written = text.substr(variable.begin, variable.end - variable.begin);
@@ -203,6 +204,10 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
         continue;
       }
       const PlannedTask& task = plan_.tasks[found->second];
+      if (use_of(path) == Use::Unknown)
+        complain("expected all of the expressions [" + inside(written) +
+                     "] to be result expressions but only [] were",
+                 "a result has a name and at most one key: $(tasks.NAME.results.RESULT.KEY)");
       if (use_of(path) != Use::Result || task.declared_results() == nullptr) continue;
       if (find_result(*task.declared_results(), path[3]) == nullptr)
         complain("invalid pipeline result reference: \"" + path[3] +

@@ -4,14 +4,38 @@
 #include "dag/params.h"
 
 namespace kiln::dag {
+namespace {
+
+// Whatever is not one of Tekton's own is run by somebody else.
+bool is_custom(const Ref& ref) {
+  const std::string& api = ref.api_version.value;
+  const std::string& kind = ref.kind.value;
+  return (!api.empty() && !api.starts_with("tekton.dev/")) ||
+         (!kind.empty() && kind != "Task" && kind != "ClusterTask");
+}
+
+}  // namespace
 
 void Compiler::plan_tasks() {
   plan_.tasks.reserve(target_.spec->tasks.size() + target_.spec->finally.size());
-  if (target_.spec->tasks.empty())
-    reporter_.error(target_.spec->at, "missing field(s): tasks", "a pipeline needs at least one task");
+  if (target_.spec->tasks.empty()) report_no_tasks();
   for (const PipelineTask& task : target_.spec->tasks) plan_task(task, false);
   plan_.dag_size = plan_.tasks.size();
   for (const PipelineTask& task : target_.spec->finally) plan_task(task, true);
+}
+
+// Tekton takes a Pipeline without tasks, as long as it says anything at all; nothing of it can run.
+void Compiler::report_no_tasks() {
+  const PipelineSpec& spec = *target_.spec;
+  const std::string hint = "a pipeline needs at least one task";
+  if (!spec.finally.empty())
+    reporter_.error(spec.at, "spec.tasks is empty but spec.finally has " +
+                                 std::to_string(spec.finally.size()) + " tasks",
+                    hint);
+  else if (lenient_.values && !(spec.params.empty() && spec.workspaces.empty() && spec.description.empty()))
+    reporter_.warn(spec.at, "missing field(s): tasks", hint);
+  else
+    reporter_.error(spec.at, "missing field(s): tasks", hint);
 }
 
 void Compiler::plan_task(const PipelineTask& from, bool is_finally) {
@@ -76,12 +100,11 @@ void Compiler::choose_spec(const PipelineTask& from, PlannedTask& task, Signatur
                     given == 0 ? "say which Task `" + task.name + "` runs" : "");
     return;
   }
-  const std::string& api = from.task_ref.api_version.value;
   if (from.task_spec)
     choose_inline(from, task);
   else if (from.pipeline_spec || from.pipeline_ref.given())
     choose_pipeline(from, task);
-  else if (custom_spec || (!api.empty() && !api.starts_with("tekton.dev/")))
+  else if (custom_spec || is_custom(from.task_ref))
     choose_custom(from, task);
   else
     choose_task(from, task);
@@ -143,10 +166,16 @@ void Compiler::choose_custom(const PipelineTask& from, PlannedTask& task) {
               substitute(from.task_ref.name.value, param_values_), ""};
     task.task_name = custom.name;
   }
-  if (custom.kind.empty())
-    reporter_.error(task.at, "invalid value: custom task " + std::string(from.custom_spec ? "spec" : "ref") +
-                                 " must specify kind",
-                    "apiVersion and kind name the controller that runs it");
+  const std::string what = std::string("custom task ") + (from.custom_spec ? "spec" : "ref");
+  const std::string hint = "apiVersion and kind name the controller that runs it";
+  const std::string& api = custom.api_version;
+  if (api.empty())
+    reporter_.error(task.at, "invalid value: " + what + " must specify apiVersion", hint);
+  else if (api.find('/') == std::string::npos || api.starts_with('/') || api.ends_with('/'))
+    reporter_.error(from.custom_spec ? from.custom_spec->api_version.at : from.task_ref.api_version.at,
+                    "invalid value: invalid apiVersion format \"" + api +
+                        "\", must be in the format \"group/version\"");
+  if (custom.kind.empty()) reporter_.error(task.at, "invalid value: " + what + " must specify kind", hint);
   task.custom = std::move(custom);
 }
 

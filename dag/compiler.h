@@ -110,6 +110,7 @@ class Compiler {
 
   // compile_tasks.cc: each pipeline task by itself
   void plan_tasks();
+  void report_no_tasks();
   void plan_task(const PipelineTask& from, bool is_finally);
   void choose_spec(const PipelineTask& from, PlannedTask& task, Signature& signature);
   void choose_inline(const PipelineTask& from, PlannedTask& task);
@@ -141,7 +142,7 @@ class Compiler {
   // compile_results.cc: what tasks take from each other
   using Complaint = std::function<void(std::string message, std::string hint)>;
   void use_result(size_t index, const Reference& reference, std::string_view written, Position at,
-                  EdgeReason::Kind kind);
+                  EdgeReason::Kind kind, bool in_spec);
   bool check_result(const PlannedTask& producer, const Reference& reference, std::string_view written,
                     const Complaint& complain);
   void need(size_t index, size_t from, std::string result, EdgeReason::Kind kind);

@@ -56,6 +56,11 @@ struct VolumeMount {
   bool read_only = false;
 };
 
+struct VolumeDevice {
+  Text name;
+  Text device_path;
+};
+
 struct EnvVar {
   enum class From { Value, ConfigMapKey, SecretKey, Field, ResourceField };
   Text name;
@@ -101,6 +106,7 @@ struct Container {
   std::vector<EnvVar> env;
   std::vector<EnvFrom> env_from;
   std::vector<VolumeMount> volume_mounts;
+  std::vector<VolumeDevice> volume_devices;
   std::vector<WorkspaceUsage> workspaces;
   Text image_pull_policy;
   ComputeResources resources;

@@ -225,12 +225,13 @@ void decode_container(DecodeContext& context, Fields& fields, Container& out) {
   out.workspaces = decode_usages(context, fields);
   out.image_pull_policy = fields.text("imagePullPolicy");
   out.resources = decode_resources(context, fields, "computeResources");
-  if (const Node* old = fields.find("resources")) {
-    context.report(Severity::Warning, old->at, "`resources` is spelt `computeResources` since v1");
-    out.resources = decode_resources(context, fields, "resources");
-  }
   out.security = decode_security(context, fields);
-  fields.ignore({"volumeDevices", "terminationMessagePath", "terminationMessagePolicy"});
+  for (const Node* item : fields.items("volumeDevices")) {
+    Fields device(context, *item, "volume device");
+    out.volume_devices.push_back({device.text("name"), device.text("devicePath")});
+    device.done();
+  }
+  fields.ignore({"terminationMessagePath", "terminationMessagePolicy"});
 }
 
 }  // namespace kiln::dag

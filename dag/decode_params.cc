@@ -1,4 +1,5 @@
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/text.h"
 #include "dag/fields.h"
@@ -73,14 +74,14 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
   std::vector<ParamSpec> out;
   const Node* list = owner.sequence("params");
   if (list == nullptr) return out;
-  std::unordered_map<std::string, std::string> seen;  // Tekton compares names without regard to case
+  std::unordered_set<std::string> seen;
   for (const Node* item : list->items) {
     Fields fields(context, *item, "param");
     ParamSpec spec;
     spec.name = fields.text("name");
     const Text type = fields.text("type");
     if (const Node* node = fields.find("default")) {
-      spec.default_value = param_value(context, *node);
+      spec.default_value = param_value(*node);
       spec.default_at = node->at;
     }
     for (const Text& value : fields.texts("enum")) spec.enumeration.push_back(value);
@@ -93,11 +94,8 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
       context.error(item->at, "a param needs a `name`");
       continue;
     }
-    if (auto [it, fresh] = seen.emplace(to_lower(spec.name.value), spec.name.value); !fresh) {
-      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"",
-                    it->second == spec.name.value
-                        ? ""
-                        : "names are compared without regard to case: `" + it->second + "`");
+    if (!seen.insert(spec.name).second) {
+      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"");
       continue;
     }
     out.push_back(std::move(spec));
@@ -105,17 +103,16 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
   return out;
 }
 
-std::vector<Param> decode_params(DecodeContext& context, Fields& owner) {
+std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDiffer names) {
   std::vector<Param> out;
-  const Node* list = owner.sequence("params");
-  if (list == nullptr) return out;
-  for (const Node* item : list->items) {
+  std::unordered_map<std::string, Position> seen;
+  for (const Node* item : owner.items("params")) {
     Fields fields(context, *item, "param");
     Param param;
     param.name = fields.text("name");
     param.at = param.name.at;
     if (const Node* node = fields.find("value")) {
-      param.value = param_value(context, *node);
+      param.value = param_value(*node);
       param.at = node->at;
     }
     fields.done();
@@ -123,9 +120,14 @@ std::vector<Param> decode_params(DecodeContext& context, Fields& owner) {
       context.error(item->at, "a param needs a `name`");
       continue;
     }
-    if (std::ranges::any_of(out, [&](const Param& p) { return p.name.value == param.name.value; })) {
-      context.error(param.name.at, "parameter names must be unique, the parameter \"" + param.name.value +
-                                       "\" is also defined before");
+    const std::string& name = param.name.value;
+    const auto [other, fresh] =
+        seen.emplace(names == NamesDiffer::Exactly ? name : to_lower(name), param.name.at);
+    if (!fresh) {
+      context.error(param.name.at,
+                    "parameter names must be unique, the parameter \"" + name + "\" is also defined at line " +
+                        std::to_string(other->second.line),
+                    names == NamesDiffer::Exactly ? "" : "here names are compared without regard to case");
       continue;
     }
     out.push_back(std::move(param));
@@ -143,7 +145,7 @@ std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
     spec.name = fields.text("name");
     const Text type = fields.text("type");
     if (const Node* node = fields.find("value")) {
-      spec.value = param_value(context, *node);
+      spec.value = param_value(*node);
       spec.value_at = node->at;
     }
     spec.properties = decode_properties(context, fields);
@@ -155,7 +157,7 @@ std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
       continue;
     }
     if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
-      context.error(spec.name.at, "result `" + spec.name.value + "` is declared twice");
+      context.report(Severity::Warning, spec.name.at, "result `" + spec.name.value + "` is declared twice");
     out.push_back(std::move(spec));
   }
   return out;

@@ -26,13 +26,51 @@ std::optional<Matrix> decode_matrix(DecodeContext& context, Fields& owner) {
   return out;
 }
 
-// `taskSpec` with an apiVersion and a kind that are not Tekton's own.
-bool is_custom(const Node& spec) {
-  for (const Entry& entry : spec.entries)
-    if (entry.key == "apiVersion" && !entry.value->scalar.empty() &&
-        !entry.value->scalar.starts_with("tekton.dev/"))
-      return true;
-  return false;
+const Node* field_of(const Node& node, std::string_view key) {
+  for (const Entry& entry : node.entries)
+    if (entry.key == key && entry.value->kind != Node::Kind::Null) return entry.value;
+  return nullptr;
+}
+
+// `taskSpec` of a custom task has an apiVersion and a kind where a Task's has steps.
+bool is_custom(DecodeContext& context, const Node& spec) {
+  bool given = false;
+  for (std::string_view key : {"apiVersion", "kind"})
+    if (const Node* value = field_of(spec, key)) {
+      given = true;
+      if (field_of(spec, "steps") != nullptr)
+        context.error(value->at, "taskSpec." + std::string(key) + " cannot be specified when using taskSpec.steps",
+                      "it is for custom tasks, which have no steps");
+    }
+  return given && field_of(spec, "steps") == nullptr;
+}
+
+bool is_url(std::string_view name) {
+  const size_t scheme = name.find("://");
+  return scheme != std::string_view::npos && scheme > 0;
+}
+
+void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
+  const std::string owner(what);
+  const bool custom = !ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/");
+  if (ref.name.empty() && ref.resolver.empty() && ref.params.empty() && !custom)
+    context.error(ref.at, owner + " needs a `name`", "or a `resolver` with its params");
+  if (ref.resolver.empty() && !ref.params.empty())
+    context.error(ref.params.front().name.at, "missing field(s): resolver: params of a " + owner + " are for one",
+                  "params for the task itself stand beside `" + owner + "`, not in it");
+  if (ref.name.empty()) return;
+  if (!ref.params.empty())
+    context.error(ref.name.at, "expected exactly one, got both: " + owner + ".name, params",
+                  "a resolver takes the name among its `params`");
+  else if (!ref.resolver.empty() && !is_url(ref.name.value))
+    context.error(ref.name.at, "invalid URI for request: \"" + ref.name.value + "\"",
+                  "with a `resolver`, `name` is a URL; or write `params` instead");
+  else if (ref.resolver.empty() && is_url(ref.name.value))
+    context.error(ref.name.at, "missing field(s): resolver: \"" + ref.name.value + "\" is a URL",
+                  "say who fetches it: resolver: git, http, bundles or hub");
+  else if (const size_t slash = ref.name.value.find('/'); ref.resolver.empty())
+    check_plain_name(context, {ref.name.value.substr(slash == std::string::npos ? 0 : slash + 1), ref.name.at},
+                     owner);  // a name may have a prefix: example.dev/build
 }
 
 int decode_retries(DecodeContext& context, Fields& fields) {
@@ -68,7 +106,7 @@ PipelineTask decode_pipeline_task(DecodeContext& context, const Node& node) {
   task.description = fields.text("description");
   if (const Node* ref = fields.mapping("taskRef")) task.task_ref = decode_ref(context, *ref, "taskRef");
   if (const Node* spec = fields.mapping("taskSpec")) {
-    if (is_custom(*spec))
+    if (is_custom(context, *spec))
       task.custom_spec = decode_custom_spec(context, *spec);
     else
       task.task_spec = decode_task_spec(context, *spec);
@@ -116,17 +154,9 @@ Ref decode_ref(DecodeContext& context, const Node& node, std::string_view what) 
   ref.kind = fields.text("kind");
   ref.api_version = fields.text("apiVersion");
   ref.resolver = fields.text("resolver");
-  ref.params = decode_params(context, fields);
+  ref.params = decode_params(context, fields, NamesDiffer::ByMoreThanCase);
   fields.done();
-  const bool custom = !ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/");
-  if (ref.name.empty() && ref.resolver.empty() && !custom)
-    context.error(node.at, std::string(what) + " needs a `name`", "or a `resolver` with its params");
-  if (!ref.name.empty() && !ref.resolver.empty())
-    context.error(ref.name.at, "expected exactly one, got both: " + std::string(what) + ".name, resolver",
-                  "a resolver takes the name among its `params`");
-  if (ref.resolver.empty() && !ref.params.empty())
-    context.error(ref.params.front().name.at, "params of a " + std::string(what) + " need a `resolver`",
-                  "params for the task itself stand beside `" + std::string(what) + "`, not in it");
+  check_ref(context, ref, what);
   return ref;
 }
 

@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "dag/convert_bindings.h"
 #include "dag/fields.h"
+#include "dag/substitution.h"
+#include "dag/texts.h"
 
 namespace kiln::dag {
 namespace {
@@ -30,7 +32,7 @@ std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& ow
     if (binding.name.empty()) context.error(item->at, "a workspace binding needs a `name`");
     check_plain_name(context, binding.name, "workspace");
     for (const WorkspaceBinding& other : out)
-      if (!binding.name.empty() && other.name.value == binding.name.value)
+      if (!binding.name.empty() && iequals(other.name.value, binding.name.value))
         context.error(binding.name.at,
                       "workspace \"" + binding.name.value + "\" provided by the run more than once");
     out.push_back(std::move(binding));
@@ -85,6 +87,62 @@ void decode_settings(DecodeContext& context, Fields& fields, TaskRunSettings& ou
   out.sidecars = decode_overrides(context, fields, "sidecarSpecs");
   out.resources = decode_resources(context, fields, "computeResources");
   out.timeout = fields.scalar("timeout");
+  const bool both = std::ranges::any_of(out.steps, [](const ContainerOverride& step) {
+    return !step.resources.cpu_limit.empty() || !step.resources.memory_limit.empty() ||
+           !step.resources.cpu_request.empty() || !step.resources.memory_request.empty();
+  });
+  if (const Node* all = fields.find("computeResources"); all != nullptr && both)
+    context.error(all->at, "expected exactly one, got both: computeResources, stepSpecs.computeResources",
+                  "give them for the whole TaskRun or for its steps");
+}
+
+void check_status_message(DecodeContext& context, Fields& run, const Text& status) {
+  if (const Text message = run.text("statusMessage"); !message.empty() && status.empty())
+    context.error(message.at, "statusMessage should not be set if status is not set, but it is currently set to " +
+                                  message.value);
+}
+
+// debug.breakpoints.
+std::vector<Text> decode_breakpoints(DecodeContext& context, Fields& run) {
+  std::vector<Text> out;
+  const Node* debug = run.mapping("debug");
+  if (debug == nullptr) return out;
+  Fields debugging(context, *debug, "debug");
+  if (const Node* breakpoints = debugging.mapping("breakpoints")) {
+    Fields points(context, *breakpoints, "breakpoints");
+    const Text on_failure = points.text("onFailure");
+    if (on_failure.empty())
+      context.error(breakpoints->at, "onFailure breakpoint is empty, it is only allowed to be set as enabled");
+    else if (on_failure.value != "enabled")
+      context.error(on_failure.at, on_failure.value +
+                                       " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
+                                       "allowed to be set as enabled");
+    out.push_back({"onFailure", on_failure.at});
+    for (Text& step : points.texts("beforeSteps")) {
+      if (std::ranges::any_of(out, [&](const Text& other) { return other.value == step.value; }))
+        context.error(step.at, "before step must be unique, the same step: " + step.value +
+                                   " is defined multiple times");
+      out.push_back(std::move(step));
+    }
+    points.done();
+  }
+  debugging.done();
+  return out;
+}
+
+// Values that a run is given: nothing has run that they could read.
+std::vector<Param> decode_run_params(DecodeContext& context, Fields& run, std::string_view kind) {
+  std::vector<Param> params = decode_params(context, run, NamesDiffer::ByMoreThanCase);
+  for (const Param& param : params)
+    for_each_text(param, [&](std::string_view text, Position at, ArrayUse) {
+      for (const Variable& variable : find_variables(text))
+        if (variable.reference.path[0] == "tasks")
+          context.error(at,
+                        "cannot use result expressions in [" +
+                            std::string(text.substr(variable.begin + 2, variable.end - variable.begin - 3)) +
+                            "] as " + std::string(kind) + " parameter values");
+    });
+  return params;
 }
 
 std::vector<TaskRunSettings> decode_task_run_specs(DecodeContext& context, Fields& owner) {
@@ -145,7 +203,7 @@ PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
     run.pipeline_ref = decode_ref(context, *ref, "pipelineRef");
   if (const Node* spec = fields.mapping("pipelineSpec"))
     run.pipeline_spec = std::make_shared<PipelineSpec>(decode_pipeline_spec(context, *spec));
-  run.params = decode_params(context, fields);
+  run.params = decode_run_params(context, fields, "PipelineRun");
   run.workspaces = decode_bindings(context, fields);
   run.timeouts = decode_timeouts(context, fields);
   run.resources = decode_resource_bindings(context, fields);
@@ -171,7 +229,7 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   TaskRun run;
   if (const Node* ref = fields.mapping("taskRef")) run.task_ref = decode_ref(context, *ref, "taskRef");
   if (const Node* spec = fields.mapping("taskSpec")) run.task_spec = decode_task_spec(context, *spec);
-  run.params = decode_params(context, fields);
+  run.params = decode_run_params(context, fields, "TaskRun");
   run.workspaces = decode_bindings(context, fields);
   run.resources = decode_resource_bindings(context, fields);
   run.settings.at = node.at;
@@ -181,21 +239,9 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
     run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
   }
   run.status = decode_status(context, fields, {"TaskRunCancelled", "TaskRunPending"});
-  if (const Node* debug = fields.mapping("debug")) {
-    Fields debugging(context, *debug, "debug");
-    if (const Node* breakpoints = debugging.mapping("breakpoints")) {
-      Fields points(context, *breakpoints, "breakpoints");
-      if (Text on_failure = points.text("onFailure"); !on_failure.empty()) {
-        if (on_failure.value != "enabled")
-          context.error(on_failure.at, "invalid value: " + on_failure.value + ": onFailure takes \"enabled\"");
-        run.breakpoints.push_back({"onFailure", on_failure.at});
-      }
-      for (Text& step : points.texts("beforeSteps")) run.breakpoints.push_back(std::move(step));
-      points.done();
-    }
-    debugging.done();
-  }
-  fields.ignore({"statusMessage", "managedBy"});
+  check_status_message(context, fields, run.status);
+  run.breakpoints = decode_breakpoints(context, fields);
+  fields.ignore({"managedBy"});
   fields.done();
   check_one(context, node.at, run.task_ref.given(), run.task_spec != nullptr, "taskRef, taskSpec");
   return run;
@@ -206,14 +252,14 @@ CustomRun decode_custom_run(DecodeContext& context, const Node& node) {
   CustomRun run;
   if (const Node* ref = fields.mapping("customRef")) run.ref = decode_ref(context, *ref, "customRef");
   if (const Node* spec = fields.mapping("customSpec")) run.spec = decode_custom_spec(context, *spec);
-  run.params = decode_params(context, fields);
+  run.params = decode_run_params(context, fields, "CustomRun");
   run.workspaces = decode_bindings(context, fields);
   run.timeout = fields.scalar("timeout");
   run.service_account = fields.text("serviceAccountName");
   run.status = decode_status(context, fields, {"RunCancelled"});
   if (const auto retries = fields.integer("retries"))
     run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
-  fields.ignore({"statusMessage"});
+  check_status_message(context, fields, run.status);
   fields.done();
   check_one(context, node.at, run.ref.given(), run.spec.has_value(), "customRef, customSpec");
   const Text& api = run.spec ? run.spec->api_version : run.ref.api_version;

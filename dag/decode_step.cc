@@ -38,9 +38,6 @@ Step decode_step(DecodeContext& context, const Node& node, std::string_view what
   if (const Node* ref = fields.mapping("ref")) step.ref = decode_ref(context, *ref, "step ref");
   step.stdout_path = decode_output_path(context, fields, "stdoutConfig");
   step.stderr_path = decode_output_path(context, fields, "stderrConfig");
-  // Fields of a container that v1 dropped from steps, and many files still have.
-  fields.ignore({"ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "stdin",
-                 "stdinOnce", "tty"});
   fields.done();
   return step;
 }

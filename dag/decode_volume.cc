@@ -58,6 +58,8 @@ VolumeSource decode_projected(DecodeContext& context, const Node& node) {
     source.done();
   }
   fields.done();
+  if (out.sources.empty())
+    context.error(node.at, "missing field(s): projected.sources", "a list of configMap, secret, …");
   return out;
 }
 

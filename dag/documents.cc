@@ -31,9 +31,13 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
   Fields fields(context, *node, "metadata");
   metadata.name = fields.text("name");
   metadata.generate_name = fields.text("generateName");
-  check_plain_name(context,
-                   {metadata.display(), metadata.name.empty() ? metadata.generate_name.at : metadata.name.at},
-                   "object");
+  const Text& name = metadata.name.empty() ? metadata.generate_name : metadata.name;
+  if (!name.empty() && !is_object_name(metadata.display()))
+    context.error(name.at,
+                  name.value.size() > 63
+                      ? "Invalid resource name: length must be no more than 63 characters"
+                      : "invalid resource name \"" + name.value.substr(0, 100) + "\": must be a valid DNS label",
+                  "lower-case letters, digits, `-` and `.`, with a letter or digit at both ends, at most 63");
   metadata.annotations = fields.labels("annotations");
   metadata.labels = fields.labels("labels");
   fields.ignore({"namespace", "creationTimestamp", "uid", "resourceVersion", "generation", "finalizers",

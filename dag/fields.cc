@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "dag/substitution.h"
 
 namespace kiln::dag {
 namespace {
@@ -32,15 +33,8 @@ std::string_view name_of(const Node& node) {
   return "a string";
 }
 
-// Tekton keeps every item of an array or object as a string; anything deeper is not a param value.
-std::string item_text(DecodeContext& context, const Node& node) {
-  if (node.kind == Node::Kind::Scalar) return node.scalar;
-  if (node.kind == Node::Kind::Null) return "";
-  context.error(node.at,
-                "a param holds strings, lists of strings, or mappings of strings; found " +
-                    std::string(name_of(node)) + " inside one",
-                "pass nested values as a JSON string in quotes");
-  return "";
+bool is_deep(const Node& node) {
+  return node.kind == Node::Kind::Sequence || node.kind == Node::Kind::Mapping;
 }
 
 }  // namespace
@@ -115,8 +109,15 @@ bool is_plain_name(std::string_view name) {
                              [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
+bool is_object_name(std::string_view name) {
+  const auto alphanumeric = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); };
+  if (name.empty() || name.size() > 63 || !alphanumeric(name.front()) || !alphanumeric(name.back()))
+    return false;
+  return std::ranges::all_of(name, [&](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
+}
+
 void check_plain_name(DecodeContext& context, const Text& name, std::string_view what) {
-  if (!name.empty() && !is_plain_name(name.value))
+  if (!name.empty() && !is_plain_name(name.value) && !may_have_variables(name.value))
     context.error(name.at, "invalid " + std::string(what) + " name \"" + name.value.substr(0, 100) + "\"",
                   "letters, digits, `-`, `_` and `.`, with a letter or digit at both ends");
 }
@@ -198,7 +199,7 @@ std::optional<int64_t> Fields::integer(std::string_view key) {
 Labels Fields::labels(std::string_view key) {
   Labels out;
   if (const Node* node = mapping(key))
-    for (const Entry& entry : node->entries) out[entry.key] = scalar_of(context_, *entry.value, entry.key);
+    for (const Entry& entry : node->entries) out[entry.key] = text_of(context_, *entry.value, entry.key);
   return out;
 }
 
@@ -287,25 +288,28 @@ std::string json_of(const Node& node) {
   return to_json(node).dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
-ParamValue param_value(DecodeContext& context, const Node& node) {
+// A list of strings, a mapping of strings, or a string; Tekton keeps anything deeper as the text of its JSON.
+ParamValue param_value(const Node& node) {
   switch (node.kind) {
     case Node::Kind::Null:
       return ParamValue::string("");
     case Node::Kind::Scalar:
       return ParamValue::string(node.scalar);
     case Node::Kind::Sequence: {
+      if (std::ranges::any_of(node.items, [](const Node* item) { return is_deep(*item); })) break;
       std::vector<std::string> items;
       items.reserve(node.items.size());
-      for (const Node* item : node.items) items.push_back(item_text(context, *item));
+      for (const Node* item : node.items) items.push_back(item->scalar);
       return ParamValue::array(std::move(items));
     }
     case Node::Kind::Mapping: {
+      if (std::ranges::any_of(node.entries, [](const Entry& entry) { return is_deep(*entry.value); })) break;
       std::map<std::string, std::string> fields;
-      for (const Entry& entry : node.entries) fields[entry.key] = item_text(context, *entry.value);
+      for (const Entry& entry : node.entries) fields[entry.key] = entry.value->scalar;
       return ParamValue::object(std::move(fields));
     }
   }
-  return {};
+  return ParamValue::string(json_of(node));
 }
 
 }  // namespace kiln::dag

@@ -72,13 +72,16 @@ bool is_dns_label(std::string_view name);
 // Letters, digits, "-", "_", ".", with a letter or digit at both ends: other names. Both are safe as file
 // names.
 bool is_plain_name(std::string_view name);
+// A name that Kubernetes takes for an object: lower-case letters, digits, "-" and "."; at most 63 here, since
+// it becomes a label.
+bool is_object_name(std::string_view name);
 // Reports a name that is not plain. An empty one is somebody else's mistake.
 void check_plain_name(DecodeContext& context, const Text& name, std::string_view what);
 
 Text text_of(DecodeContext& context, const Node& node, std::string_view field);
 Text scalar_of(DecodeContext& context, const Node& node, std::string_view field);
 std::optional<int64_t> integer_of(DecodeContext& context, const Node& node, std::string_view field);
-ParamValue param_value(DecodeContext& context, const Node& node);
+ParamValue param_value(const Node& node);
 // "500m", "1Gi": resource.Quantity of Kubernetes.
 bool is_quantity(std::string_view text);
 // A node as JSON, as Kubernetes would store it.
@@ -86,7 +89,10 @@ std::string json_of(const Node& node);
 
 // decode_params.cc
 std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& fields);
-std::vector<Param> decode_params(DecodeContext& context, Fields& fields);
+// Names have to differ: exactly, or also by more than case, as in a run and a resolver's params.
+enum class NamesDiffer { Exactly, ByMoreThanCase };
+std::vector<Param> decode_params(DecodeContext& context, Fields& fields,
+                                 NamesDiffer names = NamesDiffer::Exactly);
 std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& fields);
 std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fields& fields);
 

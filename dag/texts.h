@@ -66,6 +66,10 @@ void visit_container(T& container, V& v) {
     v(mount.mount_path);
     v(mount.sub_path);
   }
+  for (auto& device : container.volume_devices) {
+    v(device.name);
+    v(device.device_path);
+  }
   for (auto& usage : container.workspaces) v(usage.mount_path);
 }
 

@@ -40,5 +40,21 @@ TEST(Golden, EveryBrokenDocumentGetsItsDiagnostics) {
   EXPECT_GE(documents_seen, 100u);
 }
 
+// Every field of the API, in documents that Tekton's own validation accepts (tests/conformance/tekton).
+TEST(Golden, ValidDocumentsLintWithoutErrors) {
+  const fs::path folder = fs::path(KILN_SOURCE_DIR) / "tests" / "golden" / "dag-valid";
+  size_t documents_seen = 0;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    ++documents_seen;
+    Documents documents;
+    Diagnostics diagnostics;
+    load(documents, entry.path().filename(), read_file(entry.path()), diagnostics);
+    StoredResolver resolver;
+    const Diagnostics linted = lint(documents, resolver, diagnostics);
+    EXPECT_FALSE(has_errors(linted)) << render(linted, documents.sources);
+  }
+  EXPECT_GE(documents_seen, 40u);
+}
+
 }  // namespace
 }  // namespace kiln::dag
