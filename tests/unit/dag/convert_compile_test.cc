@@ -200,7 +200,7 @@ spec:
   EXPECT_FALSE(has_errors(found)) << messages(found);
   EXPECT_NE(messages(found).find("type storage"), std::string::npos);
   const Diagnostics refused = unsupported(plan_of(task));
-  EXPECT_NE(messages(refused).find("7:37: error: a PipelineResource of type storage cannot be run yet"),
+  EXPECT_NE(messages(refused).find("6:45: error: a PipelineResource of type storage cannot be run yet"),
             std::string::npos)
       << messages(refused);
 }
