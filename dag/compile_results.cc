@@ -43,9 +43,9 @@ std::vector<std::string> Compiler::task_names() const {
   return known;
 }
 
-void Compiler::need(size_t index, size_t from, std::string result, EdgeReason::Kind kind) {
+void Compiler::need(size_t index, size_t from, std::string result, EdgeReason reason) {
   PlannedTask& task = plan_.tasks[index];
-  if (!task.is_finally) add_edge(index, from, {kind, result});
+  if (!task.is_finally) add_edge(index, from, std::move(reason));
   ResultUse use{from, std::move(result)};
   if (std::ranges::find(task.uses, use) == task.uses.end()) task.uses.push_back(std::move(use));
 }
@@ -122,7 +122,8 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
     return;
   }
   const bool named = use == Use::Result || use == Use::ResultLength;
-  need(index, found->second, named ? path[3] : "", kind);
+  const std::string detail = named ? path[3] : use == Use::MatrixLength ? "matrix.length" : path[2] + "." + path[3];
+  need(index, found->second, named ? path[3] : "", {kind, detail});
 }
 
 // Whether the producer declares the result, and of the type that the reference wants.

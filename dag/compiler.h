@@ -145,7 +145,7 @@ class Compiler {
                   EdgeReason::Kind kind, bool in_spec);
   bool check_result(const PlannedTask& producer, const Reference& reference, std::string_view written,
                     const Complaint& complain);
-  void need(size_t index, size_t from, std::string result, EdgeReason::Kind kind);
+  void need(size_t index, size_t from, std::string result, EdgeReason reason);
   void check_results();
   void check_pipeline_result(const ResultSpec& result);
   std::vector<std::string> task_names() const;

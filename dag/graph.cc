@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "dag/matrix.h"
 
 namespace kiln::dag {
 namespace {
@@ -33,6 +34,24 @@ std::string mermaid_text(std::string text) {
   return "\"" + replace_all(std::move(text), "\"", "#quot;") + "\"";
 }
 
+// "×4", or "×?" when results decide.
+std::string fan_out(const PlannedTask& task) {
+  const std::optional<size_t> count = count_combinations(*task.matrix);
+  return "×" + (count ? std::to_string(*count) : "?");
+}
+
+// What a task is, beyond a Task that runs once.
+std::string marks(const PlannedTask& task) {
+  std::string out;
+  if (task.matrix) out += "  [matrix " + fan_out(task) + "]";
+  if (!task.when.empty()) out += "  [when]";
+  if (task.retries > 0) out += "  [retries " + std::to_string(task.retries) + "]";
+  if (task.custom) out += "  [" + task.custom->kind + "]";
+  if (task.kind == PlannedTask::Kind::Pipeline)
+    out += "  [pipeline" + (task.task_name.empty() ? "" : " " + task.task_name) + "]";
+  return out;
+}
+
 std::vector<size_t> depths(const Plan& plan) {
   std::vector<size_t> depth(plan.tasks.size(), 0);
   for (size_t i = 0; i < plan.dag_size; ++i)
@@ -40,84 +59,156 @@ std::vector<size_t> depths(const Plan& plan) {
   return depth;
 }
 
-}  // namespace
+// The DAG's tasks so that each stands below the parent it is indented under: the deepest of those it needs.
+std::vector<size_t> reading_order(const Plan& plan, const std::vector<size_t>& depth) {
+  std::vector<std::vector<size_t>> below(plan.dag_size);
+  std::vector<size_t> stack, order;
+  for (size_t i = plan.dag_size; i-- > 0;) {
+    const auto& needs = plan.tasks[i].needs;
+    if (needs.empty()) {
+      stack.push_back(i);
+      continue;
+    }
+    const auto parent = std::ranges::max_element(
+        needs, [&](const Edge& a, const Edge& b) { return depth[a.from] < depth[b.from]; });
+    below[parent->from].push_back(i);
+  }
+  while (!stack.empty()) {
+    const size_t i = stack.back();
+    stack.pop_back();
+    order.push_back(i);
+    stack.insert(stack.end(), below[i].begin(), below[i].end());
+  }
+  for (size_t i = plan.dag_size; i < plan.tasks.size(); ++i) order.push_back(i);
+  return order;
+}
 
-std::string graph_ascii(const Plan& plan) {
-  constexpr size_t kDeepestIndent = 20;
-  constexpr size_t kShownEdges = 6;
-  const std::vector<size_t> depth = depths(plan);
-  std::string out = std::string(plan.kind_name()) + " " + plan.name + "\n";
-  const auto indent = [&](size_t i) { return std::string(2 + 2 * std::min(depth[i], kDeepestIndent), ' '); };
-  size_t widest = 0;
-  for (size_t i = 0; i < plan.dag_size; ++i)
-    widest = std::max(widest, indent(i).size() + plan.tasks[i].name.size());
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const PlannedTask& task = plan.tasks[i];
-    if (i == plan.dag_size) out += "  finally\n";
-    std::string line = task.is_finally ? "    " + task.name : indent(i) + task.name;
-    std::vector<std::string> needs;
+// Lines of one plan; a pipeline inside it follows its task, one bar deeper.
+class Ascii {
+ public:
+  std::string run(const Plan& plan, const std::string& margin) {
+    constexpr size_t kDeepestIndent = 20;
+    const std::vector<size_t> depth = depths(plan);
+    const auto indent = [&](size_t i) {
+      return margin + std::string(2 + 2 * (plan.tasks[i].is_finally ? 1 : std::min(depth[i], kDeepestIndent)), ' ');
+    };
+    size_t widest = 0;
+    for (size_t i = 0; i < plan.dag_size; ++i)
+      widest = std::max(widest, indent(i).size() + plan.tasks[i].name.size());
+    bool in_finally = false;
+    for (size_t i : reading_order(plan, depth)) {
+      const PlannedTask& task = plan.tasks[i];
+      if (task.is_finally && !std::exchange(in_finally, true)) out_ += margin + "  finally\n";
+      std::string line = indent(i) + task.name;
+      if (const std::string waits = needs(plan, task); !waits.empty()) {
+        line.resize(std::max(line.size(), widest), ' ');
+        line += "  ← " + waits;
+      }
+      out_ += line + marks(task) + "\n";
+      if (task.pipeline) out_ += Ascii().run(*task.pipeline, indent(i) + "│");
+    }
+    return std::move(out_);
+  }
+
+ private:
+  static std::string needs(const Plan& plan, const PlannedTask& task) {
+    constexpr size_t kShown = 6;
+    std::vector<std::string> out;
     for (const Edge& edge : task.needs) {
       if (task.is_finally && edge.reasons.size() == 1 && edge.reasons[0].kind == EdgeReason::Kind::Finally)
         continue;
-      if (needs.size() == kShownEdges) {
-        needs.push_back("… " + std::to_string(task.needs.size() - kShownEdges) + " more");
+      if (out.size() == kShown) {
+        out.push_back("… " + std::to_string(task.needs.size() - kShown) + " more");
         break;
       }
-      needs.push_back(plan.tasks[edge.from].name + " (" + label(edge) + ")");
+      out.push_back(plan.tasks[edge.from].name + " (" + label(edge) + ")");
     }
-    if (!needs.empty()) {
-      line.resize(std::max(line.size(), widest), ' ');
-      line += "  ← " + join(needs, ", ");
-    }
-    if (!task.when.empty()) line += "  [when]";
-    if (task.retries > 0) line += "  [retries " + std::to_string(task.retries) + "]";
-    out += line + "\n";
+    return join(out, ", ");
   }
-  return out;
+
+  std::string out_;
+};
+
+// The edges into a pipeline inside another end at its first task, drawn to its border.
+void dot_tasks(const Plan& plan, const std::string& prefix, std::string& out) {
+  const auto id = [&](const PlannedTask& task) { return dot_text(prefix + task.name); };
+  for (const PlannedTask& task : plan.tasks) {
+    const std::string title = task.name + (task.matrix ? " " + fan_out(task) : "");
+    out += "  " + id(task) + " [label=" + dot_text(title) + (task.is_finally ? ", style=dashed" : "") + "];\n";
+    if (!task.pipeline) continue;
+    out += "  subgraph " + dot_text("cluster " + prefix + task.name) + " {\n  label=" + dot_text(task.name) + ";\n";
+    dot_tasks(*task.pipeline, prefix + task.name + "/", out);
+    out += "  }\n";
+  }
+  for (const PlannedTask& task : plan.tasks)
+    for (const Edge& edge : task.needs)
+      out += "  " + id(plan.tasks[edge.from]) + " -> " + id(task) + " [label=" + dot_text(label(edge)) +
+             (task.is_finally ? ", style=dashed" : "") + "];\n";
+}
+
+void mermaid_tasks(const Plan& plan, const std::string& prefix, std::string& out) {
+  const auto id = [&](size_t i) { return prefix + std::to_string(i); };
+  for (size_t i = 0; i < plan.tasks.size(); ++i) {
+    const PlannedTask& task = plan.tasks[i];
+    const std::string name = mermaid_text(task.name + (task.matrix ? " " + fan_out(task) : ""));
+    if (task.pipeline) {
+      out += "  subgraph " + id(i) + "[" + name + "]\n";
+      mermaid_tasks(*task.pipeline, id(i) + "_", out);
+      out += "  end\n";
+    } else {
+      out += "  " + id(i) + (task.is_finally ? "([" + name + "])" : "[" + name + "]") + "\n";
+    }
+  }
+  for (size_t i = 0; i < plan.tasks.size(); ++i)
+    for (const Edge& edge : plan.tasks[i].needs)
+      out += "  " + id(edge.from) + (plan.tasks[i].is_finally ? " -. " : " -- ") + mermaid_text(label(edge)) +
+             (plan.tasks[i].is_finally ? " .-> " : " --> ") + id(i) + "\n";
+}
+
+nlohmann::json needs_json(const Plan& plan, const PlannedTask& task) {
+  nlohmann::json needs = nlohmann::json::array();
+  for (const Edge& edge : task.needs) {
+    nlohmann::json reasons = nlohmann::json::array();
+    for (const EdgeReason& reason : edge.reasons) {
+      nlohmann::json one{{"kind", to_string(reason.kind)}};
+      if (!reason.detail.empty()) one["name"] = reason.detail;
+      reasons.push_back(std::move(one));
+    }
+    needs.push_back({{"task", plan.tasks[edge.from].name}, {"reasons", std::move(reasons)}});
+  }
+  return needs;
+}
+
+}  // namespace
+
+std::string graph_ascii(const Plan& plan) {
+  return std::string(plan.kind_name()) + " " + plan.name + "\n" + Ascii().run(plan, "");
 }
 
 std::string graph_dot(const Plan& plan) {
   std::string out = "digraph " + dot_text(plan.name) + " {\n  rankdir=LR;\n  node [shape=box];\n";
-  for (const PlannedTask& task : plan.tasks)
-    out += "  " + dot_text(task.name) + (task.is_finally ? " [style=dashed]" : "") + ";\n";
-  for (const PlannedTask& task : plan.tasks)
-    for (const Edge& edge : task.needs)
-      out += "  " + dot_text(plan.tasks[edge.from].name) + " -> " + dot_text(task.name) +
-             " [label=" + dot_text(label(edge)) + (task.is_finally ? ", style=dashed" : "") + "];\n";
+  dot_tasks(plan, "", out);
   return out + "}\n";
 }
 
 std::string graph_mermaid(const Plan& plan) {
   std::string out = "graph LR\n";
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const PlannedTask& task = plan.tasks[i];
-    const std::string name = mermaid_text(task.name);
-    out += "  t" + std::to_string(i) + (task.is_finally ? "([" + name + "])" : "[" + name + "]") + "\n";
-  }
-  for (size_t i = 0; i < plan.tasks.size(); ++i)
-    for (const Edge& edge : plan.tasks[i].needs)
-      out += "  t" + std::to_string(edge.from) + (plan.tasks[i].is_finally ? " -. " : " -- ") +
-             mermaid_text(label(edge)) + (plan.tasks[i].is_finally ? " .-> t" : " --> t") +
-             std::to_string(i) + "\n";
+  mermaid_tasks(plan, "t", out);
   return out;
 }
 
 nlohmann::json graph_json(const Plan& plan) {
   nlohmann::json tasks = nlohmann::json::array();
   for (const PlannedTask& task : plan.tasks) {
-    nlohmann::json needs = nlohmann::json::array();
-    for (const Edge& edge : task.needs) {
-      nlohmann::json reasons = nlohmann::json::array();
-      for (const EdgeReason& reason : edge.reasons) {
-        nlohmann::json one{{"kind", to_string(reason.kind)}};
-        if (!reason.detail.empty()) one["name"] = reason.detail;
-        reasons.push_back(std::move(one));
-      }
-      needs.push_back({{"task", plan.tasks[edge.from].name}, {"reasons", std::move(reasons)}});
-    }
-    nlohmann::json one{{"name", task.name}, {"finally", task.is_finally}, {"needs", std::move(needs)}};
-    if (!task.task_name.empty()) one["taskRef"] = task.task_name;
+    nlohmann::json one{{"name", task.name}, {"finally", task.is_finally}, {"needs", needs_json(plan, task)}};
+    if (!task.task_name.empty()) one[task.pipeline ? "pipelineRef" : "taskRef"] = task.task_name;
     if (task.retries > 0) one["retries"] = task.retries;
+    if (task.matrix) {
+      const std::optional<size_t> count = count_combinations(*task.matrix);
+      one["matrix"] = count ? nlohmann::json(*count) : nlohmann::json();
+    }
+    if (task.custom) one["custom"] = {{"apiVersion", task.custom->api_version}, {"kind", task.custom->kind}};
+    if (task.pipeline) one["pipeline"] = graph_json(*task.pipeline);
     nlohmann::json steps = nlohmann::json::array();
     if (task.spec)
       for (const Step& step : task.spec->steps)

@@ -60,7 +60,8 @@ TEST(PodSpec, RefusesASubPathThatClimbsOut) {
 }
 
 TEST(PodSpec, RefusesAMalformedQuantity) {
-  EXPECT_THROW(pod_of("      steps: [{image: i, computeResources: {limits: {memory: lots}}}]\n"), Error);
+  EXPECT_THROW(pod_of("      params: [{name: m, default: lots}]\n"
+                      "      steps: [{image: i, computeResources: {limits: {memory: $(params.m)}}}]\n"), Error);
 }
 
 TEST(PodSpec, ReadsQuantities) {
