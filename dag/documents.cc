@@ -117,9 +117,9 @@ class Loader {
     if (name.empty()) return;
     const auto [other, fresh] = documents_.by_name.emplace(key_of(kind, name), &where.back());
     if (!fresh)
-      context_.error(where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
-                     "the other is at " + other->second->file + ":" +
-                         std::to_string(other->second->metadata.name.at.line));
+      context_.error(
+          where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
+          "the other is at " + other->second->file + ":" + std::to_string(other->second->metadata.name.at.line));
   }
 
   static std::string key_of(const std::string& kind, const std::string& name) {

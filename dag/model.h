@@ -34,7 +34,7 @@ struct TaskSpec {
   std::vector<Sidecar> sidecars;
   std::vector<Volume> volumes;
   std::string description, display_name;
-  Labels annotations, labels;               // `metadata` of an inline spec
+  Labels annotations, labels;  // `metadata` of an inline spec
   std::vector<Text> unconverted_resources;  // types of PipelineResources that have no place in v1; convert.h
   Position at;
 };
@@ -71,7 +71,7 @@ struct PipelineTask {
   Text name;
   std::string display_name, description;
   // Exactly one of these five, or mistakes are reported.
-  Ref task_ref;                               // a Task, or a custom task when its apiVersion is not Tekton's
+  Ref task_ref;  // a Task, or a custom task when its apiVersion is not Tekton's
   std::shared_ptr<const TaskSpec> task_spec;  // shared with the Plan, which keeps it
   std::optional<CustomSpec> custom_spec;
   Ref pipeline_ref;
@@ -183,7 +183,7 @@ struct PipelineRun : Object {
   std::vector<Param> params;
   std::vector<WorkspaceBinding> workspaces;
   Timeouts timeouts;
-  TaskRunSettings settings;  // taskRunTemplate
+  TaskRunSettings settings;                      // taskRunTemplate
   std::vector<TaskRunSettings> task_run_specs;
   Text status;  // "", Cancelled, CancelledRunFinally, StoppedRunFinally, PipelineRunPending
   std::vector<ResourceBinding> resources;
@@ -196,7 +196,7 @@ struct TaskRun : Object {
   std::vector<WorkspaceBinding> workspaces;
   TaskRunSettings settings;
   int retries = 0;
-  Text status;                    // "", TaskRunCancelled, TaskRunPending
+  Text status;  // "", TaskRunCancelled, TaskRunPending
   std::vector<Text> breakpoints;  // debug.breakpoints: "onFailure", or names of steps to stop before
   std::vector<ResourceBinding> resources;
 };
