@@ -92,6 +92,13 @@ std::vector<DeclaredResource> declared_resources(DecodeContext& context, const N
     context.error(list->at, "`resources` takes a list of PipelineResources");
     return out;
   }
+  // Each becomes up to nine params: a small file must not become a huge one.
+  constexpr size_t kMost = 256;
+  if (list->items.size() > kMost) {
+    context.error(list->at, std::to_string(list->items.size()) + " resources in one list",
+                  "up to " + std::to_string(kMost) + " are converted");
+    return out;
+  }
   std::unordered_set<std::string> names;
   for (const Node* item : list->items) {
     DeclaredResource resource;

@@ -190,6 +190,15 @@ spec:
       << task.said();
 }
 
+TEST(ConvertResources, ASmallFileDoesNotBecomeAHugeOne) {
+  std::string text =
+      "apiVersion: tekton.dev/v1beta1\nkind: Task\nmetadata: {name: t}\nspec:\n  resources:\n    inputs:\n";
+  for (int i = 0; i < 257; ++i) text += "    - {name: r" + std::to_string(i) + ", type: git}\n";
+  const Converted task(text + "  steps: [{image: x}]\n");
+  EXPECT_NE(task.said().find("error: 257 resources in one list"), std::string::npos) << task.said();
+  EXPECT_EQ(task.tree().find("params"), std::string::npos);
+}
+
 TEST(ConvertResources, OptionalOnesNeedNoUrl) {
   const Converted task(R"yaml(
 apiVersion: tekton.dev/v1alpha1
