@@ -8,6 +8,60 @@ namespace kiln {
 
 using namespace detail;
 
+namespace {
+
+// What to fetch besides branches and tags: what was asked for, and the revision when it is a full name.
+std::vector<std::string> refspecs_of(const GitCheckout& request) {
+  std::vector<std::string> specs;
+  const auto add = [&](std::string spec) {
+    if (spec.find(':') == std::string::npos) spec += ":" + spec;
+    specs.push_back(spec.starts_with('+') ? spec : "+" + spec);
+  };
+  for (const std::string& spec : request.refspecs) add(spec);
+  const std::string& revision = request.revision;
+  if (revision.starts_with("refs/") && !revision.starts_with("refs/heads/") &&
+      !revision.starts_with("refs/tags/"))
+    add(revision);
+  if (revision.starts_with("pull/") || revision.starts_with("merge-requests/")) add("refs/" + revision);
+  return specs;
+}
+
+struct SubmoduleUpdate {
+  const GitCheckout& request;
+  const std::stop_token& stop;
+  int depth = 0;
+};
+
+void update_submodules(git_repository* repository, const SubmoduleUpdate& update) {
+  constexpr int kDeepest = 10;
+  if (update.depth >= kDeepest) throw Error(ErrorKind::Failed, "submodules are nested too deeply");
+  std::vector<std::string> names;
+  git_submodule_foreach(
+      repository,
+      [](git_submodule*, const char* name, void* payload) {
+        static_cast<std::vector<std::string>*>(payload)->emplace_back(name);
+        return 0;
+      },
+      &names);
+  for (const std::string& name : names) {
+    const std::string doing = "cannot fetch the submodule " + name;
+    git_submodule* raw = nullptr;
+    if (int code = git_submodule_lookup(&raw, repository, name.c_str())) throw_git(code, doing);
+    std::unique_ptr<git_submodule, GitFreed<git_submodule, git_submodule_free>> submodule(raw);
+    GitTransfer transfer{update.stop, update.request.verify_tls};
+    git_submodule_update_options options = GIT_SUBMODULE_UPDATE_OPTIONS_INIT;
+    options.fetch_opts.proxy_opts.type = GIT_PROXY_AUTO;
+    options.fetch_opts.callbacks = callbacks_for(transfer);
+    if (int code = git_submodule_update(submodule.get(), 1, &options)) throw_git(code, doing, &transfer);
+    git_repository* inner = nullptr;
+    if (int code = git_submodule_open(&inner, submodule.get())) throw_git(code, doing);
+    const GitRepository opened(inner);
+    update_submodules(opened.get(), {update.request, update.stop, update.depth + 1});
+  }
+}
+
+}  // namespace
+
 GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
   start_libgit2();
   const std::string shown_url = without_password(request.url);
@@ -19,7 +73,8 @@ GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
 
   const fs::path mirror_path = mirror_of(request.cache, request.url);
   const FileLock lock(mirror_path.string() + ".lock");
-  const GitRepository mirror = update_mirror(request.url, mirror_path, stop);
+  const GitRepository mirror =
+      update_mirror(request.url, mirror_path, stop, {refspecs_of(request), request.verify_tls});
   const GitObject commit = find_commit(mirror.get(), request.revision, shown_url);
 
   make_dirs(request.destination);
@@ -44,6 +99,7 @@ GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
   if (int code = git_checkout_tree(clone.get(), local.get(), &checkout))
     throw_git(code, "cannot check out " + shown_url);
   git_repository_set_head_detached(clone.get(), git_object_id(local.get()));
+  if (request.submodules) update_submodules(clone.get(), {request, stop});
   undo.dismiss();
 
   return {text_of(*git_object_id(local.get())), git_commit_time(reinterpret_cast<git_commit*>(local.get()))};

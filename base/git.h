@@ -5,6 +5,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 namespace kiln {
 
@@ -16,6 +17,11 @@ struct GitCheckout {
   std::string revision;               // branch, tag, full or abbreviated commit; empty: the remote's HEAD
   std::filesystem::path destination;  // must be missing or empty
   std::filesystem::path cache;        // folder of bare mirrors; a second fetch moves only what is new
+  // Fetched besides branches and tags, each like "refs/pull/1/head:refs/heads/pull". A revision that is a
+  // full name (refs/pull/1/head), a pull or a merge request (pull/1/head) is fetched in any case.
+  std::vector<std::string> refspecs;
+  bool submodules = false;  // also fetch and check out submodules, and theirs
+  bool verify_tls = true;
 };
 
 struct GitCommit {
@@ -24,10 +30,9 @@ struct GitCommit {
 };
 
 // Updates the mirror, then makes a full clone of it in `destination` at the revision (HEAD detached, `origin`
-// set to the URL, objects copied rather than linked so that a step cannot harm the mirror). Submodules are
-// not followed. Throws NotFound when the URL is no repository or the revision is not there (the message names
-// both and the branches there are), Unavailable when the host does not answer. On any failure `destination`
-// is left as it was found.
+// set to the URL, objects copied rather than linked so that a step cannot harm the mirror). Throws NotFound
+// when the URL is no repository or the revision is not there (the message names both and the branches there
+// are), Unavailable when the host does not answer. On any failure `destination` is left as it was found.
 GitCommit git_checkout(const GitCheckout& request, std::stop_token stop = {});
 
 // The commit that a branch, a tag or a full reference name ("refs/…", "HEAD") points to at the remote now, by

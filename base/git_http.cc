@@ -22,8 +22,9 @@ struct CloseFile {
 };
 using File = std::unique_ptr<std::FILE, CloseFile>;
 
-HttpClient::Options client_options() {
+HttpClient::Options client_options(const GitTransfer& transfer) {
   HttpClient::Options options;
+  options.verify_peer = transfer.verify_tls;
   options.user_agent = "git/2.0 (kiln)";  // some hosts show web pages to whatever is not called git
   if (const char* file = std::getenv("GIT_SSL_CAINFO"); file && *file) options.ca_file = file;
   return options;
@@ -62,7 +63,7 @@ Remote parse_remote(std::string text) {
 
 struct Connection : git_smart_subtransport {
   explicit Connection(GitTransfer& given)
-      : git_smart_subtransport{}, transfer(given), http(client_options()) {}
+      : git_smart_subtransport{}, transfer(given), http(client_options(given)) {}
 
   HttpResponse send(HttpRequest request, std::string_view service, const HttpSink& sink) {
     request.url = origin_of(remote->base) + remote->base.target + std::string(service);

@@ -96,6 +96,8 @@ git_remote_callbacks callbacks_for(GitTransfer& transfer) {
   };
   callbacks.credentials = give_credentials;
   callbacks.transport = choose_transport;
+  if (!transfer.verify_tls)
+    callbacks.certificate_check = [](git_cert*, int, const char*, void*) { return 0; };
   return callbacks;
 }
 
@@ -119,7 +121,8 @@ fs::path mirror_of(const fs::path& cache, const std::string& url) {
   return mirrors / (sha256(url).short_text() + ".git");
 }
 
-GitRepository update_mirror(const std::string& url, const fs::path& mirror, const std::stop_token& stop) {
+GitRepository update_mirror(const std::string& url, const fs::path& mirror, const std::stop_token& stop,
+                            GitFetch fetch) {
   const std::string doing = "cannot fetch " + without_password(url);
   git_repository* raw = nullptr;
   const bool fresh = git_repository_open_bare(&raw, mirror.c_str()) != 0;
@@ -135,7 +138,7 @@ GitRepository update_mirror(const std::string& url, const fs::path& mirror, cons
   git_remote* remote_raw = nullptr;
   if (int code = git_remote_create_anonymous(&remote_raw, repository.get(), url.c_str()))
     throw_git(code, doing);
-  GitTransfer transfer{stop};  // before the remote, which it must outlive
+  GitTransfer transfer{stop, fetch.verify_tls};  // before the remote, which it must outlive
   const GitRemote remote(remote_raw);
 
   git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
@@ -143,10 +146,11 @@ GitRepository update_mirror(const std::string& url, const fs::path& mirror, cons
   options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_ALL;
   options.proxy_opts.type = GIT_PROXY_AUTO;
   options.callbacks = callbacks_for(transfer);
-  char heads[] = "+refs/heads/*:refs/heads/*";
-  char tags[] = "+refs/tags/*:refs/tags/*";
-  char* specs[] = {heads, tags};
-  const git_strarray refspecs{specs, 2};
+  std::vector<std::string>& specs = fetch.refspecs;
+  specs.insert(specs.begin(), {"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"});
+  std::vector<char*> pointers;
+  for (std::string& spec : specs) pointers.push_back(spec.data());
+  const git_strarray refspecs{pointers.data(), pointers.size()};
   try {
     if (int code = git_remote_fetch(remote.get(), &refspecs, &options, nullptr))
       throw_git(code, doing, &transfer);

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 // Inside of base/git*.cc: libgit2's handles, its errors as ours, and its connections.
 namespace kiln::detail {
@@ -23,6 +24,7 @@ void start_libgit2();
 // What the callbacks of one connection see.
 struct GitTransfer {
   std::stop_token stop{};
+  bool verify_tls = true;
   int credential_attempts = 0;
   std::exception_ptr failure{};  // no exception passes through libgit2: it is kept and thrown after
 };
@@ -43,10 +45,15 @@ std::string text_of(const git_oid& id);
 // Where the bare mirror of `url` lies below a cache folder (GitCheckout::cache). FOLDER.lock guards it.
 std::filesystem::path mirror_of(const std::filesystem::path& cache, const std::string& url);
 
+// How to fetch, beyond branches and tags.
+struct GitFetch {
+  std::vector<std::string> refspecs;
+  bool verify_tls = true;
+};
 // Brings all branches and tags of the mirror up to date, creating it when missing. The caller holds its lock.
 // Messages and hints name the URL without its password.
 GitRepository update_mirror(const std::string& url, const std::filesystem::path& mirror,
-                            const std::stop_token& stop);
+                            const std::stop_token& stop, GitFetch fetch = {});
 
 // Branch, tag, or what else git understands as a commit; throws NotFound naming what there is.
 GitObject find_commit(git_repository* repository, const std::string& revision, const std::string& shown_url);

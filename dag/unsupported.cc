@@ -35,6 +35,8 @@ class Refusal {
   }
 
   void task_spec(const std::string& file, const TaskSpec& spec) {
+    for (const Text& type : spec.unconverted_resources)
+      refuse(file, type.at, "a PipelineResource of type " + type.value);
     for (const Sidecar& sidecar : spec.sidecars) refuse(file, sidecar.at, "a sidecar");
     for (const Volume& volume : spec.volumes)
       if (!runs(volume.source.kind)) refuse(file, volume.name.at, "a volume of this kind");

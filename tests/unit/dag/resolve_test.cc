@@ -91,8 +91,8 @@ TEST(Resolve, StepActionsRunUnderTheirOwnParams) {
       pipeline("  params: [{name: p, default: hi}]\n  tasks: [{name: t, taskSpec: {steps: [{name: s, ref: "
                "{name: say}, params: [{name: word, value: $(params.p)}]}]}}]\n"));
   std::vector<std::string> words;
-  for (const Text& word : resolve_task(plan, 0, no_facts(), kContext).spec.steps.at(0).command)
-    words.push_back(word);
+  const ResolvedTask task = resolve_task(plan, 0, no_facts(), kContext);
+  for (const Text& word : task.spec.steps.at(0).command) words.push_back(word);
   EXPECT_EQ(words, (std::vector<std::string>{"echo", "hi", "1"}));
 }
 
