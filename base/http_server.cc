@@ -192,6 +192,8 @@ void HttpServer::stop(Duration drain) {
   state.io.stop();
   for (std::thread& thread : state.threads) thread.join();
   state.threads.clear();
+  error_code ignored;
+  state.acceptor.close(ignored);  // where there was nothing to wait for, the one posted above never ran
   state.pool.stop();
   state.pool.join();
 }

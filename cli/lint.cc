@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 
@@ -21,20 +22,26 @@ const char* name_of(Severity severity) {
 void add_lint(CLI::App& app, Context& context) {
   struct Options {
     std::vector<std::string> files;
-    bool strict = false;
+    bool strict = false, resolve = false;
+    RemoteOptions remote;
     std::string output;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* verb = app.add_subcommand(
-      "lint", "Check Tekton files without running anything\n\n  kiln lint pipeline.yaml tasks/\n");
+  CLI::App* verb = app.add_subcommand("lint",
+                                      "Check Tekton files without running anything\n\n"
+                                      "  kiln lint pipeline.yaml tasks/\n"
+                                      "  kiln lint --resolve pipeline.yaml\n");
   verb->add_option("files", options->files, "Files or folders")->required();
   verb->add_flag("--strict", options->strict, "Warnings are errors");
   verb->add_option("-o,--output", options->output, "json");
+  verb->add_flag("--resolve", options->resolve,
+                 "Fetch what the files refer to by a resolver, and check it too; else nothing is fetched");
+  add_remote_options(*verb, options->remote);
   verb->callback([options, &context] {
     Diagnostics found;
     const dag::Documents documents = load_documents(options->files, found);
-    dag::StoredResolver resolver;
-    Diagnostics diagnostics = dag::lint(documents, resolver, std::move(found));
+    CommandResolver resolver(context, options->remote);
+    Diagnostics diagnostics = dag::lint(documents, resolver, std::move(found), options->resolve);
     for (Diagnostic& diagnostic : diagnostics)
       if (options->strict && diagnostic.severity == Severity::Warning) diagnostic.severity = Severity::Error;
     if (options->output == "json") {
@@ -50,18 +57,19 @@ void add_lint(CLI::App& app, Context& context) {
     } else {
       print(dag::render(diagnostics, documents.sources));
     }
-    if (has_errors(diagnostics)) context.exit_code = exit_code(ErrorKind::Invalid);
+    const auto errors = std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity);
+    if (errors > 0) context.exit_code = exit_code(resolver.kind_of(static_cast<size_t>(errors)));
   });
 }
 
-void add_graph(CLI::App& app, Context&) {
+void add_graph(CLI::App& app, Context& context) {
   auto input = std::make_shared<PlanInput>();
   auto format = std::make_shared<std::string>("ascii");
   CLI::App* verb =
       app.add_subcommand("graph", "Show the DAG of a pipeline\n\n  kiln graph pipeline.yaml -o mermaid\n");
   add_plan_options(*verb, *input);
   verb->add_option("-o,--output", *format, "ascii, dot, mermaid or json")->capture_default_str();
-  verb->callback([input, format] { print(dag::graph(compile_plan(*input), *format)); });
+  verb->callback([input, format, &context] { print(dag::graph(compile_plan(*input, context), *format)); });
 }
 
 }  // namespace kiln::cli

@@ -43,10 +43,13 @@ void show(const Diagnostics& diagnostics, const std::map<std::string, std::strin
   if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
 }
 
-[[noreturn]] void fail(const Diagnostics& diagnostics) {
-  const auto errors = std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity);
-  throw Error(ErrorKind::Invalid,
-              std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
+size_t count_errors(const Diagnostics& diagnostics) {
+  return static_cast<size_t>(std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity));
+}
+
+[[noreturn]] void fail(ErrorKind kind, const Diagnostics& diagnostics) {
+  const size_t errors = count_errors(diagnostics);
+  throw Error(kind, std::to_string(errors) + (errors == 1 ? " error" : " errors") + "; nothing was run");
 }
 
 }  // namespace
@@ -59,6 +62,7 @@ void add_plan_options(CLI::App& verb, PlanInput& input) {
                   "NAME=DIR, NAME=emptyDir, NAME=claim=NAME, NAME=config=NAME or NAME=secret=NAME")
       ->allow_extra_args(false);
   verb.add_option("--pipeline", input.target, "What to run when the files hold several");
+  add_remote_options(verb, input.remote);
 }
 
 dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics& diagnostics) {
@@ -78,7 +82,7 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
   return documents;
 }
 
-dag::Plan compile_plan(const PlanInput& input) {
+dag::Plan compile_plan(const PlanInput& input, Context& context) {
   dag::RunRequest request;
   request.target = input.target;
   for (const std::string& param : input.params) request.params.push_back(split_pair("-p", param));
@@ -87,10 +91,10 @@ dag::Plan compile_plan(const PlanInput& input) {
 
   Diagnostics found;
   const dag::Documents documents = load_documents(input.files, found);
-  dag::StoredResolver resolver;
+  CommandResolver resolver(context, input.remote);
   dag::Compiled compiled = dag::compile(documents, request, resolver, std::move(found));
   show(compiled.diagnostics, documents.sources);
-  if (!compiled.plan) fail(compiled.diagnostics);
+  if (!compiled.plan) fail(resolver.kind_of(count_errors(compiled.diagnostics)), compiled.diagnostics);
   return std::move(*compiled.plan);
 }
 
@@ -98,7 +102,7 @@ void refuse_unsupported(const dag::Plan& plan) {
   const Diagnostics found = dag::unsupported(plan);
   if (found.empty()) return;
   show(found, plan.sources);
-  fail(found);
+  fail(ErrorKind::Invalid, found);
 }
 
 }  // namespace kiln::cli

@@ -17,7 +17,7 @@ std::string prefix_of(const std::string& task, const std::string& step) {
   return "[" + task + " : " + step + "] ";
 }
 
-std::string duration(const executor::TaskState& state) {
+std::string duration(const executor::TaskRunState& state) {
   return format_seconds(seconds(state.finished - state.started));
 }
 
@@ -42,14 +42,14 @@ void RunPrinter::run_started(const executor::RunRecord& run, const dag::Plan& pl
       std::to_string(plan.tasks.size()) + (plan.tasks.size() == 1 ? " task" : " tasks"));
 }
 
-void RunPrinter::task_started(const dag::PlannedTask& task, int attempt) {
-  say(paint(Colour::Blue, "▶ ") + task.name +
-      (attempt > 0 ? " (retry " + std::to_string(attempt) + ")" : ""));
+void RunPrinter::task_started(const executor::RunningTask& task) {
+  say(paint(Colour::Blue, "▶ ") + task.label +
+      (task.attempt > 0 ? " (retry " + std::to_string(task.attempt) + ")" : ""));
 }
 
-void RunPrinter::step_output(const dag::PlannedTask& task, const steps::StepSpec& step, bool,
+void RunPrinter::step_output(const executor::RunningTask& task, const steps::StepSpec& step, bool,
                              std::string_view bytes) {
-  const std::string prefix = prefix_of(task.name, step.name);
+  const std::string prefix = prefix_of(task.label, step.name);
   std::string& line = partial_[prefix];
   while (!bytes.empty()) {
     const size_t end = bytes.find('\n');
@@ -57,7 +57,7 @@ void RunPrinter::step_output(const dag::PlannedTask& task, const steps::StepSpec
     if (end == std::string_view::npos) return;
     bytes.remove_prefix(end + 1);
     if (line.find("CACHED") != std::string::npos || line.find("reused") != std::string::npos)
-      ++cached_[task.name];
+      ++cached_[task.label];
     say(paint(Colour::Dim, prefix) + line);
     line.clear();
   }
@@ -70,36 +70,52 @@ void RunPrinter::flush(const std::string& prefix) {
   partial_.erase(found);
 }
 
-void RunPrinter::step_finished(const dag::PlannedTask& task, const steps::StepOutcome& outcome) {
-  flush(prefix_of(task.name, outcome.name));
+void RunPrinter::step_finished(const executor::RunningTask& task, const steps::StepOutcome& outcome) {
+  flush(prefix_of(task.label, outcome.name));
 }
 
-void RunPrinter::task_finished(const dag::PlannedTask& task, const executor::TaskState& state) {
+void RunPrinter::task_finished(const executor::RunningTask& task, const executor::TaskRunState& state) {
   if (state.phase == Phase::Succeeded)
-    say(paint(Colour::Green, "✔ ") + task.name + "  " + duration(state));
+    say(paint(Colour::Green, "✔ ") + task.label + "  " + duration(state));
   else if (state.phase == Phase::Ready)
-    say(paint(Colour::Yellow, "↻ ") + task.name + "  " + state.message);
+    say(paint(Colour::Yellow, "↻ ") + task.label + "  " + state.message);
   else
-    say(paint(Colour::Red, "✘ ") + task.name + "  " + duration(state) + "  " + state.message);
+    say(paint(Colour::Red, "✘ ") + task.label + "  " + duration(state) + "  " + state.message);
 }
 
-void RunPrinter::task_skipped(const dag::PlannedTask& task, std::string_view reason) {
-  say(paint(Colour::Yellow, "– ") + task.name + "  skipped: " + std::string(reason));
+void RunPrinter::task_skipped(const executor::RunningTask& task, std::string_view reason) {
+  say(paint(Colour::Yellow, "– ") + task.label + "  skipped: " + std::string(reason));
+}
+
+// The step that failed, its last lines, and where the whole log is.
+void RunPrinter::show_failure(const executor::RunRecord& run, const std::string& label,
+                              const executor::TaskRunState& task) const {
+  for (const executor::StepRecord& step : task.steps) {
+    if (step.exit_code == 0 || step.reason == "Skipped" || step.reason == "Continued") continue;
+    const fs::path log = executor::log_file(dirs_, run.id, label, task.attempt, step.name);
+    say("\n" + paint(Colour::Red, label + " : " + step.name) + " exited with code " +
+        std::to_string(step.exit_code) + "; its last lines:");
+    for (const std::string& line : split(trim(tail(log, 12)), '\n')) say("  " + line);
+    say("  whole log: " + log.string());
+    return;
+  }
 }
 
 void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, bool print_results) {
   const executor::State& state = end.state;
   std::vector<std::vector<std::string>> rows;
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const dag::PlannedTask& task = plan.tasks[i];
-    const executor::TaskState& t = state.tasks[i];
-    const auto cached = cached_.find(task.name);
-    rows.push_back({"  " + task.name, std::string(to_string(t.phase)),
-                    t.phase == Phase::Skipped || t.started == Time{} ? "" : duration(t),
-                    cached != cached_.end() && t.phase == Phase::Succeeded
-                        ? "CACHED ×" + std::to_string(cached->second)
-                        : ""});
-  }
+  for (size_t i = 0; i < plan.tasks.size(); ++i)
+    for (size_t k = 0; k < state.tasks[i].run_count(); ++k) {
+      const executor::TaskRunState& t = state.tasks[i].run(k);
+      const std::string label =
+          state.tasks[i].runs.empty() ? plan.tasks[i].name : executor::task_run_label(plan.tasks[i], k);
+      const auto cached = cached_.find(label);
+      rows.push_back({"  " + label, std::string(to_string(t.phase)),
+                      t.phase == Phase::Skipped || t.started == Time{} ? "" : duration(t),
+                      cached != cached_.end() && t.phase == Phase::Succeeded
+                          ? "CACHED ×" + std::to_string(cached->second)
+                          : ""});
+    }
   say("");
   std::string text = table(rows);
   say(std::string_view(text).substr(0, text.size() - 1));
@@ -107,19 +123,10 @@ void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, boo
   say(paint(good ? Colour::Green : Colour::Red, state.reason) + "  " + end.run.id + "  " +
       format_seconds(seconds(state.finished - state.started)) + "  " + state.message);
 
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const executor::TaskState& t = state.tasks[i];
-    if (t.phase != Phase::Failed) continue;
-    for (const executor::StepRecord& step : t.steps) {
-      if (step.exit_code == 0 || step.reason == "Skipped" || step.reason == "Continued") continue;
-      const fs::path log = executor::log_file(dirs_, end.run.id, plan.tasks[i].name, t.attempt, step.name);
-      say("\n" + paint(Colour::Red, plan.tasks[i].name + " : " + step.name) + " exited with code " +
-          std::to_string(step.exit_code) + "; its last lines:");
-      for (const std::string& line : split(trim(tail(log, 12)), '\n')) say("  " + line);
-      say("  whole log: " + log.string());
-      break;
-    }
-  }
+  for (size_t i = 0; i < plan.tasks.size(); ++i)
+    for (size_t k = 0; k < state.tasks[i].run_count(); ++k)
+      if (state.tasks[i].run(k).phase == Phase::Failed)
+        show_failure(end.run, executor::task_run_label(plan.tasks[i], k), state.tasks[i].run(k));
   if (!good) say("run it again: kiln runs rerun " + end.run.id);
   if (!print_results) return;
   for (const auto& [name, value] :

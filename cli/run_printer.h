@@ -16,18 +16,20 @@ class RunPrinter final : public executor::RunObserver {
   explicit RunPrinter(const Dirs& dirs) : dirs_(dirs) {}
 
   void run_started(const executor::RunRecord& run, const dag::Plan& plan) override;
-  void task_started(const dag::PlannedTask& task, int attempt) override;
-  void step_output(const dag::PlannedTask& task, const steps::StepSpec& step, bool is_stderr,
+  void task_started(const executor::RunningTask& task) override;
+  void step_output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,
                    std::string_view bytes) override;
-  void step_finished(const dag::PlannedTask& task, const steps::StepOutcome& outcome) override;
-  void task_finished(const dag::PlannedTask& task, const executor::TaskState& state) override;
-  void task_skipped(const dag::PlannedTask& task, std::string_view reason) override;
+  void step_finished(const executor::RunningTask& task, const steps::StepOutcome& outcome) override;
+  void task_finished(const executor::RunningTask& task, const executor::TaskRunState& state) override;
+  void task_skipped(const executor::RunningTask& task, std::string_view reason) override;
 
   // After the end: what each task took, what failed and how to go on; results to stdout if wanted.
   void summary(const executor::RunEnd& end, const dag::Plan& plan, bool print_results);
 
  private:
   void flush(const std::string& prefix);
+  void show_failure(const executor::RunRecord& run, const std::string& label,
+                    const executor::TaskRunState& task) const;
 
   const Dirs& dirs_;
   std::map<std::string, std::string> partial_;  // prefix → the line so far

@@ -46,6 +46,42 @@ void list(const RunsOptions& options, Context& context) {
   print(options.output == "json" ? objects.dump(2) + "\n" : table(rows));
 }
 
+// The runs of pipelines inside this run, by the name that their pipeline task gave them.
+std::map<std::string, executor::RunRecord> children_of(const executor::Journal& journal, const std::string& id) {
+  std::map<std::string, executor::RunRecord> out;
+  for (executor::RunRecord& child : journal.children(id)) out.emplace(child.id, std::move(child));
+  return out;
+}
+
+// Calls visit(index, run, label) for each TaskRun of a run.
+template <class Visit>
+void for_each_task_run(const dag::Plan& plan, const executor::State& state, Visit visit) {
+  for (size_t i = 0; i < plan.tasks.size(); ++i) {
+    const bool fanned_out = i < state.tasks.size() && !state.tasks[i].runs.empty();
+    const size_t runs = fanned_out ? state.tasks[i].runs.size() : 1;
+    for (size_t k = 0; k < runs; ++k)
+      visit(i, k, fanned_out ? executor::task_run_label(plan.tasks[i], k) : plan.tasks[i].name);
+  }
+}
+
+void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journal& journal,
+              const executor::RunRecord& run, const std::string& prefix) {
+  const dag::Plan plan = journal.plan(run.id);
+  const executor::State state = state_of(journal, run.id, plan);
+  const auto children = children_of(journal, run.id);
+  for_each_task_run(plan, state, [&](size_t i, size_t k, const std::string& label) {
+    if (i >= state.tasks.size()) return;
+    const executor::TaskRunState& task = state.tasks[i].run(k);
+    rows.push_back({prefix + label, std::string(to_string(task.phase)),
+                    task.finished > task.started && task.started > Time{}
+                        ? format_seconds(seconds(task.finished - task.started))
+                        : "-",
+                    task.reason});
+    if (const auto child = children.find(run.id + "-" + label); child != children.end())
+      add_rows(rows, journal, child->second, prefix + label + "/");
+  });
+}
+
 void describe(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
@@ -55,23 +91,21 @@ void describe(const RunsOptions& options, Context& context) {
   print("Run:     " + run.id + "\nRuns:    " + run.kind + " " + run.name + "\nResult:  " + run.reason +
         "\n         " + run.message + "\n\n");
   std::vector<std::vector<std::string>> rows{{"TASK", "STATE", "TOOK", "REASON"}};
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const executor::TaskState& task = state.tasks[i];
-    rows.push_back({plan.tasks[i].name, std::string(to_string(task.phase)),
-                    task.finished > task.started && task.started > Time{}
-                        ? format_seconds(seconds(task.finished - task.started))
-                        : "-",
-                    task.reason});
-  }
+  add_rows(rows, journal, run, "");
   print(table(rows));
+}
+
+void remove_run(executor::Journal& journal, const Dirs& dirs, const std::string& id) {
+  for (const executor::RunRecord& child : journal.children(id)) remove_run(journal, dirs, child.id);
+  remove_tree(dirs.runs() / id);
+  journal.remove(id);
 }
 
 void remove(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
   if (!run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "stop it first");
-  remove_tree(context.dirs().runs() / run.id);
-  journal.remove(run.id);
+  remove_run(journal, context.dirs(), run.id);
   print("deleted " + run.id + "\n");
 }
 
@@ -102,6 +136,23 @@ void print_log(const std::string& prefix, const fs::path& file) {
   }
 }
 
+// `task` is a task's or a TaskRun's name, or empty for all.
+void show_logs_of(const executor::Journal& journal, const Dirs& dirs, const executor::RunRecord& run,
+                  const std::string& task, const std::string& prefix) {
+  const dag::Plan plan = journal.plan(run.id);
+  const executor::State state = state_of(journal, run.id, plan);
+  const auto children = children_of(journal, run.id);
+  for_each_task_run(plan, state, [&](size_t i, size_t k, const std::string& label) {
+    if (!task.empty() && plan.tasks[i].name != task && label != task) return;
+    const int last = i < state.tasks.size() ? state.tasks[i].run(k).attempt : 0;
+    for (int attempt = 0; attempt <= last; ++attempt)
+      for (const fs::path& file : step_logs(executor::log_file(dirs, run.id, label, attempt, "x").parent_path()))
+        print_log("[" + prefix + label + " : " + file.stem().string() + "] ", file);
+    if (const auto child = children.find(run.id + "-" + label); child != children.end())
+      show_logs_of(journal, dirs, child->second, "", prefix + label + "/");
+  });
+}
+
 void show_logs(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
@@ -110,14 +161,7 @@ void show_logs(const RunsOptions& options, Context& context) {
   if (!options.task.empty() && !plan.task(options.task))
     throw Error(ErrorKind::NotFound, "run " + run.id + " has no task " + options.task,
                 "`kiln runs describe " + run.id + "` lists its tasks");
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const std::string& name = plan.tasks[i].name;
-    if (!options.task.empty() && name != options.task) continue;
-    for (int attempt = 0; attempt <= state.tasks[i].attempt; ++attempt)
-      for (const fs::path& file :
-           step_logs(executor::log_file(context.dirs(), run.id, name, attempt, "x").parent_path()))
-        print_log("[" + name + " : " + file.stem().string() + "] ", file);
-  }
+  show_logs_of(journal, context.dirs(), run, options.task, "");
 }
 
 }  // namespace

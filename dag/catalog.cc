@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "dag/compiler.h"
@@ -34,8 +36,8 @@ std::string StoredResolver::fetch(const RemoteRef& reference) {
   return found->second;
 }
 
-Catalog::Catalog(const Documents& documents, Resolver& resolver)
-    : documents_(documents), resolver_(resolver) {
+Catalog::Catalog(const Documents& documents, Resolver& resolver, bool fetch_remote)
+    : documents_(documents), resolver_(resolver), fetch_remote_(fetch_remote) {
   auto objects = std::make_shared<ClusterObjects>();
   for (const KeyValues& map : documents.config_maps) objects->config_maps.emplace(map.metadata.name, map);
   for (const KeyValues& secret : documents.secrets) objects->secrets.emplace(secret.metadata.name, secret);
@@ -78,7 +80,9 @@ const T* Catalog::find(const Ref& ref, std::string_view kind, const std::deque<T
                        const std::deque<T> Documents::*objects, Reporter& reporter, Diagnostics& diagnostics,
                        Leniency lenient) {
   if (!ref.resolver.empty() && ref.resolver.value != "cluster") {
-    if (lenient.names) return nullptr;
+    if (!fetch_remote_) return nullptr;
+    const auto open = [](const Param& param) { return may_have_variables(to_text(param.value)); };
+    if (lenient.values && std::ranges::any_of(ref.params, open)) return nullptr;
     const Documents* documents = fetch(ref, kind, reporter, diagnostics);
     if (documents == nullptr) return nullptr;
     if (!(documents->*objects).empty()) return &(documents->*objects).front();

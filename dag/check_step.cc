@@ -137,6 +137,7 @@ void check_step(const Step& step, bool image_from_template, Reporter& reporter) 
   check_mounts(step, reporter);
   check_step_outputs(step, reporter);
   check_own_results(step, reporter);
+  for (const When& when : step.when) check_cel(when, reporter);
 }
 
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {

@@ -63,6 +63,8 @@ void check_defaults(const std::vector<ParamSpec>& specs, const ParamScope& scope
 void check_result_specs(const std::vector<ResultSpec>& results, Reporter& reporter);
 // And for what a StepAction says; `params` are its own.
 void check_step_action(const StepAction& action, Reporter& reporter);
+// Syntax and types of `cel`, if there is one.
+void check_cel(const When& when, Reporter& reporter);
 // What a step passes to the StepAction it refers to.
 void check_action_params(const Step& step, const StepAction& action, Reporter& reporter);
 

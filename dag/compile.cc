@@ -81,7 +81,7 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
                  Diagnostics so_far) {
   Compiled out;
   out.diagnostics = std::move(so_far);
-  Catalog catalog(documents, resolver);
+  Catalog catalog(documents, resolver, true);
   if (const std::optional<Target> target = select(catalog, request, out.diagnostics)) {
     Plan plan = Compiler(catalog, *target, request, out.diagnostics, {}).run();
     if (!has_errors(out.diagnostics)) out.plan = std::move(plan);
@@ -90,9 +90,9 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
   return out;
 }
 
-Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far) {
+Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far, bool fetch_remote) {
   Diagnostics diagnostics = std::move(so_far);
-  Catalog catalog(documents, resolver);
+  Catalog catalog(documents, resolver, fetch_remote);
   const RunRequest nothing;
   const Leniency lenient{.names = true, .values = true};
   const auto check = [&](const std::optional<Target>& target) {

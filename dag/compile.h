@@ -52,8 +52,10 @@ struct Compiled {
 Compiled compile(const Documents& documents, const RunRequest& request, Resolver& resolver,
                  Diagnostics so_far = {});
 
-// All checks on all documents, without choosing one to run and without missing values being a mistake.
-Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far = {});
+// All checks on all documents, without choosing one to run and without missing values being a mistake. What
+// is remote is taken for right unless `fetch_remote` says to ask the resolver for it.
+Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far = {},
+                 bool fetch_remote = false);
 
 // What is valid Tekton and cannot be run by this version of Kiln; empty when all of the plan can.
 Diagnostics unsupported(const Plan& plan);

@@ -158,10 +158,12 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
 }
 
 void Compiler::check_when(const PipelineTask& from, PlannedTask& task) {
-  for (const When& when : from.when)
+  for (const When& when : from.when) {
     for_each_text(when, [&](std::string_view text, Position at, ArrayUse arrays) {
       check_pipeline_text(text, at, arrays, reporter_);
     });
+    check_cel(when, reporter_);
+  }
   task.when = from.when;
   for (When& when : task.when) substitute_when(when, param_values_);
 }

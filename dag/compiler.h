@@ -44,7 +44,8 @@ struct Target {
 // Loaded objects by name, and those fetched on the way.
 class Catalog {
  public:
-  Catalog(const Documents& documents, Resolver& resolver);
+  // `fetch_remote`: whether the resolver is asked; else a remote reference is taken for right.
+  Catalog(const Documents& documents, Resolver& resolver, bool fetch_remote);
   const Documents& documents() const { return documents_; }
   std::vector<std::string> task_names() const;
   std::vector<std::string> pipeline_names() const;
@@ -67,6 +68,7 @@ class Catalog {
 
   const Documents& documents_;
   Resolver& resolver_;
+  const bool fetch_remote_;
   std::map<std::string, std::string> remote_;
   std::map<std::string, Documents> fetched_;
   std::shared_ptr<const ClusterObjects> objects_;

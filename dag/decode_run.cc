@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "dag/convert_bindings.h"
 #include "dag/fields.h"
 #include "dag/substitution.h"
 #include "dag/texts.h"
@@ -205,6 +206,7 @@ PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
   run.params = decode_run_params(context, fields, "PipelineRun");
   run.workspaces = decode_bindings(context, fields);
   run.timeouts = decode_timeouts(context, fields);
+  run.resources = decode_resource_bindings(context, fields);
   if (const Node* settings = fields.mapping("taskRunTemplate")) {
     Fields of_all(context, *settings, "taskRunTemplate");
     run.settings.at = settings->at;
@@ -229,6 +231,7 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   if (const Node* spec = fields.mapping("taskSpec")) run.task_spec = decode_task_spec(context, *spec);
   run.params = decode_run_params(context, fields, "TaskRun");
   run.workspaces = decode_bindings(context, fields);
+  run.resources = decode_resource_bindings(context, fields);
   run.settings.at = node.at;
   decode_settings(context, fields, run.settings);
   if (const auto retries = fields.integer("retries")) {

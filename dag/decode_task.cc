@@ -1,3 +1,4 @@
+#include "dag/convert_bindings.h"
 #include "dag/fields.h"
 
 namespace kiln::dag {
@@ -25,6 +26,7 @@ std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const N
     spec->labels = of_task_run.labels("labels");
     of_task_run.done();
   }
+  spec->unconverted_resources = decode_unconverted_resources(context, fields);
   fields.ignore({"apiVersion", "kind"});
   fields.done();
   return spec;

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "dag/convert.h"
+#include "dag/convert_bindings.h"
 #include "dag/fields.h"
 #include "dag/yaml.h"
 
@@ -11,9 +13,9 @@ namespace {
 
 using Names = std::vector<std::string>;
 
-// Kinds of tekton.dev that are decoded. `Run` and PipelineResource are converted before they get here.
-const Names kTektonKinds{"Task", "ClusterTask", "Pipeline",  "TaskRun",
-                         "PipelineRun", "StepAction", "CustomRun"};
+// Kinds of tekton.dev that are decoded. `Run` is converted before it gets here.
+const Names kTektonKinds{"Task",        "ClusterTask", "Pipeline",  "TaskRun",
+                         "PipelineRun", "StepAction",  "CustomRun", "PipelineResource"};
 // Kinds of core/v1 that Tekton's objects name.
 const Names kCoreKinds{"ConfigMap", "Secret", "ServiceAccount", "PersistentVolumeClaim"};
 const Names kVersions{"tekton.dev/v1", "tekton.dev/v1beta1", "tekton.dev/v1alpha1"};
@@ -47,9 +49,11 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
 
 class Loader {
  public:
-  Loader(Documents& documents, DecodeContext& context) : documents_(documents), context_(context) {}
+  Loader(Documents& documents, YamlFile& yaml, DecodeContext& context)
+      : documents_(documents), yaml_(yaml), context_(context) {}
 
-  void object(const Node& node) {
+  void object(const Node& given) {
+    const Node& node = convert(yaml_, given, context_);
     if (node.kind != Node::Kind::Mapping) {
       context_.error(node.at, "expected a Kubernetes object (apiVersion, kind, metadata, spec)",
                      "documents are mappings; separate them with a line `---`");
@@ -148,6 +152,9 @@ class Loader {
       Pipeline pipeline;
       pipeline.spec = std::make_shared<PipelineSpec>(decode_pipeline_spec(context_, spec));
       keep(documents_.pipelines, std::move(pipeline), std::move(metadata), node, k);
+    } else if (k == "PipelineResource") {
+      keep(documents_.pipeline_resources, decode_pipeline_resource(context_, spec), std::move(metadata), node,
+           k);
     } else if (k == "PipelineRun") {
       keep(documents_.pipeline_runs, decode_pipeline_run(context_, spec), std::move(metadata), node, k);
     } else if (k == "TaskRun") {
@@ -178,6 +185,7 @@ class Loader {
   }
 
   Documents& documents_;
+  YamlFile& yaml_;
   DecodeContext& context_;
 };
 
@@ -207,8 +215,8 @@ const KeyValues* Documents::secret(std::string_view name) const {
 
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics) {
   DecodeContext context{file, diagnostics};
-  const YamlFile yaml = parse_yaml(file, text, diagnostics);
-  Loader loader(documents, context);
+  YamlFile yaml = parse_yaml(file, text, diagnostics);
+  Loader loader(documents, yaml, context);
   for (const Node* document : yaml.documents) loader.object(*document);
   documents.sources[std::move(file)] = std::move(text);
 }

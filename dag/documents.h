@@ -18,6 +18,7 @@ struct Documents {
   std::deque<PipelineRun> pipeline_runs;
   std::deque<TaskRun> task_runs;
   std::deque<StepAction> step_actions;
+  std::deque<PipelineResource> pipeline_resources;
   std::deque<CustomRun> custom_runs;
   std::deque<KeyValues> config_maps, secrets;
   std::deque<ServiceAccount> service_accounts;

@@ -35,6 +35,7 @@ struct TaskSpec {
   std::vector<Volume> volumes;
   std::string description, display_name;
   Labels annotations, labels;  // `metadata` of an inline spec
+  std::vector<Text> unconverted_resources;  // types of PipelineResources that have no place in v1; convert.h
   Position at;
 };
 
@@ -161,6 +162,21 @@ struct TaskRunSettings {
   Position at;
 };
 
+// A PipelineResource of v1alpha1, as a document.
+struct PipelineResource : Object {
+  std::string type;
+  std::map<std::string, Text> params;  // by the field's own spelling
+};
+
+// What a run gives for a resource of its Pipeline (`source-repo`) or Task (`inputs.workspace`); convert.h.
+struct ResourceBinding {
+  Text name;
+  Text ref;          // a PipelineResource's name; empty: given here
+  std::string type;  // given here, as are its params
+  std::map<std::string, Text> params;
+  Position at;
+};
+
 struct PipelineRun : Object {
   Ref pipeline_ref;
   std::shared_ptr<const PipelineSpec> pipeline_spec;
@@ -170,6 +186,7 @@ struct PipelineRun : Object {
   TaskRunSettings settings;                      // taskRunTemplate
   std::vector<TaskRunSettings> task_run_specs;
   Text status;  // "", Cancelled, CancelledRunFinally, StoppedRunFinally, PipelineRunPending
+  std::vector<ResourceBinding> resources;
 };
 
 struct TaskRun : Object {
@@ -181,6 +198,7 @@ struct TaskRun : Object {
   int retries = 0;
   Text status;  // "", TaskRunCancelled, TaskRunPending
   std::vector<Text> breakpoints;  // debug.breakpoints: "onFailure", or names of steps to stop before
+  std::vector<ResourceBinding> resources;
 };
 
 struct CustomRun : Object {

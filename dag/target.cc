@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "dag/compiler.h"
+#include "dag/convert_bindings.h"
 #include "dag/params.h"
 
 namespace kiln::dag {
@@ -110,6 +111,8 @@ std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagno
   }
   add_run(target, run, target.annotations);
   target.params = run.params;
+  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient.names,
+                      target.params);
   target.workspaces = run.workspaces;
   target.timeouts = run.timeouts;
   target.settings = run.settings;
@@ -141,6 +144,8 @@ std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostic
   target.spec = wrap(task_name_for(target.name), std::move(spec), run.settings.timeout, run.retries);
   add_run(target, run, target.annotations);
   target.params = run.params;
+  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient.names,
+                      target.params);
   target.workspaces = run.workspaces;
   target.settings = run.settings;
   target.settings.timeout = {};  // already the task's own

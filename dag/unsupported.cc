@@ -23,8 +23,6 @@ class Refusal {
     if (task.custom && !runs(task.custom->kind))
       refuse(task.file, task.at, "a custom task of kind " + task.custom->kind);
     if (task.pipeline) plan(*task.pipeline);
-    for (const When& when : task.when)
-      if (!when.cel.empty()) refuse(task.file, when.cel.at, "`cel`");
     for (const TaskWorkspace& workspace : task.workspaces)
       if (workspace.bound && workspace.binding.kind == WorkspaceBinding::Kind::Volume &&
           !runs(workspace.binding.source.kind))
@@ -42,6 +40,8 @@ class Refusal {
   }
 
   void task_spec(const std::string& file, const TaskSpec& spec) {
+    for (const Text& type : spec.unconverted_resources)
+      refuse(file, type.at, "a PipelineResource of type " + type.value);
     for (const Sidecar& sidecar : spec.sidecars) refuse(file, sidecar.at, "a sidecar");
     for (const Volume& volume : spec.volumes)
       if (!runs(volume.source.kind)) refuse(file, volume.name.at, "a volume of this kind");

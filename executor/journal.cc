@@ -129,6 +129,15 @@ std::vector<RunRecord> Journal::list(size_t limit) const {
   return out;
 }
 
+std::vector<RunRecord> Journal::children(std::string_view parent) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<RunRecord> out;
+  Statement rows = database_.prepare(std::string(kColumns) + "WHERE parent = ? ORDER BY created");
+  rows.bind(1, parent);
+  while (rows.step()) out.push_back(record(rows));
+  return out;
+}
+
 std::vector<RunRecord> Journal::unfinished() const {
   const std::lock_guard lock(mutex_);
   std::vector<RunRecord> out;

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "dag/compile.h"
+#include "dag/substitution.h"
 #include "executor/task_job.h"
 
 namespace kiln::executor {

@@ -11,7 +11,7 @@ namespace kiln::executor {
 // childReferences, skippedTasks, results, as Tekton writes them.
 nlohmann::json describe(const RunRecord& run, const dag::Plan& plan, const State& state);
 
-// The TaskRun of one task that has started, with its steps and retriesStatus.
-nlohmann::json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, size_t task);
+// One TaskRun (or CustomRun, or PipelineRun inside it) that has started, with its steps and retriesStatus.
+nlohmann::json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id);
 
 }  // namespace kiln::executor

@@ -290,6 +290,15 @@ TEST(HttpServer, StopCutsWhatDoesNotEnd) {
   client.read_to_end();
 }
 
+TEST(HttpServer, NobodyListensAfterStop) {
+  for (int i = 0; i < 20; ++i) {
+    HttpServer server(on_free_port(), echo);
+    const uint16_t port = server.port();
+    server.stop();
+    EXPECT_THROW(RawClient client(port), boost::system::system_error);
+  }
+}
+
 TEST(HttpServer, ManyConnectionsAtOnce) {
   HttpServer server(on_free_port(), echo);
   std::vector<std::thread> threads;

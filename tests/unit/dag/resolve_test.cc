@@ -86,11 +86,14 @@ TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
 TEST(Resolve, StepActionsRunUnderTheirOwnParams) {
   const Plan plan = plan_of(
       "apiVersion: tekton.dev/v1beta1\nkind: StepAction\nmetadata: {name: say}\nspec: {params: [{name: word, "
-      "default: hm}, {name: n, default: '1'}], image: act, script: 'echo $(params.word) "
-      "$(params.n)'}\n---\n" +
+      "default: hm}, {name: n, default: '1'}], image: act, command: [echo, $(params.word), "
+      "$(params.n)]}\n---\n" +
       pipeline("  params: [{name: p, default: hi}]\n  tasks: [{name: t, taskSpec: {steps: [{name: s, ref: "
                "{name: say}, params: [{name: word, value: $(params.p)}]}]}}]\n"));
-  EXPECT_EQ(script_of(plan, 0), "echo hi 1");
+  std::vector<std::string> words;
+  const ResolvedTask task = resolve_task(plan, 0, no_facts(), kContext);
+  for (const Text& word : task.spec.steps.at(0).command) words.push_back(word);
+  EXPECT_EQ(words, (std::vector<std::string>{"echo", "hi", "1"}));
 }
 
 const std::string kProducer =

@@ -18,19 +18,19 @@ using testing::task;
 
 class Recorder final : public RunObserver {
  public:
-  void task_started(const dag::PlannedTask& t, int attempt) override {
-    line("start " + t.name + "." + std::to_string(attempt));
+  void task_started(const RunningTask& t) override {
+    line("start " + t.label + "." + std::to_string(t.attempt));
   }
-  void step_output(const dag::PlannedTask& t, const steps::StepSpec& s, bool,
+  void step_output(const RunningTask& t, const steps::StepSpec& s, bool,
                    std::string_view bytes) override {
-    line(t.name + ":" + s.name + " " + std::string(bytes));
+    line(t.label + ":" + s.name + " " + std::string(bytes));
   }
-  void task_finished(const dag::PlannedTask& t, const TaskState& state) override {
-    line("end " + t.name + " " + std::string(to_string(state.phase)));
-    if (on_finish) on_finish(t.name);
+  void task_finished(const RunningTask& t, const TaskRunState& state) override {
+    line("end " + t.label + " " + std::string(to_string(state.phase)));
+    if (on_finish) on_finish(t.label);
   }
-  void task_skipped(const dag::PlannedTask& t, std::string_view reason) override {
-    line("skip " + t.name + " " + std::string(reason));
+  void task_skipped(const RunningTask& t, std::string_view reason) override {
+    line("skip " + t.label + " " + std::string(reason));
   }
   void run_finished(const RunRecord& run, const State&) override { line("done " + run.reason); }
 
@@ -81,7 +81,7 @@ TEST_F(DriverTest, PassesResultsOnAndRunsFinally) {
   EXPECT_EQ(report["status"]["results"][0]["value"], "R");
   EXPECT_EQ(report["status"]["childReferences"].size(), 3u);
   EXPECT_EQ(report["status"]["conditions"][0]["reason"], "Succeeded");
-  EXPECT_EQ(describe_task(end.run, plan, end.state, 1)["spec"]["params"][0]["value"], "R");
+  EXPECT_EQ(describe_task(end.run, plan, end.state, {1, 0})["spec"]["params"][0]["value"], "R");
 }
 
 TEST_F(DriverTest, KeepsWholeLogsPerAttempt) {

@@ -115,7 +115,7 @@ class Simulation {
     for (size_t i = 0; i < state_.tasks.size(); ++i) {
       running += state_.tasks[i].phase == Phase::Running;
       (i < plan_.dag_size ? dag : last) += !is_terminal(state_.tasks[i].phase);
-      EXPECT_EQ(state_.tasks[i].phase == Phase::Ready, state_.ready.contains(i));
+      EXPECT_EQ(state_.tasks[i].phase == Phase::Ready, state_.ready.contains({i, 0}));
     }
     EXPECT_EQ(running, state_.running);
     EXPECT_EQ(dag, state_.dag_left);

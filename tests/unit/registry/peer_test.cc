@@ -1,90 +1,19 @@
 // Against programs other people wrote: Debian's docker-registry and skopeo, umoci.
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
 
 #include "base/error.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "registry/snapshots.h"
+#include "tests/unit/registry/docker_registry.h"
 #include "tests/unit/registry/fixtures.h"
-
-extern char** environ;
 
 namespace kiln::registry {
 namespace {
 
 #define NEED_PROGRAM(name) \
   if (!find_program(name)) GTEST_SKIP() << name << " is not installed (apt-get install " << name << ")"
-
-// docker-registry on a free loopback port, its data below a temporary folder; ended with the object.
-class DockerRegistry {
- public:
-  DockerRegistry() {
-    // It cannot be asked for a free port; take one, and try again if another program was quicker.
-    for (int attempt = 0; attempt < 5 && pid_ < 0; ++attempt) {
-      uint16_t port;
-      {
-        asio::io_context io;
-        const asio::ip::tcp::acceptor probe(io, {asio::ip::make_address("127.0.0.1"), 0});
-        port = probe.local_endpoint().port();
-      }
-      host_ = "127.0.0.1:" + std::to_string(port);
-      start();
-    }
-  }
-  ~DockerRegistry() { end(); }
-  bool running() const { return pid_ > 0; }
-  const std::string& host() const { return host_; }
-  void end() {
-    if (pid_ < 0) return;
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-    pid_ = -1;
-  }
-
- private:
-  void start() {
-    const std::string config = (dir_.path() / "config.yml").string();
-    write_file(config, "version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: " +
-                           (dir_.path() / "data").string() +
-                           "}\n  delete: {enabled: true}\nhttp: {addr: " + host_ + "}\n");
-    std::vector<std::string> arguments{"docker-registry", "serve", config};
-    std::vector<char*> argv;
-    for (std::string& argument : arguments) argv.push_back(argument.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, 2, (dir_.path() / "log").c_str(), O_WRONLY | O_CREAT, 0644);
-    if (::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ) != 0) pid_ = -1;
-    posix_spawn_file_actions_destroy(&actions);
-    // The client's retries are the waiting: no timing of our own.
-    HttpClient http;
-    for (int i = 0; pid_ > 0 && i < 2000; ++i) {
-      try {
-        if (http.get("http://" + host_ + "/v2/").status == 200) return;
-      } catch (const Error&) {
-        int status;
-        if (::waitpid(pid_, &status, WNOHANG) == pid_)
-          pid_ = -1;
-        else
-          ::poll(nullptr, 0, 5);
-      }
-    }
-    end();
-  }
-  TempDir dir_;
-  pid_t pid_ = -1;
-  std::string host_;
-};
 
 Finished skopeo(std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {"skopeo", "--insecure-policy"});

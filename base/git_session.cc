@@ -1,0 +1,187 @@
+#include "base/git_session.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/git_http.h"
+#include "base/text.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+// libgit2 1.5 does not give back what libpcre2 allocates for a pattern that does not match: some 20 KiB in
+// each checkout, in a process that ends soon after.
+extern "C" const char* __lsan_default_suppressions() {
+  return "leak:libpcre2\n";
+}
+#endif
+
+namespace kiln::detail {
+namespace {
+
+std::string last_error() {
+  const git_error* error = git_error_last();
+  return error && error->message ? error->message : "unknown git error";
+}
+
+int give_credentials(git_credential** out, const char*, const char* user, unsigned allowed, void* payload) {
+  // libgit2 asks again after each refusal; the second time there is nothing better to offer.
+  if (++static_cast<GitTransfer*>(payload)->credential_attempts > 1) return GIT_EAUTH;
+  if (allowed & GIT_CREDENTIAL_SSH_KEY) return git_credential_ssh_key_from_agent(out, user ? user : "git");
+  if (allowed & GIT_CREDENTIAL_USERNAME) return git_credential_username_new(out, user ? user : "git");
+  return GIT_EAUTH;
+}
+
+int choose_transport(git_transport** out, git_remote* remote, void* payload) {
+  if (!is_http_url(git_remote_url(remote))) return 0;  // libgit2's own: ssh, git, the local disk
+  return make_http_transport(out, remote, *static_cast<GitTransfer*>(payload));
+}
+
+std::vector<std::string> branches_of(git_repository* repository) {
+  std::vector<std::string> names;
+  git_reference_iterator* iterator = nullptr;
+  if (git_reference_iterator_glob_new(&iterator, repository, "refs/heads/*") != 0) return names;
+  const char* name = nullptr;
+  while (git_reference_next_name(&name, iterator) == 0) names.emplace_back(name + sizeof("refs/heads/") - 1);
+  git_reference_iterator_free(iterator);
+  return names;
+}
+
+}  // namespace
+
+void start_libgit2() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    git_libgit2_init();
+    // A repository that belongs to somebody else is what a bind-mounted workspace looks like.
+    git_libgit2_opts(GIT_OPT_SET_OWNER_VALIDATION, 0);
+  });
+}
+
+void throw_git(int code, const std::string& doing, const GitTransfer* transfer) {
+  if (transfer && transfer->failure) {
+    try {
+      std::rethrow_exception(transfer->failure);
+    } catch (const Error& error) {
+      throw error.because(doing);
+    }
+  }
+  const std::string cause = last_error();
+  if (code == GIT_EUSER) throw Error(ErrorKind::Cancelled, doing + " was cancelled");
+  const git_error* error = git_error_last();
+  const int kind = error ? error->klass : 0;
+  if (code == GIT_EAUTH)
+    throw Error(ErrorKind::Failed, doing + ": " + cause,
+                "give credentials in the URL, or load a key into ssh-agent");
+  const bool no_host =
+      cause.find("connect") != std::string::npos || cause.find("resolve") != std::string::npos;
+  if (kind == GIT_ERROR_NET || kind == GIT_ERROR_SSL || (kind == GIT_ERROR_OS && no_host)) {
+    if (cause.find("unsupported URL") != std::string::npos)
+      throw Error(ErrorKind::NotFound, doing + ": there is no git repository at this URL", "check the URL");
+    throw Error(ErrorKind::Unavailable, doing + ": " + cause, "check the host name and the network");
+  }
+  if (code == GIT_ENOTFOUND || kind == GIT_ERROR_REPOSITORY || kind == GIT_ERROR_OS)
+    throw Error(ErrorKind::NotFound, doing + ": there is no git repository at this URL", "check the URL");
+  throw Error(ErrorKind::Failed, doing + ": " + cause);
+}
+
+git_remote_callbacks callbacks_for(GitTransfer& transfer) {
+  git_remote_callbacks callbacks = GIT_REMOTE_CALLBACKS_INIT;
+  callbacks.payload = &transfer;
+  callbacks.transfer_progress = [](const git_indexer_progress*, void* payload) {
+    return static_cast<GitTransfer*>(payload)->stop.stop_requested() ? GIT_EUSER : 0;
+  };
+  callbacks.credentials = give_credentials;
+  callbacks.transport = choose_transport;
+  if (!transfer.verify_tls)
+    callbacks.certificate_check = [](git_cert*, int, const char*, void*) { return 0; };
+  return callbacks;
+}
+
+std::string without_password(const std::string& url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string::npos) return url;
+  const size_t host_end = url.find('/', scheme + 3);
+  const size_t at = url.rfind('@', host_end);
+  if (at == std::string::npos || at < scheme) return url;
+  return url.substr(0, scheme + 3) + url.substr(at + 1);
+}
+
+std::string text_of(const git_oid& id) {
+  char text[GIT_OID_HEXSZ + 1];
+  return git_oid_tostr(text, sizeof text, &id);
+}
+
+fs::path mirror_of(const fs::path& cache, const std::string& url) {
+  const fs::path mirrors = cache / "git";
+  make_dirs(mirrors, 0700);
+  return mirrors / (sha256(url).short_text() + ".git");
+}
+
+GitRepository update_mirror(const std::string& url, const fs::path& mirror, const std::stop_token& stop,
+                            GitFetch fetch) {
+  const std::string doing = "cannot fetch " + without_password(url);
+  git_repository* raw = nullptr;
+  const bool fresh = git_repository_open_bare(&raw, mirror.c_str()) != 0;
+  if (fresh) {
+    remove_tree(mirror);
+    if (int code = git_repository_init(&raw, mirror.c_str(), 1))
+      throw_git(code, "cannot make " + mirror.string());
+  }
+  GitRepository repository(raw);
+  OnExit discard([&] {
+    if (fresh) remove_tree(mirror);
+  });
+  git_remote* remote_raw = nullptr;
+  if (int code = git_remote_create_anonymous(&remote_raw, repository.get(), url.c_str()))
+    throw_git(code, doing);
+  GitTransfer transfer{stop, fetch.verify_tls};  // before the remote, which it must outlive
+  const GitRemote remote(remote_raw);
+
+  git_fetch_options options = GIT_FETCH_OPTIONS_INIT;
+  options.prune = GIT_FETCH_PRUNE;
+  options.download_tags = GIT_REMOTE_DOWNLOAD_TAGS_ALL;
+  options.proxy_opts.type = GIT_PROXY_AUTO;
+  options.callbacks = callbacks_for(transfer);
+  std::vector<std::string>& specs = fetch.refspecs;
+  specs.insert(specs.begin(), {"+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"});
+  std::vector<char*> pointers;
+  for (std::string& spec : specs) pointers.push_back(spec.data());
+  const git_strarray refspecs{pointers.data(), pointers.size()};
+  try {
+    if (int code = git_remote_fetch(remote.get(), &refspecs, &options, nullptr))
+      throw_git(code, doing, &transfer);
+  } catch (const Error& error) {
+    throw Error(error.kind(), replace_all(error.full(), url, without_password(url)), error.hint());
+  }
+
+  git_buf head = GIT_BUF_INIT;
+  if (git_remote_default_branch(&head, remote.get()) == 0)
+    git_repository_set_head(repository.get(), head.ptr);
+  git_buf_dispose(&head);
+  discard.dismiss();
+  return repository;
+}
+
+GitObject find_commit(git_repository* repository, const std::string& revision, const std::string& shown_url) {
+  git_object* raw = nullptr;
+  // Full names first: a branch called like an abbreviated commit means the branch.
+  for (const std::string& candidate : {"refs/heads/" + revision, "refs/tags/" + revision, revision})
+    if (git_revparse_single(&raw, repository,
+                            (revision.empty() ? "HEAD" : candidate + "^{commit}").c_str()) == 0)
+      return GitObject(raw);
+  const std::vector<std::string> branches = branches_of(repository);
+  if (revision.empty())
+    throw Error(ErrorKind::NotFound, shown_url + " has no commit yet",
+                "push a first commit, or name a --revision");
+  std::string hint =
+      "branches there: " + join(std::span(branches).first(std::min<size_t>(branches.size(), 8)), ", ");
+  if (auto near = nearest(revision, branches)) hint = "did you mean `" + *near + "`? " + hint;
+  throw Error(ErrorKind::NotFound, "there is no branch, tag or commit `" + revision + "` in " + shown_url,
+              hint);
+}
+
+}  // namespace kiln::detail
