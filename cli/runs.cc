@@ -23,7 +23,7 @@ struct RunsOptions {
   PipelineRunOptions rerun;
 };
 
-executor::State state_of(executor::Journal& journal, const std::string& id, const dag::Plan& plan) {
+executor::State state_of(const executor::Journal& journal, const std::string& id, const dag::Plan& plan) {
   executor::State state;
   for (const executor::Event& event : journal.events(id, plan)) executor::apply(plan, state, event);
   return state;

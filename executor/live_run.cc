@@ -33,11 +33,12 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver
       options_(options),
       nesting_(std::move(nesting)),
       run_(services.journal.create(plan, services.clock.now(), nesting_.child)),
-      places_{services.dirs.runs() / run_.id, services.dirs.state / "claims", options.allow_host_image,
-              options.network},
+      places_{services.dirs.runs() / run_.id, nesting_.workspaces, services.dirs.state / "claims",
+              options.allow_host_image, options.network},
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}}),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
+  if (places_.workspaces.empty()) places_.workspaces = places_.run / "workspaces";
   make_dirs(places_.run, 0700);
   lock_ = open_file(places_.run / "lock", O_RDWR | O_CREAT, 0600);
   if (::flock(lock_.get(), LOCK_EX) != 0) throw_errno("lock " + (places_.run / "lock").string());
@@ -234,7 +235,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   std::string name = dag::child_name(plan_, job.id.task, run_.id, in_matrix);
   if (job.task.attempt > 0) name += "-retry" + std::to_string(job.task.attempt);
   LiveRun inner(services_, *compiled.plan, observer_, options_,
-                {{std::move(name), run_.id}, job.task.label + "/", &observing_});
+                {{std::move(name), run_.id}, job.task.label + "/", places_.workspaces, &observing_});
   const RunEnd end = inner.run({}, job.stop.get_token());
   Outcome out;
   out.succeeded = end.state.succeeded();

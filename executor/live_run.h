@@ -31,6 +31,7 @@ struct RunServices {
 struct Nesting {
   Journal::Child child;
   std::string prefix;               // of its tasks' labels: "inner/"
+  std::filesystem::path workspaces;
   std::mutex* observing = nullptr;  // the outermost run's: one call of the observer at a time
 };
 

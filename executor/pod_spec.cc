@@ -64,7 +64,7 @@ class PodMaker {
       case dag::WorkspaceBinding::Kind::HostFolder:
         return folder(binding.folder, below, !below.empty());
       case dag::WorkspaceBinding::Kind::RunFolder:
-        return folder(places_.run / "workspaces" / binding.folder, below);
+        return folder(places_.workspaces / binding.folder, below);
       case dag::WorkspaceBinding::Kind::Volume:
         break;
     }

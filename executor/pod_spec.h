@@ -14,7 +14,8 @@ namespace kiln::executor {
 // Where a run keeps what its pods see.
 struct PodPlaces {
   std::filesystem::path run;     // runs/<id>
-  std::filesystem::path claims;  // one kept folder per PersistentVolumeClaim
+  std::filesystem::path workspaces;  // one folder per workspace that nobody bound: the outermost run's
+  std::filesystem::path claims;      // one kept folder per PersistentVolumeClaim
   bool allow_host_image = false;
   steps::Network network = steps::Network::Host;
 };

@@ -3,6 +3,7 @@
 #include <mutex>
 #include <stop_token>
 
+#include "base/error.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
 

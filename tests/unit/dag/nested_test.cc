@@ -164,13 +164,14 @@ TEST(Nested, WhatCannotRunYetIsSaidByPlace) {
   const Plan plan = plan_of(pipeline(
       "  tasks:\n"
       "    - name: a\n"
-      "      matrix: {params: [{name: x, value: [\"1\"]}]}\n"
+      "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
+      "    - name: b\n"
       "      taskSpec:\n"
-      "        params: [{name: x}]\n"
       "        sidecars: [{name: db, image: postgres}]\n"
       "        steps: [{image: i, script: x}]\n"));
   const std::string said = messages(unsupported(plan));
-  EXPECT_NE(said.find("p.yaml:7:15: error: `matrix` cannot be run yet"), std::string::npos) << said;
+  EXPECT_NE(said.find("p.yaml:6:13: error: a custom task of kind Loop cannot be run yet"), std::string::npos)
+      << said;
   EXPECT_NE(said.find("p.yaml:10:20: error: a sidecar cannot be run yet"), std::string::npos) << said;
   EXPECT_TRUE(unsupported(plan_of(pipeline("  tasks: [{name: a, " + kStep + "}]\n"))).empty());
 }

@@ -14,7 +14,7 @@ using testing::plan_of;
 PodRequest pod_of(const std::string& spec) {
   const dag::Plan plan = plan_of("  tasks:\n  - name: t\n    taskSpec:\n" + spec);
   const dag::ResolvedTask task = dag::resolve_task(plan, 0, dag::no_facts(), {"r", "u", "default"}, {.attempt = 1});
-  return make_pod(plan, 0, task, "r", {.attempt = 1}, {"/runs/r", "/claims"});
+  return make_pod(plan, 0, task, "r", {.attempt = 1}, {"/runs/r", "/runs/r/workspaces", "/claims"});
 }
 
 TEST(PodSpec, CarriesEveryFieldOfAStep) {

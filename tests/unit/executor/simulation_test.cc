@@ -36,19 +36,22 @@ class Simulation {
   dag::Plan random_plan() {
     const unsigned n = 1 + random_() % 9;
     std::string text = "  tasks:\n";
+    std::vector<bool> matrix;
     for (unsigned i = 0; i < n; ++i) {
       std::string head = "t" + std::to_string(i);
       std::string after, params;
       for (unsigned k = 0; k < i; ++k) {
         if (chance(25)) after += "t" + std::to_string(k) + ", ";
         if (chance(15))
-          params +=
-              "{name: p" + std::to_string(k) + ", value: $(tasks.t" + std::to_string(k) + ".results.r)}, ";
+          params += "{name: p" + std::to_string(k) + ", value: \"$(tasks.t" + std::to_string(k) + ".results.r" +
+                    (matrix[k] ? "[*]" : "") + ")\"}, ";
       }
+      matrix.push_back(chance(25));
+      if (matrix[i]) head += ", matrix: {params: [{name: m, value: [x, y, z]}]}";
       if (!after.empty()) head += ", runAfter: [" + after + "]";
       if (!params.empty()) head += ", params: [" + params + "]";
-      if (i > 0 && chance(25))
-        head += ", when: [{input: $(tasks.t" + std::to_string(random_() % i) +
+      if (const unsigned k = i > 0 ? random_() % i : 0; i > 0 && !matrix[k] && chance(25))
+        head += ", when: [{input: $(tasks.t" + std::to_string(k) +
                 ".results.r), operator: in, values: [\"1\"]}]";
       if (chance(20))
         head += ", retries: 2";
@@ -76,13 +79,16 @@ class Simulation {
       clock_.advance(std::chrono::seconds(random_() % 60));
       return keep(scheduler_.tick(state_, clock_.now()));
     }
-    std::vector<size_t> running;
+    std::vector<TaskRunId> running;
     for (size_t i = 0; i < state_.tasks.size(); ++i)
-      if (state_.tasks[i].phase == Phase::Running) running.push_back(i);
+      for (size_t k = 0; k < state_.tasks[i].run_count(); ++k)
+        if (state_.tasks[i].run(k).phase == Phase::Running) running.push_back({i, k});
     ASSERT_FALSE(running.empty()) << "nothing runs and the run has not ended";
-    const size_t i = running[random_() % running.size()];
-    Event event{.kind = Event::Kind::TaskFinished, .task = i, .attempt = state_.tasks[i].attempt};
-    event.outcome.succeeded = chance(75) && state_.tasks[i].stop_reason.empty();
+    const TaskRunId id = running[random_() % running.size()];
+    const TaskRunState& ending = state_.tasks[id.task].run(id.run);
+    Event event{
+        .kind = Event::Kind::TaskFinished, .task = id.task, .run = id.run, .attempt = ending.attempt};
+    event.outcome.succeeded = chance(75) && ending.stop_reason.empty();
     event.outcome.reason = event.outcome.succeeded ? "Succeeded" : "Failed";
     if (chance(80)) event.outcome.results["r"] = std::to_string(random_() % 2);
     feed(std::move(event));
@@ -113,9 +119,15 @@ class Simulation {
     EXPECT_TRUE(replayed_ == state_) << "the journal tells another story";
     size_t running = 0, dag = 0, last = 0;
     for (size_t i = 0; i < state_.tasks.size(); ++i) {
-      running += state_.tasks[i].phase == Phase::Running;
       (i < plan_.dag_size ? dag : last) += !is_terminal(state_.tasks[i].phase);
-      EXPECT_EQ(state_.tasks[i].phase == Phase::Ready, state_.ready.contains({i, 0}));
+      bool all_ended = true;
+      for (size_t k = 0; k < state_.tasks[i].run_count(); ++k) {
+        const Phase phase = state_.tasks[i].run(k).phase;
+        running += phase == Phase::Running;
+        all_ended &= is_terminal(phase);
+        EXPECT_EQ(phase == Phase::Ready, state_.ready.contains({i, k}));
+      }
+      EXPECT_EQ(all_ended, is_terminal(state_.tasks[i].phase)) << "a matrix ends with its last run";
     }
     EXPECT_EQ(running, state_.running);
     EXPECT_EQ(dag, state_.dag_left);
