@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "executor/driver.h"
@@ -14,6 +15,8 @@ struct PipelineRunOptions {
   bool allow_host = false;
   bool json = false;  // the PipelineRun object on stdout instead of result lines
   std::string network = "host";
+  executor::Reusable reuse;          // of an earlier run: see executor/rerun.h
+  std::filesystem::path workspaces;  // its folder of workspaces
 };
 
 // Runs a plan to its end on this machine, printing as it goes; sets the context's exit code.

@@ -60,7 +60,9 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
                                            .stop = context.stop(),
                                            .kill = context.kill(),
                                            .allow_host_image = options.allow_host,
-                                           .network = network_named(options.network)});
+                                           .network = network_named(options.network),
+                                           .reuse = options.reuse,
+                                           .workspaces = options.workspaces});
   printer.summary(end, plan, !options.json);
   if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
   context.exit_code = end.exit_code();
