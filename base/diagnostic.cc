@@ -6,15 +6,27 @@ namespace kiln {
 namespace {
 
 std::string_view line_of(std::string_view source, int number) {
+  if (source.starts_with("\xEF\xBB\xBF")) source.remove_prefix(3);  // columns do not count it
   size_t begin = 0;
   for (int line = 1; line < number; ++line) {
     begin = source.find('\n', begin);
     if (begin == std::string_view::npos) return {};
     ++begin;
   }
-  std::string_view line = source.substr(begin, source.find('\n', begin) - begin);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
+  return source.substr(begin, source.find('\n', begin) - begin);
+}
+
+// Whether a character of several bytes goes on here.
+bool continues(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
+
+// At most `length` bytes from `from`, whole characters only.
+std::string_view window(std::string_view line, size_t from, size_t length) {
+  while (from < line.size() && continues(line[from])) ++from;
+  size_t end = std::min(line.size(), from + length);
+  while (end > from && end < line.size() && continues(line[end])) --end;
+  return line.substr(from, end - from);
 }
 
 std::string_view name_of(Severity severity) {
@@ -39,6 +51,11 @@ bool has_errors(std::span<const Diagnostic> diagnostics) {
 }
 
 std::string render(const Diagnostic& d, std::string_view source) {
+  return render_at(d, d.at.line > 0 ? line_of(source, d.at.line) : std::string_view());
+}
+
+std::string render_at(const Diagnostic& d, std::string_view line) {
+  if (line.ends_with('\r')) line.remove_suffix(1);
   std::string out = d.file;
   if (d.at.line > 0) {
     out += ":" + std::to_string(d.at.line);
@@ -48,16 +65,18 @@ std::string render(const Diagnostic& d, std::string_view source) {
   out += name_of(d.severity);
   out += ": " + d.message + "\n";
   if (d.at.line > 0) {
-    std::string_view line = line_of(source, d.at.line);
     if (!line.empty()) {
       size_t column = std::min<size_t>(d.at.column > 0 ? d.at.column - 1 : 0, line.size());
       size_t from = column > kWindow / 2 && line.size() > kWindow ? column - kWindow / 2 : 0;
-      std::string_view shown = line.substr(from, kWindow);
+      const std::string_view shown = window(line, from, kWindow);
+      const std::string_view before = line.substr(0, column).substr(
+          std::min<size_t>(static_cast<size_t>(shown.data() - line.data()), column));
       const std::string gutter = std::to_string(d.at.line);
       out += "  " + gutter + " | ";
       for (char c : shown) out += static_cast<unsigned char>(c) < 0x20 && c != '\t' ? '?' : c;
       out += "\n  " + std::string(gutter.size(), ' ') + " | ";
-      for (char c : shown.substr(0, column - from)) out += c == '\t' ? '\t' : ' ';
+      for (char c : before)
+        if (!continues(c)) out += c == '\t' ? '\t' : ' ';
       out += "^\n";
     }
   }

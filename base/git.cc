@@ -48,7 +48,7 @@ void update_submodules(git_repository* repository, const SubmoduleUpdate& update
     git_submodule* raw = nullptr;
     if (int code = git_submodule_lookup(&raw, repository, name.c_str())) throw_git(code, doing);
     std::unique_ptr<git_submodule, GitFreed<git_submodule, git_submodule_free>> submodule(raw);
-    GitTransfer transfer{update.stop, update.request.verify_tls};
+    GitTransfer transfer{update.stop, update.request.verify_tls, update.request.cache / "git"};
     git_submodule_update_options options = GIT_SUBMODULE_UPDATE_OPTIONS_INIT;
     options.fetch_opts.proxy_opts.type = GIT_PROXY_AUTO;
     options.fetch_opts.callbacks = callbacks_for(transfer);

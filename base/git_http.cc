@@ -3,13 +3,16 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <git2/sys/transport.h>
 #include <optional>
 #include <string_view>
+#include <sys/mman.h>
 
 #include "base/error.h"
 #include "base/http_client.h"
 #include "base/text.h"
+#include "base/unique_fd.h"
 
 namespace kiln::detail {
 namespace {
@@ -21,6 +24,17 @@ struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
 using File = std::unique_ptr<std::FILE, CloseFile>;
+
+// Where nothing but the cache can be written, there is no /tmp.
+File scratch_file(const std::filesystem::path& folder) {
+  UniqueFd fd(folder.empty() ? ::memfd_create("git", MFD_CLOEXEC)
+                             : ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600));
+  if (!fd && !folder.empty()) fd = UniqueFd(::memfd_create("git", MFD_CLOEXEC));  // no O_TMPFILE there
+  File file(fd ? ::fdopen(fd.get(), "w+") : nullptr);
+  if (!file) throw_errno("cannot make a temporary file");
+  (void)fd.release();
+  return file;
+}
 
 HttpClient::Options client_options(const GitTransfer& transfer) {
   HttpClient::Options options;
@@ -95,8 +109,7 @@ void Connection::follow(const HttpResponse& response) {
 }
 
 File Connection::ask(bool for_refs, const std::string& body) {
-  File file(std::tmpfile());
-  if (!file) throw_errno("cannot make a temporary file");
+  File file = scratch_file(transfer.scratch);
   const HttpSink keep = [&](const HttpResponse&, std::string_view bytes) {
     if (std::fwrite(bytes.data(), 1, bytes.size(), file.get()) != bytes.size())
       throw_errno("cannot write a temporary file");

@@ -25,6 +25,7 @@ void start_libgit2();
 struct GitTransfer {
   std::stop_token stop{};
   bool verify_tls = true;
+  std::filesystem::path scratch{};  // folder for what is too large for memory; empty: memory
   int credential_attempts = 0;
   std::exception_ptr failure{};  // no exception passes through libgit2: it is kept and thrown after
 };

@@ -127,33 +127,52 @@ std::string random_hex(size_t bytes) {
   return hex(raw);
 }
 
+namespace {
+
+constexpr size_t kLongestWord = 64;
+
+// Edits (an exchange of neighbours is one) from a to b, or any number that is not below `enough` when there
+// are as many: most candidates are far, and there may be ten thousand of them for each of ten thousand
+// mistakes.
+size_t edit_distance(std::string_view a, std::string_view b, size_t enough) {
+  if (std::max(a.size(), b.size()) - std::min(a.size(), b.size()) >= enough) return enough;
+  std::array<std::array<size_t, kLongestWord + 1>, 3> rows;  // the last three
+  for (size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
+  size_t nearest_before = 0;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    auto& row = rows[i % 3];
+    const auto& above = rows[(i + 2) % 3];
+    const auto& above_that = rows[(i + 1) % 3];
+    row[0] = i;
+    size_t nearest_here = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const bool same = lower(a[i - 1]) == lower(b[j - 1]);
+      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (same ? 0 : 1)});
+      if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
+        row[j] = std::min(row[j], above_that[j - 2] + 1);
+      nearest_here = std::min(nearest_here, row[j]);
+    }
+    if (std::min(nearest_here, nearest_before) >= enough) return enough;
+    nearest_before = nearest_here;
+  }
+  return rows[a.size() % 3][b.size()];
+}
+
+}  // namespace
+
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {
-  const auto distance = [](std::string_view a, std::string_view b) {
-    std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-    for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-    for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
-    for (size_t i = 1; i <= a.size(); ++i)
-      for (size_t j = 1; j <= b.size(); ++j) {
-        const bool same = lower(a[i - 1]) == lower(b[j - 1]);
-        d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (same ? 0 : 1)});
-        if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
-          d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
-      }
-    return d[a.size()][b.size()];
-  };
-  constexpr size_t kLongestWord = 64;
   if (word.empty() || word.size() > kLongestWord) return std::nullopt;
-  std::optional<std::string> best;
+  const std::string* best = nullptr;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     if (candidate.size() > kLongestWord) continue;
-    const size_t d = distance(word, candidate);
+    const size_t d = edit_distance(word, candidate, best_distance);
     if (d < best_distance) {
       best_distance = d;
-      best = candidate;
+      best = &candidate;
     }
   }
-  return best;
+  return best == nullptr ? std::nullopt : std::optional(*best);
 }
 
 std::string shell_quote(std::string_view word) {

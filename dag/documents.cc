@@ -13,6 +13,9 @@ namespace {
 
 using Names = std::vector<std::string>;
 
+// Of one file; nobody reads more, and a file of a million empty objects would take long to say so.
+constexpr size_t kMostProblems = 10'000;
+
 // Kinds of tekton.dev that are decoded. `Run` is converted before it gets here.
 const Names kTektonKinds{"Task",        "ClusterTask", "Pipeline",  "TaskRun",
                          "PipelineRun", "StepAction",  "CustomRun", "PipelineResource"};
@@ -34,9 +37,9 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
   const Text& name = metadata.name.empty() ? metadata.generate_name : metadata.name;
   if (!name.empty() && !is_object_name(metadata.display()))
     context.error(name.at,
-                  name.value.size() > 63
-                      ? "Invalid resource name: length must be no more than 63 characters"
-                      : "invalid resource name \"" + name.value.substr(0, 100) + "\": must be a valid DNS label",
+                  name.value.size() > 63 ? "Invalid resource name: length must be no more than 63 characters"
+                                         : "invalid resource name \"" + name.value.substr(0, 100) +
+                                               "\": must be a valid DNS label",
                   "lower-case letters, digits, `-` and `.`, with a letter or digit at both ends, at most 63");
   metadata.annotations = fields.labels("annotations");
   metadata.labels = fields.labels("labels");
@@ -117,9 +120,9 @@ class Loader {
     if (name.empty()) return;
     const auto [other, fresh] = documents_.by_name.emplace(key_of(kind, name), &where.back());
     if (!fresh)
-      context_.error(
-          where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
-          "the other is at " + other->second->file + ":" + std::to_string(other->second->metadata.name.at.line));
+      context_.error(where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
+                     "the other is at " + other->second->file + ":" +
+                         std::to_string(other->second->metadata.name.at.line));
   }
 
   static std::string key_of(const std::string& kind, const std::string& name) {
@@ -217,18 +220,57 @@ void load(Documents& documents, std::string file, std::string text, Diagnostics&
   DecodeContext context{file, diagnostics};
   YamlFile yaml = parse_yaml(file, text, diagnostics);
   Loader loader(documents, yaml, context);
-  for (const Node* document : yaml.documents) loader.object(*document);
+  const size_t before = diagnostics.size();
+  for (const Node* document : yaml.documents) {
+    if (diagnostics.size() - before > kMostProblems) {
+      context.error(document->at, "more than " + std::to_string(kMostProblems) + " problems",
+                    "the file is not looked at from here on");
+      break;
+    }
+    loader.object(*document);
+  }
   documents.sources[std::move(file)] = std::move(text);
 }
+
+namespace {
+
+// The lines of a text, asked for in ascending order.
+class Lines {
+ public:
+  explicit Lines(std::string_view text) : rest_(text) {
+    if (rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
+  }
+  std::string_view line(int number) {
+    if (number < 1) return {};
+    for (; at_ < number; ++at_) line_ = next();
+    return line_;
+  }
+
+ private:
+  std::string_view next() {
+    const size_t end = std::min(rest_.find('\n'), rest_.size());
+    const std::string_view line = rest_.substr(0, end);
+    rest_.remove_prefix(std::min(end + 1, rest_.size()));
+    return line;
+  }
+
+  std::string_view rest_, line_;
+  int at_ = 0;
+};
+
+}  // namespace
 
 std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources) {
   std::ranges::stable_sort(diagnostics, [](const Diagnostic& a, const Diagnostic& b) {
     return std::tie(a.file, a.at) < std::tie(b.file, b.at);
   });
   std::string out;
-  for (const Diagnostic& diagnostic : diagnostics) {
-    const auto source = sources.find(diagnostic.file);
-    out += kiln::render(diagnostic, source == sources.end() ? std::string_view() : source->second);
+  for (size_t i = 0; i < diagnostics.size();) {
+    const std::string& file = diagnostics[i].file;
+    const auto source = sources.find(file);
+    Lines lines(source == sources.end() ? std::string_view() : source->second);
+    for (; i < diagnostics.size() && diagnostics[i].file == file; ++i)
+      out += render_at(diagnostics[i], lines.line(diagnostics[i].at.line));
   }
   return out;
 }

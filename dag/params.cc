@@ -19,27 +19,42 @@ class Evaluation {
     for (const ParamSpec& spec : specs) by_name_[spec.name.value] = &spec;
   }
 
-  const ParamValue* value(const ParamSpec& spec, int depth) {
+  struct Evaluated {
+    ParamValue value;
+    int level = 0;  // how many defaults stand under this one; -1: the value was given
+  };
+
+  const Evaluated* value(const ParamSpec& spec, int depth) {
     const std::string& name = spec.name.value;
     if (const auto done = values_.find(name); done != values_.end()) return &done->second;
     const auto given = given_.find(name);
-    if (!spec.default_value) return given == given_.end() ? nullptr : &(values_[name] = given->second->value);
-    if (given != given_.end() && spec.type != ParamType::Object)
-      return &(values_[name] = given->second->value);
+    if (given != given_.end() && (!spec.default_value || spec.type != ParamType::Object))
+      return keep(name, given->second->value, -1);
+    if (!spec.default_value) return nullptr;
     if (depth > kDeepestDefault) {
-      if (on_cycle_ && !std::exchange(reported_, true)) on_cycle_(spec);
-      return &(values_[name] = *spec.default_value);
+      complain(spec);
+      return keep(name, *spec.default_value, 0);
     }
-    ParamValue result = with_defaults(*spec.default_value, depth);
+    int level = 0;
+    ParamValue result = with_defaults(*spec.default_value, depth, level);
+    if (level > kDeepestDefault) complain(spec);  // whichever of a chain is asked for first
     if (given != given_.end()) {
-      if (given->second->value.type != ParamType::Object) return &(values_[name] = given->second->value);
+      if (given->second->value.type != ParamType::Object) return keep(name, given->second->value, -1);
       for (const auto& [key, text] : given->second->value.fields) result.fields[key] = text;
     }
-    return &(values_[name] = std::move(result));
+    return keep(name, std::move(result), level);
   }
 
  private:
-  ParamValue with_defaults(const ParamValue& written, int depth) {
+  const Evaluated* keep(const std::string& name, ParamValue value, int level) {
+    return &(values_[name] = {std::move(value), level});
+  }
+
+  void complain(const ParamSpec& spec) {
+    if (on_cycle_ && !std::exchange(reported_, true)) on_cycle_(spec);
+  }
+
+  ParamValue with_defaults(const ParamValue& written, int depth, int& level) {
     Variables variables;
     const auto need = [&](std::string_view text) {
       if (!may_have_variables(text)) return;
@@ -53,8 +68,9 @@ class Evaluation {
         if (spec == by_name_.end()) {
           const std::vector<std::string> path{reference.path[0], reference.path[1]};
           if (const ParamValue* outer = outer_.exact(path)) variables.set(path, *outer);
-        } else if (const ParamValue* found = value(*spec->second, depth + 1)) {
-          variables.set("params", reference.path[1], *found);
+        } else if (const Evaluated* found = value(*spec->second, depth + 1)) {
+          variables.set("params", reference.path[1], found->value);
+          level = std::max(level, found->level + 1);
         }
       }
     };
@@ -68,7 +84,7 @@ class Evaluation {
   const std::function<void(const ParamSpec&)>& on_cycle_;
   std::unordered_map<std::string, const Param*> given_;
   std::unordered_map<std::string, const ParamSpec*> by_name_;
-  std::map<std::string, ParamValue> values_;  // node-based: references stay valid
+  std::map<std::string, Evaluated> values_;  // node-based: references stay valid
   bool reported_ = false;
 };
 
@@ -80,8 +96,8 @@ std::vector<Param> evaluate_params(const std::vector<ParamSpec>& specs, const st
   std::vector<Param> out;
   Evaluation evaluation(specs, given, outer, on_cycle);
   for (const ParamSpec& spec : specs)
-    if (const ParamValue* value = evaluation.value(spec, 0))
-      out.push_back({spec.name, *value, spec.default_at});
+    if (const auto* found = evaluation.value(spec, 0))
+      out.push_back({spec.name, found->value, spec.default_at});
   for (const Param& param : given) {
     const auto same = [&](const Param& p) { return p.name.value == param.name.value; };
     if (const auto declared = std::ranges::find_if(out, same); declared != out.end())

@@ -60,6 +60,45 @@ void merge_step(Step& step, const Step& base) {
       step.volume_mounts.push_back(mount);
 }
 
+// A param of an action that stands for a whole result of an earlier step, known when the step starts: what
+// the action says of the param's items and keys, it says of the result's.
+struct ResultParam {
+  const std::string& name;
+  std::string result;  // steps.STEP.results.RESULT
+
+  void operator()(Text& text) const {
+    std::string out;
+    size_t copied = 0;
+    for (const Variable& variable : find_variables(text.value)) {
+      const Reference& reference = variable.reference;
+      if (reference.path[0] != "params" || reference.path[1] != name) continue;
+      std::string part;
+      if (reference.suffix == Reference::Suffix::Index)
+        part = "[" + std::to_string(reference.index) + "]";
+      else if (reference.path.size() == 3)
+        part = "['" + reference.path[2] + "']";
+      else
+        continue;
+      out += text.value.substr(copied, variable.begin - copied) + "$(" + result + part + ")";
+      copied = variable.end;
+    }
+    if (copied > 0) text.value = out + text.value.substr(copied);
+  }
+  void operator()(std::vector<Text>& list) const {
+    for (Text& text : list) (*this)(text);
+  }
+  void operator()(ParamValue&, Position) const {}
+};
+
+// "steps.STEP.results.RESULT" when that is all the value refers to; else "".
+std::string step_result_of(const ParamValue& value) {
+  const std::vector<Variable> found = find_variables(value.text);
+  if (found.size() != 1 || found[0].begin != 0 || found[0].end != value.text.size()) return {};
+  const std::vector<std::string>& path = found[0].reference.path;
+  if (path.size() != 4 || path[0] != "steps" || path[2] != "results") return {};
+  return "steps." + path[1] + ".results." + path[3];
+}
+
 // A step with `ref` becomes what its StepAction says, under the action's own params.
 void apply_action(Step& step, const Variables& task_params, const Variables& contexts) {
   const StepAction& action = *step.action;
@@ -67,9 +106,22 @@ void apply_action(Step& step, const Variables& task_params, const Variables& con
   for (const Param& param : step.params)
     given.push_back(
         {param.name, substitute_value(substitute_value(param.value, task_params), contexts), param.at});
+  Step body = action.step;
+  for (const Param& param : given)
+    if (const std::string result = step_result_of(param.value); !result.empty()) {
+      const ResultParam rename{param.name.value, result};
+      visit_step(body, rename);
+    }
+  // What turns out to be no object leaves the keys of the default as they are.
+  std::erase_if(given, [&](const Param& param) {
+    return param.value.type != ParamType::Object && step_result_of(param.value).empty() &&
+           std::ranges::any_of(action.params, [&](const ParamSpec& spec) {
+             return spec.name.value == param.name.value && spec.type == ParamType::Object &&
+                    spec.default_value;
+           });
+  });
   Variables params;
   set_params(params, evaluate_params(action.params, given));
-  Step body = action.step;
   substitute_step(body, params);
   if (body.image.empty()) body.image = step.image;  // the template's
   step.image = std::move(body.image);
@@ -208,8 +260,8 @@ class TaskResolution {
 
   void place_workspaces() {
     for (TaskWorkspace& workspace : out_.workspaces)
-      for (Text* text : {&workspace.declaration.mount_path, &workspace.binding.sub_path,
-                         &workspace.binding.source.name})
+      for (Text* text :
+           {&workspace.declaration.mount_path, &workspace.binding.sub_path, &workspace.binding.source.name})
         text->value = substitute(substitute(text->value, params_), contexts_);
   }
 

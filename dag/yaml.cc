@@ -1,5 +1,6 @@
 #include "dag/yaml.h"
 
+#include <algorithm>
 #include <array>
 #include <istream>
 #include <limits>
@@ -17,6 +18,7 @@ namespace {
 // Thrown through yaml-cpp to end the parse after a Diagnostic was recorded.
 struct Abort {};
 
+constexpr size_t kMostDuplicates = 1'000;
 constexpr uint64_t kHuge = std::numeric_limits<uint64_t>::max() / 4;
 
 class Builder final : public YAML::EventHandler {
@@ -38,6 +40,7 @@ class Builder final : public YAML::EventHandler {
     root_ = nullptr;
   }
   void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    if (stack_.empty()) return;  // a document of nothing: there may be a million
     add(make(Node::Kind::Null, mark, anchor), 1);
   }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t anchor) override {
@@ -61,34 +64,36 @@ class Builder final : public YAML::EventHandler {
           position(mark), "a single value of " + std::to_string(value.size()) + " bytes",
           "values may have " + std::to_string(limits_.scalar_bytes) + " bytes; keep large content in a file");
     Node* node = make(Node::Kind::Scalar, mark, anchor);
+    last_scalar_ = at_;
     node->plain = tag == "?";
     node->scalar = value;
     add(node, 1);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
                        YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::Sequence, mark, anchor));
+    open(make(Node::Kind::Sequence, mark, anchor), anchor != 0);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
                   YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::Mapping, mark, anchor));
+    open(make(Node::Kind::Mapping, mark, anchor), anchor != 0);
   }
+  // Where the last thing began that came out of the parser: what it has read beyond that, it holds.
+  size_t at() const { return at_; }
+  Position place() const { return place_; }
+  size_t last_scalar() const { return last_scalar_; }
+
   void OnMapEnd() override {
     Frame& frame = stack_.back();
     expand_merge_keys(frame);
-    std::unordered_map<std::string_view, int> seen;
-    for (const Entry& entry : frame.node->entries)
-      if (auto [it, fresh] = seen.emplace(entry.key, entry.key_at.line); !fresh)
-        diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
-                                "field `" + entry.key + "` is given twice",
-                                "it is already on line " + std::to_string(it->second)});
+    report_duplicates(*frame.node);
     close();
   }
 
  private:
   struct Frame {
     Node* node;
+    bool anchored = false;  // an alias may ask for it: whether it is open, and how much it holds
     bool have_key = false;
     Entry entry;
     uint64_t weight = 1;
@@ -103,25 +108,31 @@ class Builder final : public YAML::EventHandler {
   }
 
   Node* make(Node::Kind kind, const YAML::Mark& mark, YAML::anchor_t anchor) {
+    at_ = static_cast<size_t>(std::max(mark.pos, 0));
+    place_ = position(mark);
+    if (file_.nodes.size() >= limits_.nodes)
+      fail(place_, "more than " + std::to_string(limits_.nodes) + " values in one file", "split the file");
     Node& node = file_.nodes.emplace_back();
     node.kind = kind;
-    node.at = position(mark);
+    node.at = place_;
     if (anchor != 0) anchors_[anchor] = &node;
     return &node;
   }
 
-  void open(Node* node) {
+  void open(Node* node, bool anchored) {
     if (stack_.size() >= limits_.depth)
       fail(node->at, "nested more than " + std::to_string(limits_.depth) + " levels deep");
-    stack_.push_back({.node = node});
-    open_.insert(node);
+    stack_.push_back({.node = node, .anchored = anchored});
+    if (anchored) open_.insert(node);
   }
 
   void close() {
     Frame frame = std::move(stack_.back());
     stack_.pop_back();
-    open_.erase(frame.node);
-    if (frame.weight > 1) weights_[frame.node] = frame.weight;
+    if (frame.anchored) {
+      open_.erase(frame.node);
+      weights_[frame.node] = frame.weight;
+    }
     add(frame.node, frame.weight);
   }
 
@@ -149,6 +160,28 @@ class Builder final : public YAML::EventHandler {
     }
   }
 
+  void report_duplicates(const Node& node) {
+    std::unordered_map<std::string_view, int> seen;
+    for (const Entry& entry : node.entries) {
+      const auto [first, fresh] = seen.emplace(entry.key, entry.key_at.line);
+      if (fresh) continue;
+      if (++duplicates_ > kMostDuplicates)
+        fail(entry.key_at, "more than " + std::to_string(kMostDuplicates) + " fields are given twice");
+      diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
+                              "field `" + shown(entry.key) + "` is given twice",
+                              "it is already on line " + std::to_string(first->second)});
+    }
+  }
+
+  // A key may be as long as any scalar; a message may not.
+  static std::string shown(const std::string& key) {
+    constexpr size_t kMost = 100;
+    if (key.size() <= kMost) return key;
+    size_t end = kMost;
+    while (end > 0 && (static_cast<unsigned char>(key[end]) & 0xC0) == 0x80) --end;
+    return key.substr(0, end) + "…";
+  }
+
   // YAML's merge key: fields of the mapping named (or of each of a list) that are not given here.
   void expand_merge_keys(Frame& frame) {
     if (frame.merges.empty()) return;
@@ -173,20 +206,53 @@ class Builder final : public YAML::EventHandler {
   const YamlLimits& limits_;
   std::vector<Frame> stack_;
   std::unordered_map<YAML::anchor_t, const Node*> anchors_;
-  std::unordered_map<const Node*, uint64_t> weights_;  // nodes below, aliases expanded; 1 when absent
-  std::unordered_set<const Node*> open_;
+  std::unordered_map<const Node*, uint64_t>
+      weights_;                           // of anchored ones: nodes below, aliases expanded; 1 when absent
+  std::unordered_set<const Node*> open_;  // anchored ones
   uint64_t aliased_ = 0;
+  size_t duplicates_ = 0;
+  size_t at_ = 0, last_scalar_ = 0;
+  Position place_;
   int document_at_ = -1;
   const Node* root_ = nullptr;
 };
 
-// Reads a string_view without copying it.
-class ViewBuffer final : public std::streambuf {
+// Gives yaml-cpp the text in windows, and no more of it when too much is held: `[` might start a key, so that
+// everything up to its `]` is tokens, a few hundred bytes each, before anything comes out.
+class WindowedText final : public std::streambuf {
  public:
-  explicit ViewBuffer(std::string_view text) {
-    char* begin = const_cast<char*>(text.data());
-    setg(begin, begin, begin + text.size());
+  WindowedText(std::string_view text, const Builder& builder, size_t most_marks)
+      : text_(text), builder_(builder), most_marks_(2 * most_marks) {}
+  bool stopped() const { return stopped_; }
+
+ protected:
+  int_type underflow() override {
+    const size_t offset = marks_.size() * kWindow;  // windows before this one are behind us
+    if (stopped_ || offset >= text_.size()) return traits_type::eof();
+    const size_t behind = builder_.at() / kWindow;
+    if (!marks_.empty() && marks_.back() - (behind > 0 ? marks_[behind - 1] : 0) > most_marks_) {
+      stopped_ = true;
+      return traits_type::eof();
+    }
+    const std::string_view window = text_.substr(offset, kWindow);
+    size_t found = 0;  // in halves: quotes come in pairs
+    for (const char c : window)
+      found += c == '[' || c == ']' || c == '{' || c == '}' || c == ','    ? 2
+               : c == '"' || c == '\'' || c == '&' || c == '!' || c == '*' ? 1
+                                                                           : 0;
+    marks_.push_back((marks_.empty() ? 0 : marks_.back()) + found);
+    char* begin = const_cast<char*>(window.data());
+    setg(begin, begin, begin + window.size());
+    return traits_type::to_int_type(*begin);
   }
+
+ private:
+  static constexpr size_t kWindow = 64u << 10;
+  std::string_view text_;
+  const Builder& builder_;
+  size_t most_marks_;
+  std::vector<size_t> marks_;  // up to the end of each window, in halves
+  bool stopped_ = false;
 };
 
 // Offset of the first byte that is NUL or not UTF-8; npos when there is none.
@@ -227,6 +293,26 @@ Position position_of(std::string_view text, size_t offset) {
   return at;
 }
 
+// yaml-cpp takes the end of the file for the end of a quoted text when a line break stands before it. The
+// last scalar of a file is then the rest of it.
+bool ends_in_quotes(std::string_view text, size_t scalar) {
+  while (scalar < text.size() && (text[scalar] == '&' || text[scalar] == '!')) {
+    scalar = std::min(text.find_first_of(" \t\r\n", scalar), text.size());
+    scalar = std::min(text.find_first_not_of(" \t\r\n", scalar), text.size());
+  }
+  if (scalar >= text.size() || (text[scalar] != '"' && text[scalar] != '\'')) return false;
+  const char quote = text[scalar];
+  for (size_t i = scalar + 1; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == quote) {
+      if (quote == '"' || i + 1 == text.size() || text[i + 1] != quote) return false;
+      ++i;
+    }
+  }
+  return true;
+}
+
 std::string_view line_at(std::string_view text, int line) {  // from 0
   size_t begin = 0;
   for (; line > 0; --line) {
@@ -253,40 +339,7 @@ std::string hint_for(std::string_view message, std::string_view line) {
   return {};
 }
 
-bool is_number(std::string_view text) {
-  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
-  if (text.empty()) return false;
-  if (text == ".inf" || text == ".nan" || text == ".Inf" || text == ".NaN") return true;
-  if (text.starts_with("0x"))
-    return text.size() > 2 && text.find_first_not_of("0123456789abcdefABCDEF", 2) == std::string_view::npos;
-  size_t digits = 0, dots = 0, exponents = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c >= '0' && c <= '9') {
-      ++digits;
-    } else if (c == '.' && exponents == 0) {
-      if (++dots > 1) return false;
-    } else if ((c == 'e' || c == 'E') && digits > 0 && exponents == 0) {
-      ++exponents;
-      if (i + 1 < text.size() && (text[i + 1] == '+' || text[i + 1] == '-')) ++i;
-      if (i + 1 == text.size()) return false;
-    } else {
-      return false;
-    }
-  }
-  return digits > 0;
-}
-
 }  // namespace
-
-ScalarType scalar_type(const Node& node) {
-  if (node.kind != Node::Kind::Scalar || !node.plain) return ScalarType::String;
-  constexpr std::array<std::string_view, 18> kBooleans{"true", "True", "TRUE", "false", "False", "FALSE",
-                                                       "yes",  "Yes",  "YES",  "no",    "No",    "NO",
-                                                       "on",   "On",   "ON",   "off",   "Off",   "OFF"};
-  if (std::ranges::find(kBooleans, node.scalar) != kBooleans.end()) return ScalarType::Boolean;
-  return is_number(node.scalar) ? ScalarType::Number : ScalarType::String;
-}
 
 YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& diagnostics,
                     const YamlLimits& limits) {
@@ -306,19 +359,27 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
            "is this a YAML file? save it as UTF-8 text");
     return out;
   }
-  ViewBuffer buffer(text);
-  std::istream stream(&buffer);
   Builder builder(out, file, diagnostics, limits);
+  WindowedText windows(text, builder, limits.flow_marks);
+  std::istream stream(&windows);
+  const size_t before = diagnostics.size();
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
+    if (ends_in_quotes(text, builder.last_scalar()))
+      report(position_of(text, builder.last_scalar()), "not valid YAML: this quote is not closed", "");
   } catch (const Abort&) {  // already reported
   } catch (const YAML::DeepRecursion& e) {
     report({e.mark.line + 1, e.mark.column + 1}, "nested too deeply", "");
   } catch (const YAML::Exception& e) {
     const Position at = e.mark.is_null() ? Position{} : Position{e.mark.line + 1, e.mark.column + 1};
     report(at, "not valid YAML: " + e.msg, hint_for(e.msg, line_at(text, e.mark.line)));
+  }
+  if (windows.stopped()) {  // what was said of the rest was said of half of it
+    diagnostics.erase(diagnostics.begin() + static_cast<ptrdiff_t>(before), diagnostics.end());
+    report(builder.place(), "too many items in one `[…]` or `{…}`, or on one line, after this",
+           "up to about " + std::to_string(limits.flow_marks) + " can be read; split the file");
   }
   return out;
 }

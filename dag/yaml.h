@@ -42,9 +42,13 @@ struct YamlFile {
 };
 
 struct YamlLimits {
-  size_t bytes = 16u << 20;          // of the file
-  size_t scalar_bytes = 1u << 20;    // of one scalar; Kubernetes stores no object larger than 1.5 MB
-  size_t depth = 100;                // of nesting
+  size_t bytes = 16u << 20;        // of the file
+  size_t scalar_bytes = 1u << 20;  // of one scalar; Kubernetes stores no object larger than 1.5 MB
+  size_t nodes = 1'000'000;        // written out in the file; 10,000 tasks are about 150,000
+  size_t depth = 100;              // of nesting
+  // Of `[ ] { } ,`, and half as much of quotes, anchors and tags, in what the parser has to hold whole: an
+  // outermost `[…]` or `{…}` that might be a key. 10,000 tasks in JSON are about 570,000.
+  size_t flow_marks = 800'000;
   size_t aliased_nodes = 1'000'000;  // nodes reached through aliases: stops "billion laughs"
 };
 

@@ -1,26 +1,18 @@
 // Documents that others wrote. They must lint without a false error.
-#include <cstdlib>
 #include <filesystem>
 #include <gtest/gtest.h>
 
 #include "base/fs.h"
 #include "dag/compile.h"
+#include "tests/unit/dag/support.h"
 
 namespace kiln::dag {
 namespace {
 
-std::filesystem::path corpus() {
-  if (const char* given = std::getenv("KILN_CORPUS")) return given;
-  for (const char* up : {"..", "../.."})
-    if (auto path = std::filesystem::path(KILN_SOURCE_DIR) / up / "shared" / "corpus";
-        std::filesystem::exists(path))
-      return path;
-  return {};
-}
-
 void lint_folder(const std::string& name, size_t at_least) {
-  const std::filesystem::path folder = corpus() / name;
-  if (corpus().empty() || !std::filesystem::exists(folder)) GTEST_SKIP() << "no corpus: set KILN_CORPUS";
+  const std::filesystem::path folder = testing::corpus() / name;
+  if (testing::corpus().empty() || !std::filesystem::exists(folder))
+    GTEST_SKIP() << "no corpus: set KILN_CORPUS";
   size_t files = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     if (entry.path().extension() != ".yaml") continue;

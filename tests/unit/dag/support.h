@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdlib>
+#include <filesystem>
 #include <gtest/gtest.h>
 #include <string>
 
@@ -37,5 +39,21 @@ inline std::string pipeline(const std::string& spec) {
 
 // `taskSpec` of one step that does nothing.
 inline const std::string kStep = "taskSpec: {steps: [{image: i, script: 'true'}]}";
+
+// How many random cases a property is tried on: KILN_SEEDS, else `usual`.
+inline unsigned seeds(unsigned usual) {
+  const char* given = std::getenv("KILN_SEEDS");
+  return given ? static_cast<unsigned>(std::atoi(given)) : usual;
+}
+
+// Documents that others wrote: KILN_CORPUS, or beside the source tree. Empty when there are none.
+inline std::filesystem::path corpus() {
+  if (const char* given = std::getenv("KILN_CORPUS")) return given;
+  for (const char* up : {"..", "../.."})
+    if (auto path = std::filesystem::path(KILN_SOURCE_DIR) / up / "shared" / "corpus";
+        std::filesystem::exists(path))
+      return path;
+  return {};
+}
 
 }  // namespace kiln::dag::testing
