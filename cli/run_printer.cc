@@ -128,7 +128,9 @@ void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, boo
     for (size_t k = 0; k < state.tasks[i].run_count(); ++k)
       if (state.tasks[i].run(k).phase == Phase::Failed)
         show_failure(end.run, executor::task_run_label(plan.tasks[i], k), state.tasks[i].run(k));
-  const bool some_succeeded = state.counts.succeeded > 0 && plan.tasks.size() > 1;
+  const bool some_succeeded =
+      std::any_of(state.tasks.begin(), state.tasks.begin() + static_cast<ptrdiff_t>(plan.dag_size),
+                  [](const executor::TaskState& task) { return task.phase == Phase::Succeeded; });
   if (!good) say("run it again: kiln runs rerun " + end.run.id + (some_succeeded ? " --from-failed" : ""));
   if (!print_results) return;
   for (const auto& [name, value] :

@@ -45,7 +45,7 @@ class BadInput(unittest.TestCase):
     def test_a_host_that_does_not_answer(self):
         run = self.world.run_function(f"http://127.0.0.1:{closed_port()}/app.git", check=3)
         self.assertIn("cannot fetch http://127.0.0.1:", run.stderr)
-        self.assertIn("hint: check the host name and the network", run.stderr)
+        self.assertIn("hint: check that something listens on", run.stderr)
 
     def test_a_branch_that_is_not_there(self):
         run = self.world.run_function(f"file://{self.source}", revision="mian", check=1)
