@@ -1,0 +1,69 @@
+// What it costs to decide, without pods and without a journal:
+//
+//   compile_bench SHAPE TASKS - | schedule_bench RUNS
+//
+// Prints median milliseconds from RunStarted to RunFinished when every task succeeds at once. Not a test.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <deque>
+#include <iostream>
+#include <iterator>
+
+#include "dag/compile.h"
+#include "executor/scheduler.h"
+
+namespace {
+
+using namespace kiln;
+
+double schedule(const dag::Plan& plan) {
+  const executor::Scheduler scheduler(plan, {8, {"bench-x", "uid", "default"}});
+  executor::State state;
+  std::deque<executor::Event> finished;
+  const Time now{};
+  const auto keep = [&](const std::vector<executor::Event>& events) {
+    for (const executor::Event& event : events)
+      if (event.kind == executor::Event::Kind::TaskStarted) {
+        executor::Event& end = finished.emplace_back(event);
+        end.kind = executor::Event::Kind::TaskFinished;
+        end.outcome.succeeded = true;
+        end.outcome.reason = "Succeeded";
+        end.outcome.results["output"] = "x";
+      }
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  keep(scheduler.advance(state, {.kind = executor::Event::Kind::RunStarted}, now));
+  while (!finished.empty()) {
+    executor::Event event = std::move(finished.front());
+    finished.pop_front();
+    keep(scheduler.advance(state, std::move(event), now));
+  }
+  const auto end = std::chrono::steady_clock::now();
+  if (!state.succeeded()) {
+    std::fprintf(stderr, "schedule_bench: %s\n", state.message.c_str());
+    std::exit(1);
+  }
+  return std::chrono::duration<double, std::milli>(end - begin).count();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int runs = argc > 1 ? std::max(1, std::atoi(argv[1])) : 5;
+  dag::Documents documents;
+  Diagnostics diagnostics;
+  dag::load(documents, "bench.yaml", std::string(std::istreambuf_iterator<char>(std::cin), {}), diagnostics);
+  dag::StoredResolver nothing;
+  const dag::Compiled compiled = dag::compile(documents, {}, nothing, std::move(diagnostics));
+  if (!compiled.plan) {
+    std::fputs(dag::render(compiled.diagnostics, documents.sources).c_str(), stderr);
+    return 1;
+  }
+  std::vector<double> times;
+  for (int i = 0; i < runs; ++i) times.push_back(schedule(*compiled.plan));
+  std::ranges::sort(times);
+  std::printf("%.3f\n", times[times.size() / 2]);
+  return 0;
+}
