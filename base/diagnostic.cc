@@ -2,20 +2,10 @@
 
 #include <algorithm>
 
+#include "base/lines.h"
+
 namespace kiln {
 namespace {
-
-std::string_view line_of(std::string_view source, int number) {
-  size_t begin = 0;
-  for (int line = 1; line < number; ++line) {
-    begin = source.find('\n', begin);
-    if (begin == std::string_view::npos) return {};
-    ++begin;
-  }
-  std::string_view line = source.substr(begin, source.find('\n', begin) - begin);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
 
 std::string_view name_of(Severity severity) {
   switch (severity) {
@@ -39,6 +29,10 @@ bool has_errors(std::span<const Diagnostic> diagnostics) {
 }
 
 std::string render(const Diagnostic& d, std::string_view source) {
+  return render(d, Lines(source));
+}
+
+std::string render(const Diagnostic& d, const Lines& source) {
   std::string out = d.file;
   if (d.at.line > 0) {
     out += ":" + std::to_string(d.at.line);
@@ -48,7 +42,7 @@ std::string render(const Diagnostic& d, std::string_view source) {
   out += name_of(d.severity);
   out += ": " + d.message + "\n";
   if (d.at.line > 0) {
-    std::string_view line = line_of(source, d.at.line);
+    const std::string_view line = source.line(d.at.line);
     if (!line.empty()) {
       size_t column = std::min<size_t>(d.at.column > 0 ? d.at.column - 1 : 0, line.size());
       size_t from = column > kWindow / 2 && line.size() > kWindow ? column - kWindow / 2 : 0;

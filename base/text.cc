@@ -128,25 +128,28 @@ std::string random_hex(size_t bytes) {
 }
 
 std::optional<std::string> nearest(std::string_view word, std::span<const std::string> candidates) {
+  constexpr size_t kLongestWord = 64;
   const auto distance = [](std::string_view a, std::string_view b) {
-    std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
-    for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
-    for (size_t j = 0; j <= b.size(); ++j) d[0][j] = j;
+    std::array<std::array<uint8_t, kLongestWord + 1>, kLongestWord + 1> d;
+    for (size_t i = 0; i <= a.size(); ++i) d[i][0] = static_cast<uint8_t>(i);
+    for (size_t j = 0; j <= b.size(); ++j) d[0][j] = static_cast<uint8_t>(j);
     for (size_t i = 1; i <= a.size(); ++i)
       for (size_t j = 1; j <= b.size(); ++j) {
         const bool same = lower(a[i - 1]) == lower(b[j - 1]);
-        d[i][j] = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (same ? 0 : 1)});
+        int least = std::min({d[i - 1][j] + 1, d[i][j - 1] + 1, d[i - 1][j - 1] + (same ? 0 : 1)});
         if (i > 1 && j > 1 && lower(a[i - 1]) == lower(b[j - 2]) && lower(a[i - 2]) == lower(b[j - 1]))
-          d[i][j] = std::min(d[i][j], d[i - 2][j - 2] + 1);
+          least = std::min(least, d[i - 2][j - 2] + 1);
+        d[i][j] = static_cast<uint8_t>(least);
       }
-    return d[a.size()][b.size()];
+    return size_t{d[a.size()][b.size()]};
   };
-  constexpr size_t kLongestWord = 64;
   if (word.empty() || word.size() > kLongestWord) return std::nullopt;
   std::optional<std::string> best;
   size_t best_distance = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     if (candidate.size() > kLongestWord) continue;
+    const auto [shorter, longer] = std::minmax({word.size(), candidate.size()});
+    if (longer - shorter >= best_distance) continue;  // at least that many letters differ
     const size_t d = distance(word, candidate);
     if (d < best_distance) {
       best_distance = d;

@@ -57,7 +57,7 @@ void check_enum(const ParamSpec& spec, Reporter& reporter) {
     reporter.error(spec.default_at,
                    "param default value " + spec.default_value->text + " not in the enum list: \"" +
                        spec.name.value + "\"",
-                   "one of: " + join(spec.enumeration, ", "));
+                   "one of: " + list_of(spec.enumeration, ", "));
 }
 
 }  // namespace

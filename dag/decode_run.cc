@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "dag/convert_bindings.h"
@@ -118,8 +119,9 @@ std::vector<Text> decode_breakpoints(DecodeContext& context, Fields& run) {
                                        " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
                                        "allowed to be set as enabled");
     out.push_back({"onFailure", on_failure.at});
+    std::set<std::string> seen{"onFailure"};
     for (Text& step : points.texts("beforeSteps")) {
-      if (std::ranges::any_of(out, [&](const Text& other) { return other.value == step.value; }))
+      if (!seen.insert(step.value).second)
         context.error(step.at, "before step must be unique, the same step: " + step.value +
                                    " is defined multiple times");
       out.push_back(std::move(step));

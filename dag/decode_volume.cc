@@ -1,3 +1,5 @@
+#include <unordered_map>
+
 #include "base/text.h"
 #include "dag/fields.h"
 
@@ -113,6 +115,7 @@ std::vector<VolumeSource> decode_volume_sources(DecodeContext& context, Fields& 
 
 std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
   std::vector<Volume> out;
+  std::unordered_map<std::string, int> lines;
   for (const Node* item : spec.items("volumes")) {
     Fields fields(context, *item, "volume");
     Volume volume;
@@ -133,10 +136,10 @@ std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
     if (!sources.empty()) volume.source = std::move(sources.front());
     if (volume.name.empty()) context.error(item->at, "a volume needs a `name`");
     check_plain_name(context, volume.name, "volume");
-    for (const Volume& other : out)
-      if (!volume.name.empty() && other.name.value == volume.name.value)
+    if (!volume.name.empty())
+      if (const auto [other, fresh] = lines.emplace(volume.name.value, volume.name.at.line); !fresh)
         context.error(volume.name.at, "multiple volumes with same name \"" + volume.name.value + "\"",
-                      "the other is on line " + std::to_string(other.name.at.line));
+                      "the other is on line " + std::to_string(other->second));
     out.push_back(std::move(volume));
   }
   return out;

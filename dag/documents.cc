@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/lines.h"
 #include "base/text.h"
 #include "dag/convert.h"
 #include "dag/convert_bindings.h"
@@ -218,37 +219,48 @@ void load(Documents& documents, std::string file, std::string text, Diagnostics&
   YamlFile yaml = parse_yaml(file, text, diagnostics);
   Loader loader(documents, yaml, context);
   for (const Node* document : yaml.documents) loader.object(*document);
-  documents.sources[std::move(file)] = std::move(text);
+  const std::string& source = documents.sources[file] = std::move(text);
+  documents.places.insert_or_assign(std::move(file), Places(source));
 }
 
-std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources) {
+namespace {
+
+constexpr size_t kMostShown = 1000;
+
+// What is beyond `kMostShown`, taken out: notes first, then warnings.
+size_t leave_out(Diagnostics& diagnostics) {
+  if (diagnostics.size() <= kMostShown) return 0;
+  const size_t more = diagnostics.size() - kMostShown;
+  std::ranges::stable_sort(diagnostics, {}, &Diagnostic::severity);
+  diagnostics.resize(kMostShown);
+  return more;
+}
+
+void sort_by_place(Diagnostics& diagnostics) {
   std::ranges::stable_sort(diagnostics, [](const Diagnostic& a, const Diagnostic& b) {
     return std::tie(a.file, a.at) < std::tie(b.file, b.at);
   });
-  std::string out;
-  for (const Diagnostic& diagnostic : diagnostics) {
-    const auto source = sources.find(diagnostic.file);
-    out += kiln::render(diagnostic, source == sources.end() ? std::string_view() : source->second);
-  }
-  return out;
 }
 
-Position locate(std::string_view source, Position from, std::string_view needle) {
-  if (from.line <= 0 || needle.empty()) return from;
-  if (source.starts_with("\xEF\xBB\xBF")) source.remove_prefix(3);
-  size_t offset = 0;
-  for (int line = 1; line < from.line; ++line) {
-    offset = source.find('\n', offset);
-    if (offset == std::string_view::npos) return from;
-    ++offset;
+}  // namespace
+
+std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources) {
+  sort_by_place(diagnostics);
+  const size_t more = leave_out(diagnostics);
+  if (more > 0) sort_by_place(diagnostics);
+  std::map<std::string, Lines> lines;
+  std::string out;
+  for (const Diagnostic& diagnostic : diagnostics) {
+    auto known = lines.find(diagnostic.file);
+    if (known == lines.end()) {
+      const auto source = sources.find(diagnostic.file);
+      known = lines.emplace(diagnostic.file, Lines(source == sources.end() ? std::string_view() : source->second))
+                  .first;
+    }
+    out += kiln::render(diagnostic, known->second);
   }
-  offset += static_cast<size_t>(from.column > 0 ? from.column - 1 : 0);
-  const size_t found = offset <= source.size() ? source.find(needle, offset) : std::string_view::npos;
-  if (found == std::string_view::npos) return from;
-  Position at = from;
-  for (size_t i = offset; i < found; ++i)
-    at = source[i] == '\n' ? Position{at.line + 1, 1} : Position{at.line, at.column + 1};
-  return at;
+  if (more > 0) out += "… and " + std::to_string(more) + " more; `kiln lint -o json` lists all of them\n";
+  return out;
 }
 
 }  // namespace kiln::dag

@@ -41,7 +41,7 @@ struct EdgeReason {
   enum class Kind { RunAfter, Result, When, Finally, Workspace };
   Kind kind;
   std::string detail;  // the result's or workspace's name
-  bool operator==(const EdgeReason&) const = default;
+  auto operator<=>(const EdgeReason&) const = default;
 };
 std::string_view to_string(EdgeReason::Kind kind);
 
