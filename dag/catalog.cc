@@ -95,7 +95,8 @@ const T* Catalog::find(const Ref& ref, std::string_view kind, const std::deque<T
   const auto found = documents_.by_name.find(std::string(kind) + "/" + name);
   if (found != documents_.by_name.end()) return static_cast<const T*>(found->second);
   if (lenient.values && may_have_variables(name)) return nullptr;
-  std::string hint = reporter.suggest(name, loaded, [](const T& object) { return object.metadata.display(); });
+  std::string hint =
+      reporter.suggest(name, loaded, [](const T& object) { return object.metadata.display(); });
   if (hint.empty()) hint = "pass the file that defines it too: `kiln run FILE FILE…`";
   const std::string message = std::string(kind) + " \"" + name + "\" is not among the documents loaded";
   const Position at = ref.name.empty() ? ref.at : ref.name.at;
@@ -110,8 +111,9 @@ void Catalog::spend(size_t units) {
   constexpr size_t kMost = 400'000;  // some seconds of work
   spent_ += units;
   if (spent_ > kMost)
-    throw Error(ErrorKind::Invalid, "these documents come to more than Kiln checks in one go",
-                "the same large Task, Pipeline or list is used very many times; pass fewer documents at once");
+    throw Error(
+        ErrorKind::Invalid, "these documents come to more than Kiln checks in one go",
+        "the same large Task, Pipeline or list is used very many times; pass fewer documents at once");
 }
 
 void Catalog::spend(const TaskSpec& spec) {
@@ -122,8 +124,8 @@ void Catalog::spend(const TaskSpec& spec) {
       ++texts;
       bytes += text.size();
     });
-    known->second = (spec.params.size() + spec.results.size() + spec.workspaces.size()) / 4 + texts / 64 +
-                    bytes / 4096;
+    known->second =
+        (spec.params.size() + spec.results.size() + spec.workspaces.size()) / 4 + texts / 64 + bytes / 4096;
   }
   spend(known->second);
 }

@@ -70,9 +70,9 @@ struct StepOutputs {
                        "stepResult substitutions are only allowed in env, command and args: " + written,
                        "pass it to the script through `env`");
       else if (is_step_artifact(path) && !script)
-        reporter.error(reporter.find(text.at, written),
-                       "stepArtifact substitutions are only allowed in env, command, args and script: " +
-                           written);
+        reporter.error(
+            reporter.find(text.at, written),
+            "stepArtifact substitutions are only allowed in env, command, args and script: " + written);
     }
   }
 };
@@ -110,11 +110,10 @@ void check_own_results(const Step& step, Reporter& reporter) {
       if (path[0] != "step" || path.size() != 4 || path[1] != "results" || path[3] != "path") continue;
       if (declared.contains(path[2])) continue;
       const std::string written(text.substr(variable.begin, variable.end - variable.begin));
-      reporter.error(reporter.find(at, written),
-                     "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] +
-                         "\"",
-                     declared.empty() ? "add it under the step's `results`"
-                                      : reporter.suggest(path[2], declared));
+      reporter.error(
+          reporter.find(at, written),
+          "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] + "\"",
+          declared.empty() ? "add it under the step's `results`" : reporter.suggest(path[2], declared));
     }
   });
 }
@@ -159,7 +158,8 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
 
 void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
-  if (step.image.empty()) reporter.error(step.at, "missing field(s): image", "every StepAction names an image");
+  if (step.image.empty())
+    reporter.error(step.at, "missing field(s): image", "every StepAction names an image");
   check_script(step, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
@@ -171,17 +171,17 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   for (const Variable& variable : find_variables(step.script.value))
     if (variable.reference.path[0] == "params") {
       reporter.error(reporter.find(step.script.at, text_of(variable, step.script.value)),
-                     "param substitution in scripts is not allowed.",
-                     "pass it to the script through `env`");
+                     "param substitution in scripts is not allowed.", "pass it to the script through `env`");
       break;
     }
   for (const VolumeMount& mount : step.volume_mounts) {
     const auto variables = find_variables(mount.name.value);
     if (variables.size() != 1 || variables[0].begin != 0 || variables[0].end != mount.name.value.size() ||
         variables[0].reference.path[0] != "params")
-      reporter.error(mount.name.at,
-                     "invalid value: " + mount.name.value + ": expect the Name to be a single param reference",
-                     "the volume belongs to the Task: take its name as a param");
+      reporter.error(
+          mount.name.at,
+          "invalid value: " + mount.name.value + ": expect the Name to be a single param reference",
+          "the volume belongs to the Task: take its name as a param");
   }
   Step without_script = step;
   without_script.script = {};
@@ -216,8 +216,9 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
   }
   if (!missing.empty())
     reporter.error(step.ref.at, "non-existent params in Step: [" + list_of(missing, " ") + "]",
-                   "StepAction `" + action.metadata.name.value + "` has no default for them; add them under "
-                   "the step's `params`");
+                   "StepAction `" + action.metadata.name.value +
+                       "` has no default for them; add them under "
+                       "the step's `params`");
   for (const Param& param : step.params)
     if (!declared.contains(param.name.value))
       reporter.error(param.name.at, "extra params passed by Step to StepAction: [" + param.name.value + "]",

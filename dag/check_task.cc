@@ -11,8 +11,8 @@
 namespace kiln::dag {
 namespace {
 
-// `$(results.NAME.path)` of a result that nobody declares: Tekton refuses it in a script, elsewhere it stays as
-// it is written.
+// `$(results.NAME.path)` of a result that nobody declares: Tekton refuses it in a script, elsewhere it stays
+// as it is written.
 void check_results_used(const TaskSpec& spec, Reporter& reporter) {
   std::set<std::string> declared;
   std::set<Position> scripts;
@@ -96,8 +96,8 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
   for (const Step& step : spec.steps) take(step);
   if (spec.step_template) take(*spec.step_template);
   for (const WorkspaceDeclaration& workspace : spec.workspaces) {
-    const std::string path = workspace.mount_path.empty() ? "/workspace/" + workspace.name.value
-                                                          : clean(workspace.mount_path);
+    const std::string path =
+        workspace.mount_path.empty() ? "/workspace/" + workspace.name.value : clean(workspace.mount_path);
     if (!taken.insert(path).second)
       reporter.error(workspace.name.at, "workspace mount path \"" + path + "\" must be unique",
                      "something else of this task is mounted there");

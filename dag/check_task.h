@@ -62,6 +62,8 @@ class Reporter {
   }
   // Where `variable` stands in the text that starts at `from`.
   Position find(Position from, std::string_view variable) const;
+  // Where `text` begins, that of the scalar at `from`.
+  Position find_text(Position from, std::string_view text) const;
 
   // did_you_mean() among the names of many things: `name` makes one's of each. The more mistakes there are
   // already, the fewer names are looked through: a file of nothing but mistakes is reported in linear time.

@@ -19,8 +19,11 @@ void sort_and_merge(Diagnostics& diagnostics) {
 // A limit that was passed: what documents mean together is no mistake of one place.
 void report(Diagnostics& diagnostics, const Documents& documents, const Error& error) {
   if (error.kind() != ErrorKind::Invalid) throw error;
-  diagnostics.push_back({Severity::Error, documents.sources.empty() ? "" : documents.sources.begin()->first, {},
-                         error.message(), error.hint()});
+  diagnostics.push_back({Severity::Error,
+                         documents.sources.empty() ? "" : documents.sources.begin()->first,
+                         {},
+                         error.message(),
+                         error.hint()});
 }
 
 // Not in the plans inside it: each would be as large as all of the documents.

@@ -47,13 +47,12 @@ void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
         return &task == &plan_.tasks[index] ? std::string() : task.name;
       };
       const auto known = std::span(plan_.tasks).first(plan_.dag_size);
-      reporter_.error(
-          name.at,
-          "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
-              from.name.value + " depends on " + name.value + " but " + name.value +
-              " wasn't present in Pipeline",
-          found != index_.end() ? "`" + name.value + "` is a finally task"
-                                : reporter_.suggest(name.value, known, name_of));
+      reporter_.error(name.at,
+                      "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
+                          from.name.value + " depends on " + name.value + " but " + name.value +
+                          " wasn't present in Pipeline",
+                      found != index_.end() ? "`" + name.value + "` is a finally task"
+                                            : reporter_.suggest(name.value, known, name_of));
     } else if (found->second == index) {
       reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself");
     } else {

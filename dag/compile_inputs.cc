@@ -188,8 +188,7 @@ void Compiler::decide_workspaces() {
                           declared.empty() ? "" : "it has: " + join(declared, ", "));
   }
   for (const WorkspaceDeclaration& workspace : target_.spec->workspaces)
-    if (!workspace.optional && binding_of(workspace.name) == nullptr)
-      add_binding({.name = workspace.name});
+    if (!workspace.optional && binding_of(workspace.name) == nullptr) add_binding({.name = workspace.name});
   for (WorkspaceBinding& binding : plan_.workspaces)
     if (binding.kind == WorkspaceBinding::Kind::RunFolder && binding.folder.empty())
       binding.folder = binding.name;
@@ -204,12 +203,13 @@ void Compiler::decide_timeouts() {
   const std::string whole = " should be <= pipeline duration";
   const std::string hint = "raise timeouts.pipeline, which is 1h when not given";
   bool fits = true;
-  for (const auto& [text, duration] : {std::pair{&given.tasks, plan_.tasks_timeout},
-                                       std::pair{&given.finally, plan_.finally_timeout}}) {
+  for (const auto& [text, duration] :
+       {std::pair{&given.tasks, plan_.tasks_timeout}, std::pair{&given.finally, plan_.finally_timeout}}) {
     const bool none = !text->empty() && duration == Duration{};
     if (!none && duration <= plan_.timeout) continue;
     fits = false;
-    run_reporter_.error(text->at, "invalid value: " + text->value + (none ? " (no timeout)" : "") + whole, hint);
+    run_reporter_.error(text->at, "invalid value: " + text->value + (none ? " (no timeout)" : "") + whole,
+                        hint);
   }
   if (!fits) return;
   if (plan_.tasks_timeout + plan_.finally_timeout > plan_.timeout)

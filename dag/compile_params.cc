@@ -25,6 +25,14 @@ std::set<std::string_view> names_in(const Matrix& matrix) {
   return out;
 }
 
+// For Catalog::spend: each TaskRun works out the params of all of them.
+size_t work_of(const Matrix& matrix) {
+  size_t runs = 1;
+  for (const Param& param : matrix.params)
+    runs = std::min(kMostCombinations, runs * std::max<size_t>(1, param.value.items.size()));
+  return runs * runs * (matrix.params.size() + matrix.include.size() / 64) / 64;
+}
+
 std::string dotted(const std::vector<std::string>& path, size_t from) {
   std::string out;
   for (size_t i = from; i < path.size(); ++i) out += (out.empty() ? "" : ".") + path[i];
@@ -158,13 +166,13 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
     }
   task.matrix = matrix;
   substitute_matrix(*task.matrix, param_values_);
+  catalog_.spend(work_of(*task.matrix));
   const std::optional<size_t> count = count_combinations(*task.matrix);
   if (count && *count > kMostCombinations)
-    reporter_.error(matrix.at, "expected 0 <= " + std::to_string(*count) + " <= " +
-                                   std::to_string(kMostCombinations) + ": matrix of \"" + task.name + "\"",
+    reporter_.error(matrix.at,
+                    "expected 0 <= " + std::to_string(*count) + " <= " + std::to_string(kMostCombinations) +
+                        ": matrix of \"" + task.name + "\"",
                     "that many TaskRuns would start; split the task");
-  else if (count)  // each TaskRun works out all of them
-    catalog_.spend(*count * *count * (matrix.params.size() + matrix.include.size() / 64) / 64);
 }
 
 void Compiler::check_when(const PipelineTask& from, PlannedTask& task) {

@@ -103,21 +103,23 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
     return;
   }
   if ((use == Use::MatrixLength || use == Use::ResultLength) && !producer.matrix) {
-    complain("invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name +
-                 "\" has no matrix",
-             "");
+    complain(
+        "invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name + "\" has no matrix",
+        "");
     return;
   }
   if (use == Use::Result && !check_result(producer, reference, written, complain)) return;
   if (use == Use::ResultLength && producer.declared_results() != nullptr &&
       find_result(*producer.declared_results(), path[3]) == nullptr) {
-    complain("invalid result reference: \"" + path[3] + "\" is not a named result returned by pipeline task \"" +
-                 producer.name + "\"",
+    complain("invalid result reference: \"" + path[3] +
+                 "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
              reporter_.suggest(path[3], *producer.declared_results(), name_of));
     return;
   }
   const bool named = use == Use::Result || use == Use::ResultLength;
-  const std::string detail = named ? path[3] : use == Use::MatrixLength ? "matrix.length" : path[2] + "." + path[3];
+  const std::string detail = named                      ? path[3]
+                             : use == Use::MatrixLength ? "matrix.length"
+                                                        : path[2] + "." + path[3];
   need(index, found->second, named ? path[3] : "", {kind, detail});
 }
 
@@ -128,8 +130,8 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
   if (declared != nullptr) {
     const std::string& result = reference.path[3];
     const ResultSpec* spec = find_result(*declared, result);
-    const std::string of_task = "invalid result reference: result \"" + result + "\" of task \"" +
-                                producer.name + "\"";
+    const std::string of_task =
+        "invalid result reference: result \"" + result + "\" of task \"" + producer.name + "\"";
     if (spec == nullptr) {
       complain("invalid result reference: \"" + result +
                    "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
@@ -156,10 +158,11 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
   }
   if (producer.matrix && reference.suffix != Reference::Suffix::Star) {
     const std::string whole = inside(written);
-    complain("A matrixed pipelineTask can only be consumed in aggregate using [*] notation, but is currently "
-             "set to " +
-                 whole,
-             "write $(" + whole.substr(0, whole.find('[')) + "[*])");
+    complain(
+        "A matrixed pipelineTask can only be consumed in aggregate using [*] notation, but is currently "
+        "set to " +
+            whole,
+        "write $(" + whole.substr(0, whole.find('[')) + "[*])");
     return false;
   }
   return true;
@@ -211,10 +214,11 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
     }
   });
   if (!refers)
-    reporter_.error(result.value_at,
-                    "expected pipeline results to be task result expressions but no expressions were found: `" +
-                        result.name.value + "`",
-                    "it looks like $(tasks.NAME.results.RESULT)");
+    reporter_.error(
+        result.value_at,
+        "expected pipeline results to be task result expressions but no expressions were found: `" +
+            result.name.value + "`",
+        "it looks like $(tasks.NAME.results.RESULT)");
 }
 
 }  // namespace kiln::dag

@@ -29,9 +29,9 @@ void Compiler::report_no_tasks() {
   const PipelineSpec& spec = *target_.spec;
   const std::string hint = "a pipeline needs at least one task";
   if (!spec.finally.empty())
-    reporter_.error(spec.at, "spec.tasks is empty but spec.finally has " +
-                                 std::to_string(spec.finally.size()) + " tasks",
-                    hint);
+    reporter_.error(
+        spec.at, "spec.tasks is empty but spec.finally has " + std::to_string(spec.finally.size()) + " tasks",
+        hint);
   else if (lenient_.values && !(spec.params.empty() && spec.workspaces.empty() && spec.description.empty()))
     reporter_.warn(spec.at, "missing field(s): tasks", hint);
   else
@@ -177,18 +177,18 @@ void Compiler::choose_custom(const PipelineTask& from, PlannedTask& task) {
   if (api.empty())
     reporter_.error(task.at, "invalid value: " + what + " must specify apiVersion", hint);
   else if (api.find('/') == std::string::npos || api.starts_with('/') || api.ends_with('/'))
-    reporter_.error(from.custom_spec ? from.custom_spec->api_version.at : from.task_ref.api_version.at,
-                    "invalid value: invalid apiVersion format \"" + api +
-                        "\", must be in the format \"group/version\"");
+    reporter_.error(
+        from.custom_spec ? from.custom_spec->api_version.at : from.task_ref.api_version.at,
+        "invalid value: invalid apiVersion format \"" + api + "\", must be in the format \"group/version\"");
   if (custom.kind.empty()) reporter_.error(task.at, "invalid value: " + what + " must specify kind", hint);
   task.custom = std::move(custom);
 }
 
 void Compiler::choose_pipeline(const PipelineTask& from, PlannedTask& task) {
   task.kind = PlannedTask::Kind::Pipeline;
+  catalog_.spend(4);
   task.inline_spec = from.pipeline_spec != nullptr;
-  std::optional<Target> inner =
-      nested_target(target_, from, catalog_, param_values_, diagnostics_, lenient_);
+  std::optional<Target> inner = nested_target(target_, from, catalog_, param_values_, diagnostics_, lenient_);
   if (!inner) return;
   const ParamScope outer = propagated(from);
   if (task.inline_spec) {
@@ -217,8 +217,8 @@ void Compiler::bind_actions(PlannedTask& task) {
   std::unordered_map<const StepAction*, std::shared_ptr<const StepAction>> actions;
   for (Step& step : bound->steps) {
     if (!refers(step)) continue;
-    const StepAction* action = catalog_.find_step_action(substitute_ref(step.ref, params), reporter,
-                                                         diagnostics_, lenient_);
+    const StepAction* action =
+        catalog_.find_step_action(substitute_ref(step.ref, params), reporter, diagnostics_, lenient_);
     if (action == nullptr) continue;
     catalog_.spend(1 + action->params.size() / 4);
     check_action_params(step, *action, reporter);

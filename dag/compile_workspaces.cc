@@ -79,8 +79,7 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
     check_pipeline_text(use.sub_path.value, use.sub_path.at, ArrayUse::Never, reporter_);
     const WorkspaceDeclaration* outer = declared_workspace(use.workspace);
     if (outer == nullptr && binding_of(use.workspace) == nullptr) {
-      const std::string near =
-          reporter_.suggest(use.workspace.value, target_.spec->workspaces, name_of);
+      const std::string near = reporter_.suggest(use.workspace.value, target_.spec->workspaces, name_of);
       reporter_.error(use.workspace.at,
                       "pipeline task \"" + task.name + "\" expects workspace with name \"" +
                           use.workspace.value + "\" but none exists in pipeline spec",

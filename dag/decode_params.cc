@@ -125,8 +125,8 @@ std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDif
         seen.emplace(names == NamesDiffer::Exactly ? name : to_lower(name), param.name.at);
     if (!fresh) {
       context.error(param.name.at,
-                    "parameter names must be unique, the parameter \"" + name + "\" is also defined at line " +
-                        std::to_string(other->second.line),
+                    "parameter names must be unique, the parameter \"" + name +
+                        "\" is also defined at line " + std::to_string(other->second.line),
                     names == NamesDiffer::Exactly ? "" : "here names are compared without regard to case");
       continue;
     }

@@ -99,8 +99,9 @@ void decode_settings(DecodeContext& context, Fields& fields, TaskRunSettings& ou
 
 void check_status_message(DecodeContext& context, Fields& run, const Text& status) {
   if (const Text message = run.text("statusMessage"); !message.empty() && status.empty())
-    context.error(message.at, "statusMessage should not be set if status is not set, but it is currently set to " +
-                                  message.value);
+    context.error(
+        message.at,
+        "statusMessage should not be set if status is not set, but it is currently set to " + message.value);
 }
 
 // debug.breakpoints.
@@ -113,11 +114,13 @@ std::vector<Text> decode_breakpoints(DecodeContext& context, Fields& run) {
     Fields points(context, *breakpoints, "breakpoints");
     const Text on_failure = points.text("onFailure");
     if (on_failure.empty())
-      context.error(breakpoints->at, "onFailure breakpoint is empty, it is only allowed to be set as enabled");
+      context.error(breakpoints->at,
+                    "onFailure breakpoint is empty, it is only allowed to be set as enabled");
     else if (on_failure.value != "enabled")
-      context.error(on_failure.at, on_failure.value +
-                                       " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
-                                       "allowed to be set as enabled");
+      context.error(on_failure.at,
+                    on_failure.value +
+                        " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
+                        "allowed to be set as enabled");
     out.push_back({"onFailure", on_failure.at});
     std::set<std::string> seen{"onFailure"};
     for (Text& step : points.texts("beforeSteps")) {
@@ -217,8 +220,8 @@ PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
     of_all.done();
   }
   run.task_run_specs = decode_task_run_specs(context, fields);
-  run.status = decode_status(
-      context, fields, {"Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending"});
+  run.status = decode_status(context, fields,
+                             {"Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending"});
   fields.ignore({"managedBy"});
   fields.done();
   check_one(context, node.at, run.pipeline_ref.given(), run.pipeline_spec != nullptr,
@@ -267,7 +270,8 @@ CustomRun decode_custom_run(DecodeContext& context, const Node& node) {
   const Text& api = run.spec ? run.spec->api_version : run.ref.api_version;
   const Text& kind = run.spec ? run.spec->kind : run.ref.kind;
   if (run.ref.given() || run.spec) {
-    if (api.empty()) context.error(node.at, "missing field(s): apiVersion", "it names who runs this custom task");
+    if (api.empty())
+      context.error(node.at, "missing field(s): apiVersion", "it names who runs this custom task");
     if (kind.empty()) context.error(node.at, "missing field(s): kind");
   }
   return run;

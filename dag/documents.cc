@@ -35,9 +35,9 @@ Metadata decode_metadata(DecodeContext& context, Fields& object) {
   const Text& name = metadata.name.empty() ? metadata.generate_name : metadata.name;
   if (!name.empty() && !is_object_name(metadata.display()))
     context.error(name.at,
-                  name.value.size() > 63
-                      ? "Invalid resource name: length must be no more than 63 characters"
-                      : "invalid resource name \"" + name.value.substr(0, 100) + "\": must be a valid DNS label",
+                  name.value.size() > 63 ? "Invalid resource name: length must be no more than 63 characters"
+                                         : "invalid resource name \"" + name.value.substr(0, 100) +
+                                               "\": must be a valid DNS label",
                   "lower-case letters, digits, `-` and `.`, with a letter or digit at both ends, at most 63");
   metadata.annotations = fields.labels("annotations");
   metadata.labels = fields.labels("labels");
@@ -118,9 +118,9 @@ class Loader {
     if (name.empty()) return;
     const auto [other, fresh] = documents_.by_name.emplace(key_of(kind, name), &where.back());
     if (!fresh)
-      context_.error(
-          where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
-          "the other is at " + other->second->file + ":" + std::to_string(other->second->metadata.name.at.line));
+      context_.error(where.back().metadata.name.at, kind + " `" + name + "` is defined twice",
+                     "the other is at " + other->second->file + ":" +
+                         std::to_string(other->second->metadata.name.at.line));
   }
 
   static std::string key_of(const std::string& kind, const std::string& name) {
@@ -254,8 +254,9 @@ std::string render(Diagnostics diagnostics, const std::map<std::string, std::str
     auto known = lines.find(diagnostic.file);
     if (known == lines.end()) {
       const auto source = sources.find(diagnostic.file);
-      known = lines.emplace(diagnostic.file, Lines(source == sources.end() ? std::string_view() : source->second))
-                  .first;
+      known =
+          lines.emplace(diagnostic.file, Lines(source == sources.end() ? std::string_view() : source->second))
+              .first;
     }
     out += kiln::render(diagnostic, known->second);
   }

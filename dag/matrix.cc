@@ -82,8 +82,7 @@ std::optional<size_t> count_combinations(const Matrix& matrix) {
     count *= param.value.items.size();
     if (count > kMostCombinations) return count;
   }
-  return matrix.params.empty() ? matrix.include.size()
-                               : count == 0 ? 0 : combinations(matrix).size();
+  return matrix.params.empty() ? matrix.include.size() : count == 0 ? 0 : combinations(matrix).size();
 }
 
 }  // namespace kiln::dag

@@ -41,4 +41,12 @@ Position Places::find(Position from, std::string_view variable) const {
   return lines_.position(static_cast<size_t>(found->data() - source_.data()));
 }
 
+Position Places::find_text(Position from, std::string_view text) const {
+  constexpr size_t kMostBefore = 1024;
+  const size_t begin = lines_.offset(from);
+  if (text.empty() || begin == std::string_view::npos || begin > source_.size()) return from;
+  const size_t found = source_.substr(begin, kMostBefore + text.size()).find(text);
+  return found == std::string_view::npos ? from : lines_.position(begin + found);
+}
+
 }  // namespace kiln::dag

@@ -16,6 +16,9 @@ class Places {
   // The first place of `variable`, "$(params.x)", from `from` on (where a script begins, say); `from` when
   // there is none: it is written with escapes.
   Position find(Position from, std::string_view variable) const;
+  // Where `text`, that of the scalar at `from`, begins, behind its quote or `|`; `from` when it is written
+  // with escapes.
+  Position find_text(Position from, std::string_view text) const;
 
  private:
   std::string_view source_;

@@ -45,6 +45,11 @@ Position Reporter::find(Position from, std::string_view variable) const {
   return places == documents_.places.end() ? from : places->second.find(from, variable);
 }
 
+Position Reporter::find_text(Position from, std::string_view text) const {
+  const auto places = documents_.places.find(file_);
+  return places == documents_.places.end() ? from : places->second.find_text(from, text);
+}
+
 void Reporter::check_params(std::string_view text, Position at, const ParamScope& scope, ArrayUse arrays,
                             Severity severity) {
   if (!may_have_variables(text)) return;
@@ -72,10 +77,10 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
       continue;
     }
     if (reference.path.size() > 3) {
-      complain("Invalid referencing of parameters in \"" + std::string(text.substr(0, 200)) +
-                   "\"! Only two dot-separated components after the prefix \"params\" are allowed.",
-               "names with dots need brackets: $(params['" + reference.path[1] + "." + reference.path[2] +
-                   "'])");
+      complain(
+          "Invalid referencing of parameters in \"" + std::string(text.substr(0, 200)) +
+              "\"! Only two dot-separated components after the prefix \"params\" are allowed.",
+          "names with dots need brackets: $(params['" + reference.path[1] + "." + reference.path[2] + "'])");
       continue;
     }
     const bool alone = variable.begin == 0 && variable.end == text.size();

@@ -72,7 +72,8 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
   std::vector<When> known;
   for (When when : task.when) {
     Variables values = variables.contexts();
-    for_each_text(when, [&](std::string_view text, Position, ArrayUse) { variables.add_facts(values, text); });
+    for_each_text(when,
+                  [&](std::string_view text, Position, ArrayUse) { variables.add_facts(values, text); });
     substitute_when(when, values);
     // Without its result an expression says nothing; that the result is missing does.
     const bool open = when.input.value.find("$(tasks.") != std::string::npos ||

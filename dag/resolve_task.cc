@@ -224,8 +224,8 @@ class TaskResolution {
 
   void place_workspaces() {
     for (TaskWorkspace& workspace : out_.workspaces)
-      for (Text* text : {&workspace.declaration.mount_path, &workspace.binding.sub_path,
-                         &workspace.binding.source.name})
+      for (Text* text :
+           {&workspace.declaration.mount_path, &workspace.binding.sub_path, &workspace.binding.source.name})
         text->value = substitute(substitute(text->value, params_), contexts_);
   }
 

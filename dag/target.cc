@@ -208,8 +208,8 @@ std::optional<Target> nested_target(const Target& outer, const PipelineTask& tas
     return std::nullopt;
   }
   if (target.ancestors.size() > kDeepestNesting) {
-    reporter.error(task.name.at, "pipelines are nested more than " + std::to_string(kDeepestNesting) +
-                                     " deep");
+    reporter.error(task.name.at,
+                   "pipelines are nested more than " + std::to_string(kDeepestNesting) + " deep");
     return std::nullopt;
   }
   target.settings = outer.settings;
