@@ -12,6 +12,7 @@ namespace {
 
 std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& owner) {
   std::vector<WorkspaceBinding> out;
+  std::set<std::string> seen;
   for (const Node* item : owner.items("workspaces")) {
     Fields fields(context, *item, "workspace binding");
     WorkspaceBinding binding;
@@ -32,10 +33,9 @@ std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& ow
     }
     if (binding.name.empty()) context.error(item->at, "a workspace binding needs a `name`");
     check_plain_name(context, binding.name, "workspace");
-    for (const WorkspaceBinding& other : out)
-      if (!binding.name.empty() && iequals(other.name.value, binding.name.value))
-        context.error(binding.name.at,
-                      "workspace \"" + binding.name.value + "\" provided by the run more than once");
+    if (!binding.name.empty() && !seen.insert(to_lower(binding.name.value)).second)
+      context.error(binding.name.at,
+                    "workspace \"" + binding.name.value + "\" provided by the run more than once");
     out.push_back(std::move(binding));
   }
   return out;
@@ -66,15 +66,15 @@ PodTemplate decode_pod_template(DecodeContext& context, Fields& owner, std::stri
 
 std::vector<ContainerOverride> decode_overrides(DecodeContext& context, Fields& owner, std::string_view key) {
   std::vector<ContainerOverride> out;
+  std::set<std::string> seen;
   for (const Node* item : owner.items(key)) {
     Fields fields(context, *item, key);
     ContainerOverride one{fields.text("name"), decode_resources(context, fields, "computeResources")};
     fields.done();
     if (one.name.empty()) context.error(item->at, "missing field(s): " + std::string(key) + ".name");
-    for (const ContainerOverride& other : out)
-      if (!one.name.empty() && other.name.value == one.name.value)
-        context.error(one.name.at, "expected exactly one, got both: " + std::string(key) + " \"" +
-                                       one.name.value + "\" is given twice");
+    if (!one.name.empty() && !seen.insert(one.name.value).second)
+      context.error(one.name.at, "expected exactly one, got both: " + std::string(key) + " \"" +
+                                     one.name.value + "\" is given twice");
     out.push_back(std::move(one));
   }
   return out;
