@@ -26,11 +26,11 @@ std::set<std::string_view> names_in(const Matrix& matrix) {
 }
 
 // For Catalog::spend: each TaskRun works out the params of all of them.
-size_t work_of(const Matrix& matrix) {
+size_t work_of(const Matrix& matrix, size_t passed) {
   size_t runs = 1;
   for (const Param& param : matrix.params)
     runs = std::min(kMostCombinations, runs * std::max<size_t>(1, param.value.items.size()));
-  return runs * runs * (matrix.params.size() + matrix.include.size() / 64) / 64;
+  return runs * runs * (matrix.params.size() + matrix.include.size() / 8) / 64 + runs * passed / 8;
 }
 
 std::string dotted(const std::vector<std::string>& path, size_t from) {
@@ -166,7 +166,7 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
     }
   task.matrix = matrix;
   substitute_matrix(*task.matrix, param_values_);
-  catalog_.spend(work_of(*task.matrix));
+  catalog_.spend(work_of(*task.matrix, from.params.size()));
   const std::optional<size_t> count = count_combinations(*task.matrix);
   if (count && *count > kMostCombinations)
     reporter_.error(matrix.at,
