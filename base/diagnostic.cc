@@ -2,19 +2,10 @@
 
 #include <algorithm>
 
+#include "base/lines.h"
+
 namespace kiln {
 namespace {
-
-std::string_view line_of(std::string_view source, int number) {
-  if (source.starts_with("\xEF\xBB\xBF")) source.remove_prefix(3);  // columns do not count it
-  size_t begin = 0;
-  for (int line = 1; line < number; ++line) {
-    begin = source.find('\n', begin);
-    if (begin == std::string_view::npos) return {};
-    ++begin;
-  }
-  return source.substr(begin, source.find('\n', begin) - begin);
-}
 
 // Whether a character of several bytes goes on here.
 bool continues(char c) {
@@ -51,11 +42,10 @@ bool has_errors(std::span<const Diagnostic> diagnostics) {
 }
 
 std::string render(const Diagnostic& d, std::string_view source) {
-  return render_at(d, d.at.line > 0 ? line_of(source, d.at.line) : std::string_view());
+  return render(d, Lines(source));
 }
 
-std::string render_at(const Diagnostic& d, std::string_view line) {
-  if (line.ends_with('\r')) line.remove_suffix(1);
+std::string render(const Diagnostic& d, const Lines& source) {
   std::string out = d.file;
   if (d.at.line > 0) {
     out += ":" + std::to_string(d.at.line);
@@ -65,6 +55,8 @@ std::string render_at(const Diagnostic& d, std::string_view line) {
   out += name_of(d.severity);
   out += ": " + d.message + "\n";
   if (d.at.line > 0) {
+    std::string_view line = source.line(d.at.line);
+    if (line.ends_with('\r')) line.remove_suffix(1);
     if (!line.empty()) {
       size_t column = std::min<size_t>(d.at.column > 0 ? d.at.column - 1 : 0, line.size());
       size_t from = column > kWindow / 2 && line.size() > kWindow ? column - kWindow / 2 : 0;

@@ -35,7 +35,8 @@ bool has_errors(std::span<const Diagnostic> diagnostics);
 // "file:line:col: error: message", then the line and a caret (when `source` is the file's text), then
 // "  hint: …". Ends with a newline.
 std::string render(const Diagnostic& diagnostic, std::string_view source = {});
-// The same when its line has been found: looking for it anew for each of many diagnostics takes a while.
-std::string render_at(const Diagnostic& diagnostic, std::string_view line);
+// The same, for many diagnostics of one text.
+class Lines;
+std::string render(const Diagnostic& diagnostic, const Lines& source);
 
 }  // namespace kiln

@@ -78,7 +78,7 @@ void Context::catch_interrupts() {
     for (;;) {
       int number = 0;
       if (::sigwait(&set, &number) != 0 || number == SIGUSR2) return;
-      if (kill_.stop_requested()) ::_exit(128 + number);
+      if (!orderly_ || kill_.stop_requested()) ::_exit(128 + number);
       if (stop_.stop_requested()) kill_.request_stop();
       stop_.request_stop();
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -46,14 +47,20 @@ class Context {
   std::filesystem::path server_file();  // where a running server says its address
 
   // Ctrl-C or SIGTERM: the first calls for an orderly end (`finally` runs), the second for an end now, a
-  // third ends the process without more ado (what it runs dies with it).
-  std::stop_token stop() const { return stop_.get_token(); }
+  // third ends the process without more ado (what it runs dies with it). That is from the first stop() on:
+  // before, and after end_at_once(), nobody would look at the tokens, and the first signal ends the process.
+  std::stop_token stop() {
+    orderly_ = true;
+    return stop_.get_token();
+  }
   std::stop_token kill() const { return kill_.get_token(); }
+  void end_at_once() { orderly_ = false; }
   // Blocks the signals in this thread and those it starts, and waits for them. Call before any thread exists.
   void catch_interrupts();
 
  private:
   std::stop_source stop_, kill_;
+  std::atomic<bool> orderly_ = false;  // somebody looks at the tokens
   std::optional<Dirs> dirs_;
   std::unique_ptr<registry::Store> store_;
   std::unique_ptr<registry::Client> client_;

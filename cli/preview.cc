@@ -1,5 +1,8 @@
 #include "cli/preview.h"
 
+#include <optional>
+
+#include "base/error.h"
 #include "base/text.h"
 #include "dag/compile.h"
 #include "dag/graph.h"
@@ -27,13 +30,24 @@ std::string condition(const dag::When& when) {
 
 class Preview {
  public:
-  std::string run(const dag::Plan& plan, const std::string& indent) {
-    for (size_t i = 0; i < plan.tasks.size(); ++i) task(plan, i, indent);
+  explicit Preview(const dag::Plan& plan) : plan_(plan), resolver_(plan.remote) {}
+
+  std::string run() {
+    tasks(plan_, "");
     return std::move(out_);
   }
 
  private:
-  void line(const std::string& indent, const std::string& text) { out_ += indent + text + "\n"; }
+  void tasks(const dag::Plan& plan, const std::string& indent) {
+    for (size_t i = 0; i < plan.tasks.size(); ++i) task(plan, i, indent);
+  }
+
+  void line(const std::string& indent, const std::string& text) {
+    constexpr size_t kMost = 256u << 20;
+    out_ += indent + text + "\n";
+    if (out_.size() > kMost)
+      throw Error(ErrorKind::Invalid, "what would run comes to more than 256 MiB of text");
+  }
 
   void conditions(const std::vector<dag::When>& when, const std::string& indent) {
     for (const dag::When& one : when) line(indent, "when " + condition(one));
@@ -99,19 +113,39 @@ class Preview {
 
   // With what its params are known to be; those that wait for a result stay as they are written.
   void nested(const dag::Plan& plan, size_t index, const std::string& indent) {
-    const dag::RunRequest request = dag::nested_request(plan, index, dag::no_facts(), kContext);
-    const dag::Compiled compiled = dag::recompile(plan.sources, plan.remote, request);
+    const dag::Compiled compiled = compile_nested(plan, index);
     const dag::Plan* inner = compiled.plan ? &*compiled.plan : plan.tasks[index].pipeline.get();
-    if (inner != nullptr) out_ += Preview().run(*inner, indent);
+    if (inner != nullptr) tasks(*inner, indent);
   }
 
+  // Each compile copies the documents into its plan: of a large file full of pipelines only the first are
+  // shown with their params.
+  dag::Compiled compile_nested(const dag::Plan& plan, size_t index) {
+    constexpr size_t kMostCopied = 256u << 20;
+    if (!documents_) {
+      Diagnostics nothing_new;
+      documents_.emplace();
+      for (const auto& [file, text] : plan_.sources) {
+        dag::load(*documents_, file, text, nothing_new);
+        bytes_ += text.size();
+      }
+    }
+    if (copied_ > kMostCopied) return {};
+    copied_ += bytes_;
+    return dag::compile(*documents_, dag::nested_request(plan, index, dag::no_facts(), kContext), resolver_);
+  }
+
+  const dag::Plan& plan_;
+  dag::StoredResolver resolver_;
+  std::optional<dag::Documents> documents_;  // those of the plan, read when the first pipeline in it is met
+  size_t bytes_ = 0, copied_ = 0;
   std::string out_;
 };
 
 }  // namespace
 
 std::string preview(const dag::Plan& plan) {
-  return dag::graph_ascii(plan) + "\n" + Preview().run(plan, "");
+  return dag::graph_ascii(plan) + "\n" + Preview(plan).run();
 }
 
 }  // namespace kiln::cli

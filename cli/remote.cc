@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdlib>
 
+#include "base/fs.h"
 #include "cli/context.h"
 #include "cli/terminal.h"
 
@@ -47,6 +48,9 @@ void add_remote_options(CLI::App& verb, RemoteOptions& options) {
 }
 
 std::string CommandResolver::fetch(const dag::RemoteRef& reference) {
+  // Only while something is fetched does anybody look whether the command should end.
+  (void)context_.stop();
+  const OnExit fetched([this] { context_.end_at_once(); });
   try {
     if (!resolver_) resolver_.emplace(context_.client(), options_for(context_, options_));
     return resolver_->fetch(reference);

@@ -95,7 +95,8 @@ const T* Catalog::find(const Ref& ref, std::string_view kind, const std::deque<T
   const auto found = documents_.by_name.find(std::string(kind) + "/" + name);
   if (found != documents_.by_name.end()) return static_cast<const T*>(found->second);
   if (lenient.values && may_have_variables(name)) return nullptr;
-  std::string hint = did_you_mean(name, names(loaded));
+  std::string hint =
+      reporter.suggest(name, loaded, [](const T& object) { return object.metadata.display(); });
   if (hint.empty()) hint = "pass the file that defines it too: `kiln run FILE FILE…`";
   const std::string message = std::string(kind) + " \"" + name + "\" is not among the documents loaded";
   const Position at = ref.name.empty() ? ref.at : ref.name.at;
@@ -106,9 +107,35 @@ const T* Catalog::find(const Ref& ref, std::string_view kind, const std::deque<T
   return nullptr;
 }
 
+void Catalog::spend(size_t units) {
+  constexpr size_t kMost = 400'000;  // some seconds of work
+  spent_ += units;
+  if (spent_ > kMost)
+    throw Error(
+        ErrorKind::Invalid, "these documents come to more than Kiln checks in one go",
+        "the same large Task, Pipeline or list is used very many times; pass fewer documents at once");
+}
+
+void Catalog::spend(const TaskSpec& spec) {
+  const auto [known, fresh] = weights_.try_emplace(&spec);
+  if (fresh) {
+    size_t texts = 0, bytes = 0;
+    for_each_text(spec, [&](std::string_view text, Position, ArrayUse) {
+      ++texts;
+      bytes += text.size();
+    });
+    known->second =
+        (spec.params.size() + spec.results.size() + spec.workspaces.size()) / 4 + texts / 64 + bytes / 4096;
+  }
+  spend(known->second);
+}
+
 const Task* Catalog::find_task(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics,
                                Leniency lenient) {
-  return find<Task>(ref, "Task", documents_.tasks, &Documents::tasks, reporter, diagnostics, lenient);
+  const Task* task =
+      find<Task>(ref, "Task", documents_.tasks, &Documents::tasks, reporter, diagnostics, lenient);
+  if (task != nullptr) spend(*task->spec);
+  return task;
 }
 
 const Pipeline* Catalog::find_pipeline(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics,

@@ -20,19 +20,19 @@ bool is_result_name(std::string_view name) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };
   return !name.empty() && name.size() <= 253 && alphanumeric(name.front()) && alphanumeric(name.back()) &&
-         std::ranges::all_of(
-             name, [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
+         std::ranges::all_of(name,
+                             [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
 void check_name(const ParamSpec& spec, Reporter& reporter) {
   const bool object = spec.type == ParamType::Object;
   if (!is_param_name(spec.name.value, !object))
-    reporter.error(
-        spec.name.at,
-        object ? "Object param name and key name format is invalid: " + spec.name.value
-               : "The format of following array and string variable names is invalid: [" + spec.name.value + "]",
-        object ? "letters, digits, `-` and `_`, with a letter or `_` first"
-               : "letters, digits, `-`, `_` and `.`, with a letter or `_` first");
+    reporter.error(spec.name.at,
+                   object ? "Object param name and key name format is invalid: " + spec.name.value
+                          : "The format of following array and string variable names is invalid: [" +
+                                spec.name.value + "]",
+                   object ? "letters, digits, `-` and `_`, with a letter or `_` first"
+                          : "letters, digits, `-`, `_` and `.`, with a letter or `_` first");
   if (!object) return;
   for (const std::string& key : spec.properties)
     if (!is_param_name(key, false))
@@ -57,7 +57,7 @@ void check_enum(const ParamSpec& spec, Reporter& reporter) {
     reporter.error(spec.default_at,
                    "param default value " + spec.default_value->text + " not in the enum list: \"" +
                        spec.name.value + "\"",
-                   "one of: " + join(spec.enumeration, ", "));
+                   "one of: " + list_of(spec.enumeration, ", "));
 }
 
 }  // namespace

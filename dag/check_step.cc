@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <map>
+#include <set>
 
 #include "base/text.h"
 #include "dag/check_task.h"
@@ -43,6 +45,10 @@ void check_script(const Container& container, Reporter& reporter) {
                    "put the command into the script; `args` are passed to it");
 }
 
+std::string_view text_of(const Variable& variable, std::string_view text) {
+  return text.substr(variable.begin, variable.end - variable.begin);
+}
+
 bool is_step_result(const std::vector<std::string>& path) {
   return path.size() >= 4 && path[0] == "steps" && path[2] == "results";
 }
@@ -64,9 +70,9 @@ struct StepOutputs {
                        "stepResult substitutions are only allowed in env, command and args: " + written,
                        "pass it to the script through `env`");
       else if (is_step_artifact(path) && !script)
-        reporter.error(reporter.find(text.at, written),
-                       "stepArtifact substitutions are only allowed in env, command, args and script: " +
-                           written);
+        reporter.error(
+            reporter.find(text.at, written),
+            "stepArtifact substitutions are only allowed in env, command, args and script: " + written);
     }
   }
 };
@@ -95,19 +101,19 @@ void check_step_outputs(const Step& step, Reporter& reporter) {
 
 // `$(step.results.NAME.path)`: a result of this very step.
 void check_own_results(const Step& step, Reporter& reporter) {
-  std::vector<std::string> declared;
-  for (const ResultSpec& result : step.results) declared.push_back(result.name);
+  std::set<std::string> declared;
+  for (const ResultSpec& result : step.results) declared.insert(result.name);
   for_each_text(step, [&](std::string_view text, Position at, ArrayUse) {
     if (!may_have_variables(text)) return;
     for (const Variable& variable : find_variables(text)) {
       const auto& path = variable.reference.path;
       if (path[0] != "step" || path.size() != 4 || path[1] != "results" || path[3] != "path") continue;
-      if (std::ranges::find(declared, path[2]) != declared.end()) continue;
+      if (declared.contains(path[2])) continue;
       const std::string written(text.substr(variable.begin, variable.end - variable.begin));
-      reporter.error(reporter.find(at, written),
-                     "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] +
-                         "\"",
-                     declared.empty() ? "add it under the step's `results`" : did_you_mean(path[2], declared));
+      reporter.error(
+          reporter.find(at, written),
+          "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] + "\"",
+          declared.empty() ? "add it under the step's `results`" : reporter.suggest(path[2], declared));
     }
   });
 }
@@ -152,27 +158,30 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
 
 void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
-  if (step.image.empty()) reporter.error(step.at, "missing field(s): image", "every StepAction names an image");
+  if (step.image.empty())
+    reporter.error(step.at, "missing field(s): image", "every StepAction names an image");
   check_script(step, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
   ParamScope scope;
-  declare(scope, action.params);
+  scope.declare(action.params);
   check_param_specs(action.params, reporter);
   check_defaults(action.params, scope, reporter);
   check_result_specs(step.results, reporter);
   for (const Variable& variable : find_variables(step.script.value))
-    if (variable.reference.path[0] == "params")
-      reporter.error(reporter.find(step.script.at, "$(params"),
-                     "param substitution in scripts is not allowed.",
-                     "pass it to the script through `env`");
+    if (variable.reference.path[0] == "params") {
+      reporter.error(reporter.find(step.script.at, text_of(variable, step.script.value)),
+                     "param substitution in scripts is not allowed.", "pass it to the script through `env`");
+      break;
+    }
   for (const VolumeMount& mount : step.volume_mounts) {
     const auto variables = find_variables(mount.name.value);
     if (variables.size() != 1 || variables[0].begin != 0 || variables[0].end != mount.name.value.size() ||
         variables[0].reference.path[0] != "params")
-      reporter.error(mount.name.at,
-                     "invalid value: " + mount.name.value + ": expect the Name to be a single param reference",
-                     "the volume belongs to the Task: take its name as a param");
+      reporter.error(
+          mount.name.at,
+          "invalid value: " + mount.name.value + ": expect the Name to be a single param reference",
+          "the volume belongs to the Task: take its name as a param");
   }
   Step without_script = step;
   without_script.script = {};
@@ -182,19 +191,22 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   for (const Variable& variable : find_variables(step.script.value)) {
     const auto& path = variable.reference.path;
     if (path[0] == "results" && path.size() == 3 && path[2] == "path")
-      reporter.error(reporter.find(step.script.at, "$(results"),
+      reporter.error(reporter.find(step.script.at, text_of(variable, step.script.value)),
                      "non-existent variable in \"$(results." + path[1] + ".path)\"",
                      "a StepAction has step results: $(step.results." + path[1] + ".path)");
   }
 }
 
 void check_action_params(const Step& step, const StepAction& action, Reporter& reporter) {
-  std::vector<std::string> declared, missing;
+  std::vector<std::string> missing;
+  std::set<std::string_view> declared;
+  std::map<std::string_view, const Param*> passed;
+  for (const Param& param : step.params) passed.emplace(param.name.value, &param);
   for (const ParamSpec& spec : action.params) {
-    declared.push_back(spec.name);
-    const auto given = std::ranges::find_if(
-        step.params, [&](const Param& param) { return param.name.value == spec.name.value; });
-    if (given == step.params.end()) {
+    declared.insert(spec.name.value);
+    const auto found = passed.find(spec.name.value);
+    const Param* given = found == passed.end() ? nullptr : found->second;
+    if (given == nullptr) {
       if (!spec.default_value) missing.push_back(spec.name);
     } else if (given->value.type != spec.type && !may_have_variables(given->value.text)) {
       reporter.error(given->at, "param types don't match the user-specified type: [" + spec.name.value +
@@ -203,13 +215,14 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
     }
   }
   if (!missing.empty())
-    reporter.error(step.ref.at, "non-existent params in Step: [" + join(missing, " ") + "]",
-                   "StepAction `" + action.metadata.name.value + "` has no default for them; add them under "
-                   "the step's `params`");
+    reporter.error(step.ref.at, "non-existent params in Step: [" + list_of(missing, " ") + "]",
+                   "StepAction `" + action.metadata.name.value +
+                       "` has no default for them; add them under "
+                       "the step's `params`");
   for (const Param& param : step.params)
-    if (std::ranges::find(declared, param.name.value) == declared.end())
+    if (!declared.contains(param.name.value))
       reporter.error(param.name.at, "extra params passed by Step to StepAction: [" + param.name.value + "]",
-                     did_you_mean(param.name.value, declared));
+                     reporter.suggest(param.name.value, declared));
 }
 
 }  // namespace kiln::dag

@@ -11,33 +11,49 @@
 namespace kiln::dag {
 namespace {
 
-// `$(results.NAME.path)` of a result that nobody declares: Tekton refuses it in a script, elsewhere it stays as
-// it is written.
+// `$(results.NAME.path)` of a result that nobody declares: Tekton refuses it in a script, elsewhere it stays
+// as it is written.
 void check_results_used(const TaskSpec& spec, Reporter& reporter) {
-  std::vector<std::string> declared;
+  std::set<std::string> declared;
   std::set<Position> scripts;
-  for (const ResultSpec& result : spec.results) declared.push_back(result.name);
+  for (const ResultSpec& result : spec.results) declared.insert(result.name);
   for (const Step& step : spec.steps) {
     scripts.insert(step.script.at);
-    for (const ResultSpec& result : step.results) declared.push_back(result.name);
+    for (const ResultSpec& result : step.results) declared.insert(result.name);
   }
   for_each_text(spec, [&](std::string_view text, Position at, ArrayUse) {
     if (!may_have_variables(text)) return;
     for (const Variable& variable : find_variables(text)) {
       const auto& path = variable.reference.path;
       if (path[0] != "results" || path.size() != 3 || path[2] != "path") continue;
-      if (std::ranges::find(declared, path[1]) != declared.end()) continue;
+      if (declared.contains(path[1])) continue;
       const std::string written(text.substr(variable.begin, variable.end - variable.begin));
       reporter.report(
           scripts.contains(at) ? Severity::Error : Severity::Warning, reporter.find(at, written),
           "non-existent variable in \"" + written + "\": the task declares no result \"" + path[1] + "\"",
-          declared.empty() ? "add it under the task's `results`" : did_you_mean(path[1], declared));
+          declared.empty() ? "add it under the task's `results`" : reporter.suggest(path[1], declared));
     }
   });
 }
 
+// A step and the results that it declares.
+struct Producer {
+  const Step* step = nullptr;
+  std::set<std::string_view> results;
+};
+using Producers = std::map<std::string_view, Producer>;
+
+Producers producers_of(const TaskSpec& spec) {
+  Producers out;
+  for (const Step& step : spec.steps) {
+    Producer& producer = out[step.name.value] = {&step, {}};
+    for (const ResultSpec& result : step.results) producer.results.insert(result.name.value);
+  }
+  return out;
+}
+
 // `value` of a task result: exactly one result of one step.
-void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter& reporter) {
+void check_result_value(const Producers& producers, const ResultSpec& result, Reporter& reporter) {
   if (!result.value) return;
   if (result.value->type != ParamType::String) {
     reporter.error(result.value_at, "Invalid Type. Wanted string but got: \"" +
@@ -55,19 +71,13 @@ void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter
                        text.substr(0, 200) + "\"");
     return;
   }
-  std::vector<std::string> steps;
-  const Step* producer = nullptr;
-  for (const Step& step : spec.steps) {
-    steps.push_back(step.name);
-    if (step.name.value == path[1]) producer = &step;
-  }
+  const auto producer = producers.find(path[1]);
   if (!is_dns_label(path[1]))
     reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"");
-  else if (producer == nullptr)
-    reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"", did_you_mean(path[1], steps));
-  else if (!producer->ref.given() &&
-           std::ranges::none_of(producer->results,
-                                [&](const ResultSpec& r) { return r.name.value == path[3]; }))
+  else if (producer == producers.end())
+    reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"",
+                   reporter.suggest(path[1], producers, &Producers::value_type::first));
+  else if (!producer->second.step->ref.given() && !producer->second.results.contains(path[3]))
     reporter.error(result.value_at, "step \"" + path[1] + "\" declares no result \"" + path[3] + "\"");
 }
 
@@ -86,8 +96,8 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
   for (const Step& step : spec.steps) take(step);
   if (spec.step_template) take(*spec.step_template);
   for (const WorkspaceDeclaration& workspace : spec.workspaces) {
-    const std::string path = workspace.mount_path.empty() ? "/workspace/" + workspace.name.value
-                                                          : clean(workspace.mount_path);
+    const std::string path =
+        workspace.mount_path.empty() ? "/workspace/" + workspace.name.value : clean(workspace.mount_path);
     if (!taken.insert(path).second)
       reporter.error(workspace.name.at, "workspace mount path \"" + path + "\" must be unique",
                      "something else of this task is mounted there");
@@ -96,14 +106,14 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
 
 // Workspaces isolated to a step or sidecar.
 void check_usages(const TaskSpec& spec, bool inline_spec, Reporter& reporter) {
-  std::vector<std::string> declared;
-  for (const WorkspaceDeclaration& workspace : spec.workspaces) declared.push_back(workspace.name);
+  std::set<std::string> declared;
+  for (const WorkspaceDeclaration& workspace : spec.workspaces) declared.insert(workspace.name);
   const auto check = [&](const Container& container) {
     for (const WorkspaceUsage& usage : container.workspaces)
-      if (std::ranges::find(declared, usage.name.value) == declared.end() && !inline_spec)
+      if (!declared.contains(usage.name.value) && !inline_spec)
         reporter.error(usage.name.at, "undefined workspace \"" + usage.name.value + "\"",
                        declared.empty() ? "declare it under the task's `workspaces`"
-                                        : did_you_mean(usage.name.value, declared));
+                                        : reporter.suggest(usage.name.value, declared));
   };
   for (const Step& step : spec.steps) check(step);
   for (const Sidecar& sidecar : spec.sidecars) check(sidecar);
@@ -144,7 +154,8 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
   check_param_specs(spec.params, reporter);
   check_defaults(spec.params, scope, reporter);
   check_result_specs(spec.results, reporter);
-  for (const ResultSpec& result : spec.results) check_result_value(spec, result, reporter);
+  const Producers producers = producers_of(spec);
+  for (const ResultSpec& result : spec.results) check_result_value(producers, result, reporter);
   check_mount_paths(spec, reporter);
   check_usages(spec, inline_spec, reporter);
   for_each_text(spec, [&](std::string_view text, Position at, ArrayUse arrays) {

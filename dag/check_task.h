@@ -2,6 +2,8 @@
 
 #include <functional>
 #include <map>
+#include <ranges>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,12 +18,32 @@ namespace kiln::dag {
 // What a check knows about a param: enough to say whether a use of it can be right.
 struct KnownParam {
   ParamType type = ParamType::String;
-  std::vector<std::string> keys;  // of an object
-  bool any_key = false;           // an object whose keys are not declared
+  std::set<std::string, std::less<>> keys;  // of an object
+  bool any_key = false;                     // an object whose keys are not declared
 };
-using ParamScope = std::map<std::string, KnownParam, std::less<>>;
 
-void declare(ParamScope& scope, const std::vector<ParamSpec>& specs);
+// The params that may be used in a place: its own, then those around it. Refers to the scope around it, so
+// that a thousand tasks in a pipeline with a thousand params do not make a million of them.
+class ParamScope {
+ public:
+  explicit ParamScope(const ParamScope* outer = nullptr) : outer_(outer) {}
+  void declare(const std::vector<ParamSpec>& specs);
+  void set(const std::string& name, KnownParam known) { own_[name] = std::move(known); }
+  const KnownParam* find(std::string_view name) const;
+  bool contains(std::string_view name) const { return find(name) != nullptr; }
+  size_t size() const { return own_.size() + (outer_ == nullptr ? 0 : outer_->size()); }
+  std::vector<std::string> names() const;
+
+ private:
+  const ParamScope* outer_;
+  std::map<std::string, KnownParam, std::less<>> own_;
+};
+
+// "did you mean `x`?", or "".
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+
+// The words, or the first hundred of them and how many there are besides: for messages.
+std::string list_of(const std::vector<std::string>& words, std::string_view separator);
 
 // Collects Diagnostics about one file's texts.
 class Reporter {
@@ -38,14 +60,34 @@ class Reporter {
   void warn(Position at, std::string message, std::string hint = {}) {
     report(Severity::Warning, at, std::move(message), std::move(hint));
   }
-  // Where `needle` stands in the text that starts at `from`.
-  Position find(Position from, std::string_view needle) const;
+  // Where `variable` stands in the text that starts at `from`.
+  Position find(Position from, std::string_view variable) const;
+  // Where `text` begins, that of the scalar at `from`.
+  Position find_text(Position from, std::string_view text) const;
+
+  // did_you_mean() among the names of many things: `name` makes one's of each. The more mistakes there are
+  // already, the fewer names are looked through: a file of nothing but mistakes is reported in linear time.
+  template <std::ranges::sized_range R, class Name = std::identity>
+  std::string suggest(std::string_view word, const R& among, Name name = {}) const {
+    if (!may_suggest(std::ranges::size(among))) return "";
+    std::vector<std::string> candidates;
+    for (const auto& one : among) candidates.emplace_back(std::invoke(name, one));
+    return did_you_mean(word, candidates);
+  }
+  std::string suggest(std::string_view word, const ParamScope& scope) const {
+    return may_suggest(scope.size()) ? did_you_mean(word, scope.names()) : "";
+  }
 
   // Checks every `$(params.…)` of a text against `scope`. Other prefixes are not looked at.
   void check_params(std::string_view text, Position at, const ParamScope& scope, ArrayUse arrays,
                     Severity severity = Severity::Error);
 
  private:
+  bool may_suggest(size_t names) const {
+    constexpr size_t kMostComparisons = 500'000;
+    return names <= kMostComparisons / (diagnostics_.size() + 1);
+  }
+
   const Documents& documents_;
   std::string file_;
   Diagnostics& diagnostics_;
@@ -70,8 +112,5 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
 
 // "1h30m", "0"; reports a malformed one and returns `fallback` then, and for an empty text.
 Duration check_duration(const Text& text, Duration fallback, Reporter& reporter);
-
-// "did you mean `x`?", or "".
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
 }  // namespace kiln::dag

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "dag/compiler.h"
 
 namespace kiln::dag {
@@ -13,6 +14,22 @@ void sort_and_merge(Diagnostics& diagnostics) {
   });
   std::set<Diagnostic> seen;
   std::erase_if(diagnostics, [&](const Diagnostic& d) { return !seen.insert(d).second; });
+}
+
+// A limit that was passed: what documents mean together is no mistake of one place.
+void report(Diagnostics& diagnostics, const Documents& documents, const Error& error) {
+  if (error.kind() != ErrorKind::Invalid) throw error;
+  diagnostics.push_back({Severity::Error,
+                         documents.sources.empty() ? "" : documents.sources.begin()->first,
+                         {},
+                         error.message(),
+                         error.hint()});
+}
+
+// Not in the plans inside it: each would be as large as all of the documents.
+void keep_sources(Plan& plan, const Documents& documents, const Catalog& catalog) {
+  plan.sources = documents.sources;
+  plan.remote = catalog.remote();
 }
 
 }  // namespace
@@ -72,9 +89,13 @@ Plan Compiler::run() {
   plan_.index = std::move(index_);
   plan_.request = request_;
   plan_.objects = catalog_.objects();
-  plan_.sources = catalog_.documents().sources;
-  plan_.remote = catalog_.remote();
   return std::move(plan_);
+}
+
+bool Compiler::is_among(const std::vector<std::string>& list, const std::string& name) {
+  const auto [known, fresh] = names_.try_emplace(&list);
+  if (fresh) known->second.insert(list.begin(), list.end());
+  return known->second.contains(name);
 }
 
 Compiled compile(const Documents& documents, const RunRequest& request, Resolver& resolver,
@@ -82,10 +103,15 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
   Compiled out;
   out.diagnostics = std::move(so_far);
   Catalog catalog(documents, resolver, true);
-  if (const std::optional<Target> target = select(catalog, request, out.diagnostics)) {
-    Plan plan = Compiler(catalog, *target, request, out.diagnostics, {}).run();
-    if (!has_errors(out.diagnostics)) out.plan = std::move(plan);
+  try {
+    if (const std::optional<Target> target = select(catalog, request, out.diagnostics)) {
+      Plan plan = Compiler(catalog, *target, request, out.diagnostics, {}).run();
+      if (!has_errors(out.diagnostics)) out.plan = std::move(plan);
+    }
+  } catch (const Error& error) {
+    report(out.diagnostics, documents, error);
   }
+  if (out.plan) keep_sources(*out.plan, documents, catalog);
   sort_and_merge(out.diagnostics);
   return out;
 }
@@ -98,14 +124,19 @@ Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_
   const auto check = [&](const std::optional<Target>& target) {
     if (target) Compiler(catalog, *target, nothing, diagnostics, lenient).run();
   };
-  for (const PipelineRun& run : documents.pipeline_runs) check(target_of(run, catalog, diagnostics, lenient));
-  for (const TaskRun& run : documents.task_runs) check(target_of(run, catalog, diagnostics, lenient));
-  for (const CustomRun& run : documents.custom_runs) check(target_of(run));
-  for (const Pipeline& pipeline : documents.pipelines) check(target_of(pipeline));
-  for (const Task& task : documents.tasks) check(target_of(task));
-  for (const StepAction& action : documents.step_actions) {
-    Reporter reporter(documents, action.file, diagnostics);
-    check_step_action(action, reporter);
+  try {
+    for (const PipelineRun& run : documents.pipeline_runs)
+      check(target_of(run, catalog, diagnostics, lenient));
+    for (const TaskRun& run : documents.task_runs) check(target_of(run, catalog, diagnostics, lenient));
+    for (const CustomRun& run : documents.custom_runs) check(target_of(run));
+    for (const Pipeline& pipeline : documents.pipelines) check(target_of(pipeline));
+    for (const Task& task : documents.tasks) check(target_of(task));
+    for (const StepAction& action : documents.step_actions) {
+      Reporter reporter(documents, action.file, diagnostics);
+      check_step_action(action, reporter);
+    }
+  } catch (const Error& error) {
+    report(diagnostics, documents, error);
   }
   sort_and_merge(diagnostics);
   return diagnostics;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <queue>
+#include <span>
 
 #include "base/text.h"
 #include "dag/compiler.h"
@@ -22,27 +23,36 @@ std::string_view to_string(EdgeReason::Kind kind) {
   return "";
 }
 
+// Edges are added to one task after another.
+void Compiler::begin_edges(size_t index) {
+  edge_from_.clear();
+  reasons_.clear();
+  uses_.clear();
+  const std::vector<Edge>& needs = plan_.tasks[index].needs;
+  for (size_t i = 0; i < needs.size(); ++i) edge_from_.emplace(needs[i].from, i);
+}
+
 void Compiler::add_edge(size_t index, size_t from, EdgeReason reason) {
   std::vector<Edge>& needs = plan_.tasks[index].needs;
-  auto edge = std::ranges::find(needs, from, &Edge::from);
-  if (edge == needs.end()) edge = needs.insert(needs.end(), Edge{from, {}});
-  if (std::ranges::find(edge->reasons, reason) == edge->reasons.end())
-    edge->reasons.push_back(std::move(reason));
+  const auto [place, fresh] = edge_from_.emplace(from, needs.size());
+  if (fresh) needs.push_back({from, {}});
+  if (reasons_.emplace(from, reason).second) needs[place->second].reasons.push_back(std::move(reason));
 }
 
 void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
   for (const Text& name : from.run_after) {
     const auto found = index_.find(name.value);
     if (found == index_.end() || plan_.tasks[found->second].is_finally) {
-      std::vector<std::string> known;
-      for (size_t i = 0; i < plan_.dag_size; ++i)
-        if (i != index) known.push_back(plan_.tasks[i].name);
-      reporter_.error(
-          name.at,
-          "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
-              from.name.value + " depends on " + name.value + " but " + name.value +
-              " wasn't present in Pipeline",
-          found != index_.end() ? "`" + name.value + "` is a finally task" : did_you_mean(name.value, known));
+      const auto name_of = [&](const PlannedTask& task) {
+        return &task == &plan_.tasks[index] ? std::string() : task.name;
+      };
+      const auto known = std::span(plan_.tasks).first(plan_.dag_size);
+      reporter_.error(name.at,
+                      "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
+                          from.name.value + " depends on " + name.value + " but " + name.value +
+                          " wasn't present in Pipeline",
+                      found != index_.end() ? "`" + name.value + "` is a finally task"
+                                            : reporter_.suggest(name.value, known, name_of));
     } else if (found->second == index) {
       reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself");
     } else {
@@ -53,6 +63,7 @@ void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
 
 void Compiler::connect_task(size_t index, const PipelineTask& from) {
   const PlannedTask& task = plan_.tasks[index];
+  begin_edges(index);
   if (!task.is_finally) connect_run_after(index, from);
   const auto visit = [&](EdgeReason::Kind kind, bool in_spec = false) {
     return [this, index, kind, in_spec](std::string_view text, Position at, ArrayUse) {
@@ -129,13 +140,20 @@ void Compiler::reorder(const std::vector<size_t>& order) {
 
 // Tasks already ordered that share a folder: worth knowing when reading the graph.
 void Compiler::note_shared_workspaces() {
+  std::vector<std::set<std::string_view>> shared(plan_.dag_size);  // a fresh emptyDir is nobody else's
   for (size_t i = 0; i < plan_.dag_size; ++i)
-    for (Edge& edge : plan_.tasks[i].needs)
+    for (const TaskWorkspace& workspace : plan_.tasks[i].workspaces)
+      if (workspace.bound && !workspace.binding.is(VolumeSource::Kind::EmptyDir))
+        shared[i].insert(workspace.binding.name.value);
+  for (size_t i = 0; i < plan_.dag_size; ++i)
+    for (Edge& edge : plan_.tasks[i].needs) {
+      if (shared[i].empty() || shared[edge.from].empty()) continue;
+      catalog_.spend(shared[i].size() / 16);
       for (const TaskWorkspace& mine : plan_.tasks[i].workspaces)
-        for (const TaskWorkspace& theirs : plan_.tasks[edge.from].workspaces)
-          if (mine.bound && theirs.bound && mine.binding.name.value == theirs.binding.name.value &&
-              !mine.binding.is(VolumeSource::Kind::EmptyDir))
-            edge.reasons.push_back({EdgeReason::Kind::Workspace, mine.binding.name});
+        if (mine.bound && shared[i].contains(mine.binding.name.value) &&
+            shared[edge.from].contains(mine.binding.name.value))
+          edge.reasons.push_back({EdgeReason::Kind::Workspace, mine.binding.name});
+    }
 }
 
 // Tekton's message names one task and what it waits for; ours adds a whole cycle.
@@ -170,9 +188,11 @@ void Compiler::connect_finally() {
   std::vector<size_t> last;
   for (size_t i = 0; i < plan_.dag_size; ++i)
     if (plan_.tasks[i].dependents.empty()) last.push_back(i);
+  catalog_.spend((plan_.tasks.size() - plan_.dag_size) * last.size() / 4);
   for (size_t i = plan_.dag_size; i < plan_.tasks.size(); ++i) {
     plan_.tasks[i].needs.reserve(last.size());
     for (size_t task : last) plan_.tasks[i].needs.push_back({task, {{EdgeReason::Kind::Finally, ""}}});
+    begin_edges(i);
     for (const ResultUse& use : plan_.tasks[i].uses)
       add_edge(i, use.task, {EdgeReason::Kind::Result, use.result});
   }

@@ -91,10 +91,10 @@ void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& 
     return;
   }
   if (!spec.enumeration.empty() && !may_have_variables(given.value.text) &&
-      std::ranges::find(spec.enumeration, given.value.text) == spec.enumeration.end())
+      !is_among(spec.enumeration, given.value.text))
     reporter.error(given.at,
                    "param `" + spec.name.value + "` value: " + given.value.text + " is not in the enum list",
-                   "one of: " + join(spec.enumeration, ", "));
+                   "one of: " + list_of(spec.enumeration, ", "));
   if (spec.type == ParamType::Object)
     for (const std::string& key : spec.properties)
       if (!given.value.fields.contains(key) &&
@@ -106,18 +106,20 @@ void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& 
 
 void Compiler::decide_params() {
   const std::vector<Param> given = given_params();
+  std::unordered_map<std::string_view, const ParamSpec*> declared;
+  for (const ParamSpec& spec : target_.spec->params) declared.emplace(spec.name.value, &spec);
   for (const Param& param : given)
-    for (const ParamSpec& spec : target_.spec->params)
-      if (spec.name.value == param.name.value) check_value(spec, param, run_reporter_);
+    if (const auto spec = declared.find(param.name.value); spec != declared.end())
+      check_value(*spec->second, param, run_reporter_);
   plan_.params = evaluate_params(target_.spec->params, given, {}, [&](const ParamSpec& spec) {
     reporter_.error(spec.default_at, "the default of param `" + spec.name.value + "` depends on itself",
                     "defaults may refer to other params, at most 10 deep and without a cycle");
   });
-  pipeline_scope_ = target_.outer_params;
-  declare(pipeline_scope_, target_.spec->params);
+  pipeline_scope_ = ParamScope(target_.outer_params);
+  pipeline_scope_.declare(target_.spec->params);
   for (const Param& param : given)
     if (!pipeline_scope_.contains(param.name.value))
-      pipeline_scope_[param.name.value] = {param.value.type, {}, true};
+      pipeline_scope_.set(param.name.value, {param.value.type, {}, true});
   set_params(param_values_, plan_.params);
   if (target_.kind == Plan::Kind::Pipeline) check_param_specs(target_.spec->params, reporter_);
   if (target_.kind == Plan::Kind::Pipeline)  // a Task's defaults are checked with its steps
@@ -144,8 +146,8 @@ void Compiler::report_missing_params() {
   }
   if (first == nullptr) return;
   const std::string message =
-      "missing values for these params which have no default values: [" + join(missing, " ") + "]";
-  const std::string hint = "add " + join(flags, " ");
+      "missing values for these params which have no default values: [" + list_of(missing, " ") + "]";
+  const std::string hint = "add " + list_of(flags, " ");
   if (target_.run_file.empty())
     reporter_.error(first->name.at, message, hint);
   else
@@ -155,9 +157,11 @@ void Compiler::report_missing_params() {
 void Compiler::decide_workspaces() {
   std::vector<std::string> declared;
   for (const WorkspaceDeclaration& workspace : target_.spec->workspaces) declared.push_back(workspace.name);
-  plan_.workspaces = request_.workspaces;
+  for (const WorkspaceBinding& binding : request_.workspaces) add_binding(binding);
   for (const WorkspaceBinding& binding : target_.workspaces)
-    if (binding_of(binding.name) == nullptr) plan_.workspaces.push_back(binding);  // -w wins
+    if (binding_of(binding.name) == nullptr) add_binding(binding);  // -w wins
+  for (const WorkspaceDeclaration& workspace : target_.spec->workspaces)
+    declared_workspaces_.emplace(workspace.name.value, &workspace);
   for (const WorkspaceBinding& binding : request_.workspaces) {
     if (std::ranges::find(declared, binding.name.value) == declared.end() && request_.within.empty() &&
         std::ranges::none_of(target_.workspaces,
@@ -168,8 +172,7 @@ void Compiler::decide_workspaces() {
                           declared.empty() ? "" : "it has: " + join(declared, ", "));
   }
   for (const WorkspaceDeclaration& workspace : target_.spec->workspaces)
-    if (!workspace.optional && binding_of(workspace.name) == nullptr)
-      plan_.workspaces.push_back({.name = workspace.name});
+    if (!workspace.optional && binding_of(workspace.name) == nullptr) add_binding({.name = workspace.name});
   for (WorkspaceBinding& binding : plan_.workspaces)
     if (binding.kind == WorkspaceBinding::Kind::RunFolder && binding.folder.empty())
       binding.folder = binding.name;
@@ -184,12 +187,13 @@ void Compiler::decide_timeouts() {
   const std::string whole = " should be <= pipeline duration";
   const std::string hint = "raise timeouts.pipeline, which is 1h when not given";
   bool fits = true;
-  for (const auto& [text, duration] : {std::pair{&given.tasks, plan_.tasks_timeout},
-                                       std::pair{&given.finally, plan_.finally_timeout}}) {
+  for (const auto& [text, duration] :
+       {std::pair{&given.tasks, plan_.tasks_timeout}, std::pair{&given.finally, plan_.finally_timeout}}) {
     const bool none = !text->empty() && duration == Duration{};
     if (!none && duration <= plan_.timeout) continue;
     fits = false;
-    run_reporter_.error(text->at, "invalid value: " + text->value + (none ? " (no timeout)" : "") + whole, hint);
+    run_reporter_.error(text->at, "invalid value: " + text->value + (none ? " (no timeout)" : "") + whole,
+                        hint);
   }
   if (!fits) return;
   if (plan_.tasks_timeout + plan_.finally_timeout > plan_.timeout)
@@ -202,12 +206,13 @@ void Compiler::decide_timeouts() {
 
 void Compiler::decide_settings() {
   default_settings_ = std::make_shared<TaskRunSettings>(target_.settings);
-  std::vector<std::string> known;
+  std::set<std::string_view> known;
   for (const auto* tasks : {&target_.spec->tasks, &target_.spec->finally})
-    for (const PipelineTask& task : *tasks) known.push_back(task.name);
+    for (const PipelineTask& task : *tasks) known.insert(task.name.value);
   std::set<std::string_view> seen;
   for (const TaskRunSettings& settings : target_.task_run_specs) {
     const Text& name = settings.pipeline_task;
+    settings_of_.emplace(name.value, &settings);
     if (name.empty()) continue;
     if (!seen.insert(name.value).second)
       run_reporter_.error(name.at, "expected exactly one, got both: taskRunSpecs for \"" + name.value + "\"",
@@ -218,25 +223,24 @@ void Compiler::decide_settings() {
       run_reporter_.error(settings.timeout.at, "invalid value: " + settings.timeout.value +
                                                    " should be <= pipeline " +
                                                    (tasks > Duration{} ? "tasks " : "") + "duration");
-    if (std::ranges::find(known, name.value) == known.end())
+    if (!known.contains(name.value))
       run_reporter_.error(name.at,
                           "pipelineRun's taskrunSpecs defined wrong taskName: \"" + name.value +
                               "\", does not exist in Pipeline",
-                          did_you_mean(name.value, known));
+                          run_reporter_.suggest(name.value, known));
   }
 }
 
 // taskRunTemplate, under what taskRunSpecs says of this one task.
 void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task) {
   task.settings = default_settings_;
-  const auto own = std::ranges::find_if(target_.task_run_specs, [&](const TaskRunSettings& s) {
-    return s.pipeline_task.value == from.name.value;
-  });
+  const auto own = settings_of_.find(from.name.value);
   const bool inline_metadata = task.spec && !(task.spec->annotations.empty() && task.spec->labels.empty());
-  if (own != target_.task_run_specs.end() || inline_metadata) {
-    TaskRunSettings settings = own == target_.task_run_specs.end() ? target_.settings : *own;
+  if (own != settings_of_.end() || inline_metadata) {
+    TaskRunSettings settings = own == settings_of_.end() ? target_.settings : *own->second;
     if (settings.service_account.empty()) settings.service_account = target_.settings.service_account;
     if (settings.pod_template.at.line == 0) settings.pod_template = target_.settings.pod_template;
+    catalog_.spend(settings.pod_template.env.size() + settings.pod_template.volumes.size());
     if (inline_metadata) {
       settings.annotations.insert(task.spec->annotations.begin(), task.spec->annotations.end());
       settings.labels.insert(task.spec->labels.begin(), task.spec->labels.end());

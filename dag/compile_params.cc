@@ -1,5 +1,6 @@
 #include <algorithm>
-#include <array>
+#include <set>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "dag/compiler.h"
@@ -8,16 +9,28 @@
 namespace kiln::dag {
 namespace {
 
-const Param* find_param(const std::vector<Param>& params, const std::string& name) {
-  const auto found = std::ranges::find_if(params, [&](const Param& p) { return p.name.value == name; });
-  return found == params.end() ? nullptr : &*found;
+using Indexes = std::unordered_map<std::string_view, size_t>;
+
+Indexes indexes_of(const std::vector<Param>& params) {
+  Indexes out;
+  for (size_t i = 0; i < params.size(); ++i) out.emplace(params[i].name.value, i);
+  return out;
 }
 
-bool matrix_gives(const Matrix& matrix, const std::string& name) {
-  return find_param(matrix.params, name) != nullptr ||
-         std::ranges::any_of(matrix.include, [&](const MatrixInclude& include) {
-           return find_param(include.params, name) != nullptr;
-         });
+std::set<std::string_view> names_in(const Matrix& matrix) {
+  std::set<std::string_view> out;
+  for (const Param& param : matrix.params) out.insert(param.name.value);
+  for (const MatrixInclude& include : matrix.include)
+    for (const Param& param : include.params) out.insert(param.name.value);
+  return out;
+}
+
+// For Catalog::spend: each TaskRun works out the params of all of them.
+size_t work_of(const Matrix& matrix, size_t passed) {
+  size_t runs = 1;
+  for (const Param& param : matrix.params)
+    runs = std::min(kMostCombinations, runs * std::max<size_t>(1, param.value.items.size()));
+  return runs * runs * (matrix.params.size() + matrix.include.size() / 8) / 64 + runs * passed / 8;
 }
 
 std::string dotted(const std::vector<std::string>& path, size_t from) {
@@ -62,9 +75,9 @@ std::optional<ParamType> Compiler::type_of(const ParamValue& value) const {
   if (reference.path[0] != "params" || reference.path.size() != 2 ||
       reference.suffix == Reference::Suffix::Index)
     return ParamType::String;
-  const auto known = pipeline_scope_.find(reference.path[1]);
-  if (known == pipeline_scope_.end() || known->second.any_key) return std::nullopt;
-  return known->second.type;
+  const KnownParam* known = pipeline_scope_.find(reference.path[1]);
+  if (known == nullptr || known->any_key) return std::nullopt;
+  return known->type;
 }
 
 void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature) {
@@ -75,13 +88,17 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
     task.params.push_back({param.name, substitute_value(param.value, param_values_), param.at});
   }
   if (signature.params == nullptr) return;
-  std::vector<std::string> declared, missing;
+  const Indexes given = indexes_of(from.params);
+  const std::set<std::string_view> from_matrix =
+      from.matrix ? names_in(*from.matrix) : std::set<std::string_view>();
+  std::vector<std::string> missing;
+  std::set<std::string_view> declared;
   for (const ParamSpec& spec : *signature.params) {
-    declared.push_back(spec.name);
     const std::string& name = spec.name.value;
-    if (find_param(from.params, name) != nullptr)
-      check_given(from, task, spec);
-    else if (!spec.default_value && !(from.matrix && matrix_gives(*from.matrix, name)) &&
+    declared.insert(name);
+    if (const auto place = given.find(name); place != given.end())
+      check_given(from.params[place->second], task.params[place->second], spec);
+    else if (!spec.default_value && !from_matrix.contains(name) &&
              !(task.inline_spec && pipeline_scope_.contains(name)))
       missing.push_back(name);
   }
@@ -89,21 +106,19 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
     reporter_.error(task.at,
                     "pipeline task \"" + task.name +
                         "\": missing values for these params which have no default values: [" +
-                        join(missing, " ") + "]",
+                        list_of(missing, " ") + "]",
                     "add under its `params`: {name: " + missing.front() + ", value: …}");
   if (task.inline_spec) return;
   for (const Param& param : from.params)
-    if (std::ranges::find(declared, param.name.value) == declared.end())
+    if (!declared.contains(param.name.value))
       reporter_.warn(param.name.at, signature.what + " declares no param `" + param.name.value + "`",
-                     did_you_mean(param.name.value, declared));
+                     reporter_.suggest(param.name.value, declared));
 }
 
-// One param that both the Task declares and the pipeline passes.
-void Compiler::check_given(const PipelineTask& from, const PlannedTask& task, const ParamSpec& spec) {
-  const Param& given = *find_param(from.params, spec.name);
+// One param that both the Task declares and the pipeline passes: as written, and with the pipeline's put in.
+void Compiler::check_given(const Param& given, const Param& value, const ParamSpec& spec) {
   const auto type = type_of(given.value);
   if (!type) return;
-  const Param& value = *find_param(task.params, spec.name);
   if (*type != spec.type)
     reporter_.error(
         given.at,
@@ -120,8 +135,9 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
   const auto check_text = [&](std::string_view text, Position at, ArrayUse arrays) {
     check_pipeline_text(text, at, arrays, reporter_);
   };
+  const Indexes given = indexes_of(from.params);
   const auto is_also_param = [&](const Param& param) {
-    if (find_param(from.params, param.name) != nullptr)
+    if (given.contains(param.name.value))
       reporter_.error(param.name.at, "expected exactly one, got both: matrix[" + param.name.value +
                                          "], params[" + param.name.value + "]");
   };
@@ -150,10 +166,12 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
     }
   task.matrix = matrix;
   substitute_matrix(*task.matrix, param_values_);
+  catalog_.spend(work_of(*task.matrix, from.params.size()));
   const std::optional<size_t> count = count_combinations(*task.matrix);
   if (count && *count > kMostCombinations)
-    reporter_.error(matrix.at, "expected 0 <= " + std::to_string(*count) + " <= " +
-                                   std::to_string(kMostCombinations) + ": matrix of \"" + task.name + "\"",
+    reporter_.error(matrix.at,
+                    "expected 0 <= " + std::to_string(*count) + " <= " + std::to_string(kMostCombinations) +
+                        ": matrix of \"" + task.name + "\"",
                     "that many TaskRuns would start; split the task");
 }
 

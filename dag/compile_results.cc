@@ -6,15 +6,8 @@
 namespace kiln::dag {
 namespace {
 
-std::vector<std::string> names_of(const std::vector<ResultSpec>& results) {
-  std::vector<std::string> names;
-  for (const ResultSpec& result : results) names.push_back(result.name);
-  return names;
-}
-
-const ResultSpec* find_result(const std::vector<ResultSpec>& results, const std::string& name) {
-  const auto found = std::ranges::find_if(results, [&](const ResultSpec& r) { return r.name.value == name; });
-  return found == results.end() ? nullptr : &*found;
+const std::string& name_of(const ResultSpec& result) {
+  return result.name.value;
 }
 
 std::string inside(std::string_view written) {  // $(tasks.a.status) → tasks.a.status
@@ -37,17 +30,19 @@ Use use_of(const std::vector<std::string>& path) {
 
 }  // namespace
 
-std::vector<std::string> Compiler::task_names() const {
-  std::vector<std::string> known;
-  for (const PlannedTask& task : plan_.tasks) known.push_back(task.name);
-  return known;
+const ResultSpec* Compiler::find_result(const std::vector<ResultSpec>& results, const std::string& name) {
+  const auto [known, fresh] = results_.try_emplace(&results);
+  if (fresh)
+    for (const ResultSpec& result : results) known->second.emplace(result.name.value, &result);
+  const auto found = known->second.find(name);
+  return found == known->second.end() ? nullptr : found->second;
 }
 
 void Compiler::need(size_t index, size_t from, std::string result, EdgeReason reason) {
   PlannedTask& task = plan_.tasks[index];
   if (!task.is_finally) add_edge(index, from, std::move(reason));
   ResultUse use{from, std::move(result)};
-  if (std::ranges::find(task.uses, use) == task.uses.end()) task.uses.push_back(std::move(use));
+  if (uses_.insert(use).second) task.uses.push_back(std::move(use));
 }
 
 // One `$(tasks.…)` in a task's params, matrix, when, or inline spec.
@@ -76,7 +71,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (use == Use::Aggregate) return;
   const auto found = index_.find(path[1]);
   if (found == index_.end()) {
-    const std::string hint = did_you_mean(path[1], task_names());
+    const std::string hint = reporter_.suggest(path[1], plan_.tasks, &PlannedTask::name);
     if (use == Use::Status)
       complain("pipeline task " + path[1] + " is not defined in the pipeline", hint);
     else if (task.is_finally)
@@ -108,21 +103,23 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
     return;
   }
   if ((use == Use::MatrixLength || use == Use::ResultLength) && !producer.matrix) {
-    complain("invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name +
-                 "\" has no matrix",
-             "");
+    complain(
+        "invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name + "\" has no matrix",
+        "");
     return;
   }
   if (use == Use::Result && !check_result(producer, reference, written, complain)) return;
   if (use == Use::ResultLength && producer.declared_results() != nullptr &&
       find_result(*producer.declared_results(), path[3]) == nullptr) {
-    complain("invalid result reference: \"" + path[3] + "\" is not a named result returned by pipeline task \"" +
-                 producer.name + "\"",
-             did_you_mean(path[3], names_of(*producer.declared_results())));
+    complain("invalid result reference: \"" + path[3] +
+                 "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
+             reporter_.suggest(path[3], *producer.declared_results(), name_of));
     return;
   }
   const bool named = use == Use::Result || use == Use::ResultLength;
-  const std::string detail = named ? path[3] : use == Use::MatrixLength ? "matrix.length" : path[2] + "." + path[3];
+  const std::string detail = named                      ? path[3]
+                             : use == Use::MatrixLength ? "matrix.length"
+                                                        : path[2] + "." + path[3];
   need(index, found->second, named ? path[3] : "", {kind, detail});
 }
 
@@ -133,13 +130,13 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
   if (declared != nullptr) {
     const std::string& result = reference.path[3];
     const ResultSpec* spec = find_result(*declared, result);
-    const std::string of_task = "invalid result reference: result \"" + result + "\" of task \"" +
-                                producer.name + "\"";
+    const std::string of_task =
+        "invalid result reference: result \"" + result + "\" of task \"" + producer.name + "\"";
     if (spec == nullptr) {
       complain("invalid result reference: \"" + result +
                    "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
                declared->empty() ? "`" + producer.name + "` declares no results"
-                                 : did_you_mean(result, names_of(*declared)));
+                                 : reporter_.suggest(result, *declared, name_of));
       return false;
     }
     if (producer.matrix && spec->type != ParamType::String) {
@@ -154,18 +151,18 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
     if (reference.path.size() > 4) {
       if (spec->type != ParamType::Object)
         complain(of_task + " is not an object", "");
-      else if (!spec->properties.empty() &&
-               std::ranges::find(spec->properties, reference.path[4]) == spec->properties.end())
+      else if (!spec->properties.empty() && !is_among(spec->properties, reference.path[4]))
         complain(of_task + " has no property \"" + reference.path[4] + "\"",
-                 did_you_mean(reference.path[4], spec->properties));
+                 reporter_.suggest(reference.path[4], spec->properties));
     }
   }
   if (producer.matrix && reference.suffix != Reference::Suffix::Star) {
     const std::string whole = inside(written);
-    complain("A matrixed pipelineTask can only be consumed in aggregate using [*] notation, but is currently "
-             "set to " +
-                 whole,
-             "write $(" + whole.substr(0, whole.find('[')) + "[*])");
+    complain(
+        "A matrixed pipelineTask can only be consumed in aggregate using [*] notation, but is currently "
+        "set to " +
+            whole,
+        "write $(" + whole.substr(0, whole.find('[')) + "[*])");
     return false;
   }
   return true;
@@ -201,7 +198,7 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
                      (other ? " is not among `" + path[0] + "`" : ""),
                  other ? "write $(" + std::string(path[0] == "tasks" ? "finally." : "tasks.") +
                              inside(written).substr(path[0].size() + 1) + ")"
-                       : did_you_mean(path[1], task_names()));
+                       : reporter_.suggest(path[1], plan_.tasks, &PlannedTask::name));
         continue;
       }
       const PlannedTask& task = plan_.tasks[found->second];
@@ -213,14 +210,15 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
       if (find_result(*task.declared_results(), path[3]) == nullptr)
         complain("invalid pipeline result reference: \"" + path[3] +
                      "\" is not a named result returned by pipeline task \"" + task.name + "\"",
-                 did_you_mean(path[3], names_of(*task.declared_results())));
+                 reporter_.suggest(path[3], *task.declared_results(), name_of));
     }
   });
   if (!refers)
-    reporter_.error(result.value_at,
-                    "expected pipeline results to be task result expressions but no expressions were found: `" +
-                        result.name.value + "`",
-                    "it looks like $(tasks.NAME.results.RESULT)");
+    reporter_.error(
+        result.value_at,
+        "expected pipeline results to be task result expressions but no expressions were found: `" +
+            result.name.value + "`",
+        "it looks like $(tasks.NAME.results.RESULT)");
 }
 
 }  // namespace kiln::dag

@@ -29,9 +29,9 @@ void Compiler::report_no_tasks() {
   const PipelineSpec& spec = *target_.spec;
   const std::string hint = "a pipeline needs at least one task";
   if (!spec.finally.empty())
-    reporter_.error(spec.at, "spec.tasks is empty but spec.finally has " +
-                                 std::to_string(spec.finally.size()) + " tasks",
-                    hint);
+    reporter_.error(
+        spec.at, "spec.tasks is empty but spec.finally has " + std::to_string(spec.finally.size()) + " tasks",
+        hint);
   else if (lenient_.values && !(spec.params.empty() && spec.workspaces.empty() && spec.description.empty()))
     reporter_.warn(spec.at, "missing field(s): tasks", hint);
   else
@@ -55,7 +55,9 @@ void Compiler::plan_task(const PipelineTask& from, bool is_finally) {
     return;
   }
   Signature signature;
+  catalog_.spend(1);
   choose_spec(from, task, signature);
+  if (task.spec) catalog_.spend(*task.spec);
   check_task_params(from, task, signature);
   check_matrix(from, task);
   check_when(from, task);
@@ -119,8 +121,10 @@ void Compiler::choose_spec(const PipelineTask& from, PlannedTask& task, Signatur
 
 // What of the pipeline reaches into an inline spec: its params, and under them those passed.
 ParamScope Compiler::propagated(const PipelineTask& from) const {
-  ParamScope scope = pipeline_scope_;
-  const auto pass = [&](const Param& param, ParamType type) { scope[param.name.value] = {type, {}, true}; };
+  ParamScope scope(&pipeline_scope_);
+  const auto pass = [&](const Param& param, ParamType type) {
+    scope.set(param.name.value, {type, {}, true});
+  };
   for (const Param& param : from.params) pass(param, type_of(param.value).value_or(ParamType::String));
   if (from.matrix) {
     for (const Param& param : from.matrix->params) pass(param, ParamType::String);
@@ -135,9 +139,10 @@ void Compiler::choose_inline(const PipelineTask& from, PlannedTask& task) {
   task.spec_file = target_.file;
   task.inline_spec = target_.kind == Plan::Kind::Pipeline || target_.inline_task;
   if (!task.inline_spec) task.task_name = target_.name;
+  if (!task.inline_spec && !catalog_.first_check(*task.spec)) return;
   ParamScope scope;
   if (task.inline_spec) scope = propagated(from);
-  declare(scope, task.spec->params);
+  scope.declare(task.spec->params);
   check_task_spec(*task.spec, scope, task.inline_spec, reporter_);
 }
 
@@ -148,10 +153,10 @@ void Compiler::choose_task(const PipelineTask& from, PlannedTask& task) {
   task.spec = found->spec;
   task.spec_file = found->file;
   task.task_name = found->metadata.name;
-  if (!checked_.insert(found->spec.get()).second) return;
+  if (!catalog_.first_check(*found->spec)) return;
   Reporter reporter(catalog_.documents(), found->file, diagnostics_);
   ParamScope scope;
-  declare(scope, found->spec->params);
+  scope.declare(found->spec->params);
   check_task_spec(*found->spec, scope, false, reporter);
 }
 
@@ -172,21 +177,22 @@ void Compiler::choose_custom(const PipelineTask& from, PlannedTask& task) {
   if (api.empty())
     reporter_.error(task.at, "invalid value: " + what + " must specify apiVersion", hint);
   else if (api.find('/') == std::string::npos || api.starts_with('/') || api.ends_with('/'))
-    reporter_.error(from.custom_spec ? from.custom_spec->api_version.at : from.task_ref.api_version.at,
-                    "invalid value: invalid apiVersion format \"" + api +
-                        "\", must be in the format \"group/version\"");
+    reporter_.error(
+        from.custom_spec ? from.custom_spec->api_version.at : from.task_ref.api_version.at,
+        "invalid value: invalid apiVersion format \"" + api + "\", must be in the format \"group/version\"");
   if (custom.kind.empty()) reporter_.error(task.at, "invalid value: " + what + " must specify kind", hint);
   task.custom = std::move(custom);
 }
 
 void Compiler::choose_pipeline(const PipelineTask& from, PlannedTask& task) {
   task.kind = PlannedTask::Kind::Pipeline;
+  catalog_.spend(4);
   task.inline_spec = from.pipeline_spec != nullptr;
-  std::optional<Target> inner =
-      nested_target(target_, from, catalog_, param_values_, diagnostics_, lenient_);
+  std::optional<Target> inner = nested_target(target_, from, catalog_, param_values_, diagnostics_, lenient_);
   if (!inner) return;
+  const ParamScope outer = propagated(from);
   if (task.inline_spec) {
-    inner->outer_params = propagated(from);
+    inner->outer_params = &outer;
     inner->workspaces = plan_.workspaces;
   } else {
     task.task_name = inner->name;
@@ -208,13 +214,18 @@ void Compiler::bind_actions(PlannedTask& task) {
   set_params(params, evaluate_params(task.spec->params, task.params));
   Reporter reporter(catalog_.documents(), task.spec_file, diagnostics_);
   auto bound = std::make_shared<TaskSpec>(*task.spec);
+  std::unordered_map<const StepAction*, std::shared_ptr<const StepAction>> actions;
   for (Step& step : bound->steps) {
     if (!refers(step)) continue;
-    const StepAction* action = catalog_.find_step_action(substitute_ref(step.ref, params), reporter,
-                                                         diagnostics_, lenient_);
+    const StepAction* action =
+        catalog_.find_step_action(substitute_ref(step.ref, params), reporter, diagnostics_, lenient_);
     if (action == nullptr) continue;
-    step.action = std::make_shared<StepAction>(*action);
+    catalog_.spend(1 + action->params.size() / 4);
     check_action_params(step, *action, reporter);
+    const auto [known, fresh] = actions.try_emplace(action);
+    if (fresh) known->second = std::make_shared<StepAction>(*action);
+    step.action = known->second;
+    if (!fresh) continue;  // checked already
     Reporter of_action(catalog_.documents(), action->file, diagnostics_);
     check_step_action(*action, of_action);
   }

@@ -24,28 +24,38 @@ std::set<std::string> mentioned_workspaces(const TaskSpec& spec) {
   return out;
 }
 
-const WorkspacePipelineTaskBinding* use_of(const PipelineTask& from, const std::string& name) {
-  for (const WorkspacePipelineTaskBinding& use : from.workspaces)
-    if (use.name.value == name) return &use;
-  return nullptr;
+// Items of a list by name; of two with the same, the first.
+template <class T>
+std::unordered_map<std::string_view, const T*> by_name(const std::vector<T>& list) {
+  std::unordered_map<std::string_view, const T*> out;
+  for (const T& item : list) out.emplace(item.name.value, &item);
+  return out;
 }
 
-bool declares(const std::vector<WorkspaceDeclaration>& declarations, const std::string& name) {
-  return std::ranges::any_of(declarations, [&](const auto& w) { return w.name.value == name; });
+template <class T>
+const T* find_in(const std::unordered_map<std::string_view, const T*>& items, std::string_view name) {
+  const auto found = items.find(name);
+  return found == items.end() ? nullptr : found->second;
+}
+
+const std::string& name_of(const WorkspaceDeclaration& workspace) {
+  return workspace.name.value;
 }
 
 }  // namespace
 
+void Compiler::add_binding(WorkspaceBinding binding) {
+  bindings_.emplace(binding.name.value, plan_.workspaces.size());
+  plan_.workspaces.push_back(std::move(binding));
+}
+
 const WorkspaceBinding* Compiler::binding_of(const std::string& name) const {
-  for (const WorkspaceBinding& binding : plan_.workspaces)
-    if (binding.name.value == name) return &binding;
-  return nullptr;
+  const auto found = bindings_.find(name);
+  return found == bindings_.end() ? nullptr : &plan_.workspaces[found->second];
 }
 
 const WorkspaceDeclaration* Compiler::declared_workspace(const std::string& name) const {
-  for (const WorkspaceDeclaration& workspace : target_.spec->workspaces)
-    if (workspace.name.value == name) return &workspace;
-  return nullptr;
+  return find_in(declared_workspaces_, name);
 }
 
 void Compiler::bind(PlannedTask& task, const WorkspaceDeclaration& declaration,
@@ -63,13 +73,13 @@ void Compiler::bind(PlannedTask& task, const WorkspaceDeclaration& declaration,
 }
 
 void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature) {
+  std::unordered_map<std::string_view, const WorkspaceDeclaration*> of_task;
+  if (signature.workspaces != nullptr) of_task = by_name(*signature.workspaces);
   for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
     check_pipeline_text(use.sub_path.value, use.sub_path.at, ArrayUse::Never, reporter_);
     const WorkspaceDeclaration* outer = declared_workspace(use.workspace);
     if (outer == nullptr && binding_of(use.workspace) == nullptr) {
-      std::vector<std::string> known;
-      for (const auto& workspace : target_.spec->workspaces) known.push_back(workspace.name);
-      const std::string near = did_you_mean(use.workspace.value, known);
+      const std::string near = reporter_.suggest(use.workspace.value, target_.spec->workspaces, name_of);
       reporter_.error(use.workspace.at,
                       "pipeline task \"" + task.name + "\" expects workspace with name \"" +
                           use.workspace.value + "\" but none exists in pipeline spec",
@@ -77,18 +87,14 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
       continue;
     }
     if (signature.workspaces == nullptr) continue;
-    const auto inner = std::ranges::find_if(
-        *signature.workspaces, [&](const auto& w) { return w.name.value == use.name.value; });
-    if (inner != signature.workspaces->end()) {
+    if (const WorkspaceDeclaration* inner = find_in(of_task, use.name.value)) {
       if (outer != nullptr && outer->optional && !inner->optional)
         reporter_.error(use.name.at, "pipeline workspace \"" + use.workspace.value +
                                          "\" is marked optional but pipeline task \"" + task.name +
                                          "\" requires it be provided");
     } else if (!task.inline_spec) {
-      std::vector<std::string> declared;
-      for (const WorkspaceDeclaration& workspace : *signature.workspaces) declared.push_back(workspace.name);
       reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
-                     did_you_mean(use.name.value, declared));
+                     reporter_.suggest(use.name.value, *signature.workspaces, name_of));
     }
   }
 }
@@ -99,8 +105,9 @@ void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, cons
     for (const WorkspacePipelineTaskBinding& use : from.workspaces)
       bind(task, {.name = use.name}, use.workspace, use.sub_path);
   if (signature.workspaces == nullptr) return;
+  const auto uses = by_name(from.workspaces);
   for (const WorkspaceDeclaration& declaration : *signature.workspaces) {
-    if (const WorkspacePipelineTaskBinding* use = use_of(from, declaration.name)) {
+    if (const WorkspacePipelineTaskBinding* use = find_in(uses, declaration.name.value)) {
       bind(task, declaration, use->workspace, use->sub_path);
     } else if (task.inline_spec && binding_of(declaration.name) != nullptr) {
       bind(task, declaration, declaration.name, {});  // propagated
@@ -123,11 +130,14 @@ void Compiler::propagate_workspaces(const PipelineTask& from, PlannedTask& task)
     mentioned = mentioned_workspaces(*task.spec);
     for (const WorkspaceDeclaration& own : task.spec->workspaces) mentioned.erase(own.name);
   } else if (task.pipeline) {  // what its own tasks use is known to its Compiler alone: hand on everything
+    catalog_.spend(plan_.workspaces.size() / 4);
+    const auto own = by_name(task.pipeline->declared_workspaces);
     for (const WorkspaceBinding& binding : plan_.workspaces)
-      if (!declares(task.pipeline->declared_workspaces, binding.name)) mentioned.insert(binding.name);
+      if (!own.contains(binding.name.value)) mentioned.insert(binding.name);
   }
+  const auto uses = by_name(from.workspaces);
   for (const std::string& name : mentioned) {
-    const WorkspacePipelineTaskBinding* use = use_of(from, name);
+    const WorkspacePipelineTaskBinding* use = find_in(uses, name);
     const std::string outer = use == nullptr ? name : use->workspace.value;
     if (binding_of(outer) == nullptr && declared_workspace(outer) == nullptr)
       continue;  // stays literal, as in Tekton

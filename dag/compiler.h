@@ -37,7 +37,7 @@ struct Target {
   std::vector<TaskRunSettings> task_run_specs;
   std::string status;
   Labels annotations, labels;
-  ParamScope outer_params;             // of an inline nested pipeline: what propagates into it
+  const ParamScope* outer_params = nullptr;  // of an inline nested pipeline: what propagates into it
   std::vector<std::string> ancestors;  // of a nested pipeline: the Pipelines it stands in, outermost first
 };
 
@@ -56,6 +56,12 @@ class Catalog {
                                 Leniency lenient);
   const StepAction* find_step_action(const Ref& ref, Reporter& reporter, Diagnostics& diagnostics,
                                      Leniency lenient);
+  // Counts `spec` as used once more. What is referred to again and again multiplies what a file of a few
+  // megabytes costs: throws kiln::Error, whose message becomes a Diagnostic, when that gets out of hand.
+  void spend(const TaskSpec& spec);
+  void spend(size_t units);
+  // Whether this is the first time that anyone asks; the same spec is the same mistakes.
+  bool first_check(const TaskSpec& spec) { return checked_.insert(&spec).second; }
   const std::map<std::string, std::string>& remote() const { return remote_; }
   const std::shared_ptr<const ClusterObjects>& objects() const { return objects_; }
 
@@ -72,6 +78,9 @@ class Catalog {
   std::map<std::string, std::string> remote_;
   std::map<std::string, Documents> fetched_;
   std::shared_ptr<const ClusterObjects> objects_;
+  std::unordered_map<const TaskSpec*, size_t> weights_;
+  std::unordered_set<const TaskSpec*> checked_;
+  size_t spent_ = 0;
 };
 
 std::optional<Target> select(Catalog& catalog, const RunRequest& request, Diagnostics& diagnostics);
@@ -126,7 +135,7 @@ class Compiler {
 
   // compile_params.cc: what a pipeline task passes
   void check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature);
-  void check_given(const PipelineTask& from, const PlannedTask& task, const ParamSpec& spec);
+  void check_given(const Param& given, const Param& value, const ParamSpec& spec);
   void check_matrix(const PipelineTask& from, PlannedTask& task);
   void check_when(const PipelineTask& from, PlannedTask& task);
   void check_pipeline_text(std::string_view text, Position at, ArrayUse arrays, Reporter& reporter);
@@ -138,6 +147,7 @@ class Compiler {
   void propagate_workspaces(const PipelineTask& from, PlannedTask& task);
   void bind(PlannedTask& task, const WorkspaceDeclaration& declaration, const std::string& pipeline_name,
             const Text& sub_path);
+  void add_binding(WorkspaceBinding binding);
   const WorkspaceBinding* binding_of(const std::string& name) const;
   const WorkspaceDeclaration* declared_workspace(const std::string& name) const;
 
@@ -150,12 +160,13 @@ class Compiler {
   void need(size_t index, size_t from, std::string result, EdgeReason reason);
   void check_results();
   void check_pipeline_result(const ResultSpec& result);
-  std::vector<std::string> task_names() const;
+  const ResultSpec* find_result(const std::vector<ResultSpec>& results, const std::string& name);
 
   // compile_graph.cc: tasks together
   void connect();
   void connect_task(size_t index, const PipelineTask& from);
   void connect_run_after(size_t index, const PipelineTask& from);
+  void begin_edges(size_t index);
   void add_edge(size_t index, size_t from, EdgeReason reason);
   void sort_topologically();
   void reorder(const std::vector<size_t>& order);
@@ -177,7 +188,20 @@ class Compiler {
   std::shared_ptr<const TaskRunSettings> default_settings_;
   std::vector<const PipelineTask*> from_;  // beside plan_.tasks, until the tasks are sorted
   std::unordered_map<std::string, size_t> index_;
-  std::unordered_set<const TaskSpec*> checked_;
+
+  // Lists by name, each made when it is first asked about: a list may be long, and be asked about as often.
+  using Names = std::unordered_set<std::string_view>;
+  bool is_among(const std::vector<std::string>& list, const std::string& name);
+  std::unordered_map<const std::vector<std::string>*, Names> names_;
+  using Results = std::unordered_map<std::string_view, const ResultSpec*>;
+  std::unordered_map<const std::vector<ResultSpec>*, Results> results_;
+  std::unordered_map<std::string, size_t> bindings_;  // places in plan_.workspaces
+  std::unordered_map<std::string_view, const WorkspaceDeclaration*> declared_workspaces_;
+  std::unordered_map<std::string_view, const TaskRunSettings*> settings_of_;
+  // Of the one task that is being connected.
+  std::unordered_map<size_t, size_t> edge_from_;  // places in its `needs`
+  std::set<std::pair<size_t, EdgeReason>> reasons_;
+  std::set<ResultUse> uses_;
 };
 
 }  // namespace kiln::dag

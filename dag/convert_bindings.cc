@@ -1,6 +1,7 @@
 #include "dag/convert_bindings.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "base/text.h"
 #include "dag/convert_resources.h"
@@ -36,10 +37,6 @@ void decode_resource_spec(DecodeContext& context, const Node& spec, std::string&
     }
   fields.ignore({"secrets", "description"});
   fields.done();
-}
-
-bool declares(const PipelineSpec& target, const std::string& param) {
-  return std::ranges::any_of(target.params, [&](const ParamSpec& spec) { return spec.name.value == param; });
 }
 
 std::vector<std::string> resources_of(const PipelineSpec& target) {
@@ -116,7 +113,9 @@ class Binder {
  public:
   Binder(const Documents& documents, const PipelineSpec& target, Reporter& reporter, bool lenient,
          std::vector<Param>& params)
-      : documents_(documents), target_(target), reporter_(reporter), lenient_(lenient), params_(params) {}
+      : documents_(documents), target_(target), reporter_(reporter), lenient_(lenient), params_(params) {
+    for (const ParamSpec& spec : target.params) declared_.insert(spec.name.value);
+  }
 
   void bind(const ResourceBinding& binding) {
     const std::string& name = binding.name.value;
@@ -125,9 +124,9 @@ class Binder {
     } else if (const PipelineResource* resource = find(binding.ref.value)) {
       bind(binding, resource->type, resource->params);
     } else {
-      std::vector<std::string> known;
-      for (const PipelineResource& r : documents_.pipeline_resources) known.push_back(r.metadata.name);
-      const std::string near = did_you_mean(binding.ref.value, known);
+      const std::string near =
+          reporter_.suggest(binding.ref.value, documents_.pipeline_resources,
+                            [](const PipelineResource& r) { return r.metadata.name.value; });
       report(binding.ref.at,
              "PipelineResource \"" + binding.ref.value + "\" is not among the documents loaded",
              near.empty() ? "pass the file that defines it too: `kiln run FILE FILE…`" : near);
@@ -144,7 +143,7 @@ class Binder {
   void bind(const ResourceBinding& binding, const std::string& type,
             const std::map<std::string, Text>& fields) {
     const std::string& name = binding.name.value;
-    const std::string wanted = declares(target_, name + ".revision") ? "git" : "image";
+    const std::string wanted = declared_.contains(name + ".revision") ? "git" : "image";
     if (type.empty()) {  // reported where it stands
       add(binding, name + ".url", {});
     } else if (resource_fields(type).empty()) {
@@ -152,9 +151,9 @@ class Binder {
              "resource `" + name + "` has the type " + type + ", which Kiln does not convert",
              instead_of(type));
       add(binding, name + ".url", {});
-    } else if (!declares(target_, name + ".url")) {
+    } else if (!declared_.contains(name + ".url")) {
       reporter_.warn(binding.name.at, "what runs has no resource `" + name + "`",
-                     did_you_mean(name, resources_of(target_)));
+                     reporter_.suggest(name, resources_of(target_)));
     } else if (type != wanted) {
       reporter_.error(binding.name.at, "resource `" + name + "` has to be of type " + wanted +
                                            ", this one is of type " + type);
@@ -183,6 +182,7 @@ class Binder {
   Reporter& reporter_;
   bool lenient_;
   std::vector<Param>& params_;
+  std::unordered_set<std::string> declared_;  // params of what runs
 };
 
 }  // namespace

@@ -99,8 +99,10 @@ void Converter::pipeline_task(Node& task, const PipelineResources& resources, Va
 const DeclaredResource* Converter::find_resource(const PipelineResources& resources, const std::string& name,
                                                  Position at) {
   if (const auto found = resources.by_name.find(name); found != resources.by_name.end()) return found->second;
+  constexpr size_t kMostComparisons = 500'000;  // see Reporter::suggest
   std::vector<std::string> known;
-  for (const DeclaredResource& resource : resources.list) known.push_back(resource.name);
+  if (resources.list.size() <= kMostComparisons / (context_.diagnostics.size() + 1))
+    for (const DeclaredResource& resource : resources.list) known.push_back(resource.name);
   const auto near = nearest(name, known);
   context_.error(at, "the pipeline declares no resource `" + name.substr(0, 100) + "`",
                  near ? "did you mean `" + *near + "`?" : "declare it under `spec.resources`");

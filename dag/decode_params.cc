@@ -125,8 +125,8 @@ std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDif
         seen.emplace(names == NamesDiffer::Exactly ? name : to_lower(name), param.name.at);
     if (!fresh) {
       context.error(param.name.at,
-                    "parameter names must be unique, the parameter \"" + name + "\" is also defined at line " +
-                        std::to_string(other->second.line),
+                    "parameter names must be unique, the parameter \"" + name +
+                        "\" is also defined at line " + std::to_string(other->second.line),
                     names == NamesDiffer::Exactly ? "" : "here names are compared without regard to case");
       continue;
     }
@@ -139,6 +139,7 @@ std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
   std::vector<ResultSpec> out;
   const Node* list = owner.sequence("results");
   if (list == nullptr) return out;
+  std::unordered_set<std::string> seen;
   for (const Node* item : list->items) {
     Fields fields(context, *item, "result");
     ResultSpec spec;
@@ -156,7 +157,7 @@ std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
       context.error(item->at, "a result needs a `name`");
       continue;
     }
-    if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
+    if (!seen.insert(spec.name.value).second)
       context.report(Severity::Warning, spec.name.at, "result `" + spec.name.value + "` is declared twice");
     out.push_back(std::move(spec));
   }
@@ -167,6 +168,7 @@ std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fiel
   std::vector<WorkspaceDeclaration> out;
   const Node* list = owner.sequence("workspaces");
   if (list == nullptr) return out;
+  std::unordered_set<std::string> seen;
   for (const Node* item : list->items) {
     Fields fields(context, *item, "workspace");
     WorkspaceDeclaration workspace;
@@ -181,7 +183,7 @@ std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fiel
       continue;
     }
     check_plain_name(context, workspace.name, "workspace");
-    if (std::ranges::any_of(out, [&](const auto& w) { return w.name.value == workspace.name.value; }))
+    if (!seen.insert(workspace.name.value).second)
       context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique");
     out.push_back(std::move(workspace));
   }

@@ -1,4 +1,5 @@
 #include <limits>
+#include <set>
 
 #include "base/text.h"
 #include "dag/fields.h"
@@ -39,7 +40,8 @@ bool is_custom(DecodeContext& context, const Node& spec) {
     if (const Node* value = field_of(spec, key)) {
       given = true;
       if (field_of(spec, "steps") != nullptr)
-        context.error(value->at, "taskSpec." + std::string(key) + " cannot be specified when using taskSpec.steps",
+        context.error(value->at,
+                      "taskSpec." + std::string(key) + " cannot be specified when using taskSpec.steps",
                       "it is for custom tasks, which have no steps");
     }
   return given && field_of(spec, "steps") == nullptr;
@@ -56,7 +58,8 @@ void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
   if (ref.name.empty() && ref.resolver.empty() && ref.params.empty() && !custom)
     context.error(ref.at, owner + " needs a `name`", "or a `resolver` with its params");
   if (ref.resolver.empty() && !ref.params.empty())
-    context.error(ref.params.front().name.at, "missing field(s): resolver: params of a " + owner + " are for one",
+    context.error(ref.params.front().name.at,
+                  "missing field(s): resolver: params of a " + owner + " are for one",
                   "params for the task itself stand beside `" + owner + "`, not in it");
   if (ref.name.empty()) return;
   if (!ref.params.empty())
@@ -69,7 +72,8 @@ void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
     context.error(ref.name.at, "missing field(s): resolver: \"" + ref.name.value + "\" is a URL",
                   "say who fetches it: resolver: git, http, bundles or hub");
   else if (const size_t slash = ref.name.value.find('/'); ref.resolver.empty())
-    check_plain_name(context, {ref.name.value.substr(slash == std::string::npos ? 0 : slash + 1), ref.name.at},
+    check_plain_name(context,
+                     {ref.name.value.substr(slash == std::string::npos ? 0 : slash + 1), ref.name.at},
                      owner);  // a name may have a prefix: example.dev/build
 }
 
@@ -83,15 +87,15 @@ int decode_retries(DecodeContext& context, Fields& fields) {
 
 std::vector<WorkspacePipelineTaskBinding> decode_uses(DecodeContext& context, Fields& owner) {
   std::vector<WorkspacePipelineTaskBinding> out;
+  std::set<std::string> seen;
   for (const Node* item : owner.items("workspaces")) {
     Fields use(context, *item, "workspace");
     WorkspacePipelineTaskBinding binding{use.text("name"), use.text("workspace"), use.text("subPath")};
     use.done();
     if (binding.name.empty()) context.error(item->at, "a workspace needs a `name`");
     if (binding.workspace.empty()) binding.workspace = binding.name;
-    for (const auto& other : out)
-      if (!binding.name.empty() && other.name.value == binding.name.value)
-        context.error(binding.name.at, "workspace name \"" + binding.name.value + "\" must be unique");
+    if (!binding.name.empty() && !seen.insert(binding.name.value).second)
+      context.error(binding.name.at, "workspace name \"" + binding.name.value + "\" must be unique");
     out.push_back(std::move(binding));
   }
   return out;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "base/text.h"
 #include "dag/convert_bindings.h"
@@ -11,6 +12,7 @@ namespace {
 
 std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& owner) {
   std::vector<WorkspaceBinding> out;
+  std::set<std::string> seen;
   for (const Node* item : owner.items("workspaces")) {
     Fields fields(context, *item, "workspace binding");
     WorkspaceBinding binding;
@@ -31,10 +33,9 @@ std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& ow
     }
     if (binding.name.empty()) context.error(item->at, "a workspace binding needs a `name`");
     check_plain_name(context, binding.name, "workspace");
-    for (const WorkspaceBinding& other : out)
-      if (!binding.name.empty() && iequals(other.name.value, binding.name.value))
-        context.error(binding.name.at,
-                      "workspace \"" + binding.name.value + "\" provided by the run more than once");
+    if (!binding.name.empty() && !seen.insert(to_lower(binding.name.value)).second)
+      context.error(binding.name.at,
+                    "workspace \"" + binding.name.value + "\" provided by the run more than once");
     out.push_back(std::move(binding));
   }
   return out;
@@ -65,15 +66,15 @@ PodTemplate decode_pod_template(DecodeContext& context, Fields& owner, std::stri
 
 std::vector<ContainerOverride> decode_overrides(DecodeContext& context, Fields& owner, std::string_view key) {
   std::vector<ContainerOverride> out;
+  std::set<std::string> seen;
   for (const Node* item : owner.items(key)) {
     Fields fields(context, *item, key);
     ContainerOverride one{fields.text("name"), decode_resources(context, fields, "computeResources")};
     fields.done();
     if (one.name.empty()) context.error(item->at, "missing field(s): " + std::string(key) + ".name");
-    for (const ContainerOverride& other : out)
-      if (!one.name.empty() && other.name.value == one.name.value)
-        context.error(one.name.at, "expected exactly one, got both: " + std::string(key) + " \"" +
-                                       one.name.value + "\" is given twice");
+    if (!one.name.empty() && !seen.insert(one.name.value).second)
+      context.error(one.name.at, "expected exactly one, got both: " + std::string(key) + " \"" +
+                                     one.name.value + "\" is given twice");
     out.push_back(std::move(one));
   }
   return out;
@@ -98,8 +99,9 @@ void decode_settings(DecodeContext& context, Fields& fields, TaskRunSettings& ou
 
 void check_status_message(DecodeContext& context, Fields& run, const Text& status) {
   if (const Text message = run.text("statusMessage"); !message.empty() && status.empty())
-    context.error(message.at, "statusMessage should not be set if status is not set, but it is currently set to " +
-                                  message.value);
+    context.error(
+        message.at,
+        "statusMessage should not be set if status is not set, but it is currently set to " + message.value);
 }
 
 // debug.breakpoints.
@@ -112,14 +114,17 @@ std::vector<Text> decode_breakpoints(DecodeContext& context, Fields& run) {
     Fields points(context, *breakpoints, "breakpoints");
     const Text on_failure = points.text("onFailure");
     if (on_failure.empty())
-      context.error(breakpoints->at, "onFailure breakpoint is empty, it is only allowed to be set as enabled");
+      context.error(breakpoints->at,
+                    "onFailure breakpoint is empty, it is only allowed to be set as enabled");
     else if (on_failure.value != "enabled")
-      context.error(on_failure.at, on_failure.value +
-                                       " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
-                                       "allowed to be set as enabled");
+      context.error(on_failure.at,
+                    on_failure.value +
+                        " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
+                        "allowed to be set as enabled");
     out.push_back({"onFailure", on_failure.at});
+    std::set<std::string> seen{"onFailure"};
     for (Text& step : points.texts("beforeSteps")) {
-      if (std::ranges::any_of(out, [&](const Text& other) { return other.value == step.value; }))
+      if (!seen.insert(step.value).second)
         context.error(step.at, "before step must be unique, the same step: " + step.value +
                                    " is defined multiple times");
       out.push_back(std::move(step));
@@ -215,8 +220,8 @@ PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
     of_all.done();
   }
   run.task_run_specs = decode_task_run_specs(context, fields);
-  run.status = decode_status(
-      context, fields, {"Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending"});
+  run.status = decode_status(context, fields,
+                             {"Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending"});
   fields.ignore({"managedBy"});
   fields.done();
   check_one(context, node.at, run.pipeline_ref.given(), run.pipeline_spec != nullptr,
@@ -265,7 +270,8 @@ CustomRun decode_custom_run(DecodeContext& context, const Node& node) {
   const Text& api = run.spec ? run.spec->api_version : run.ref.api_version;
   const Text& kind = run.spec ? run.spec->kind : run.ref.kind;
   if (run.ref.given() || run.spec) {
-    if (api.empty()) context.error(node.at, "missing field(s): apiVersion", "it names who runs this custom task");
+    if (api.empty())
+      context.error(node.at, "missing field(s): apiVersion", "it names who runs this custom task");
     if (kind.empty()) context.error(node.at, "missing field(s): kind");
   }
   return run;

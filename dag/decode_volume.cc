@@ -1,3 +1,5 @@
+#include <unordered_map>
+
 #include "base/text.h"
 #include "dag/fields.h"
 
@@ -47,10 +49,10 @@ VolumeSource decode_projected(DecodeContext& context, const Node& node) {
       out.sources.push_back(decode_named(context, *map, Kind::ConfigMap, "configMap", "name"));
     if (const Node* secret = source.mapping("secret"))
       out.sources.push_back(decode_named(context, *secret, Kind::Secret, "secret", "name"));
-    for (const auto& [key, kind] : {std::pair{"downwardAPI", Kind::DownwardApi},
-                                    std::pair{"serviceAccountToken", Kind::ServiceAccountToken},
-                                    std::pair{"clusterTrustBundle", Kind::Other},
-                                    std::pair{"podCertificate", Kind::Other}})
+    for (const auto& [key, kind] :
+         {std::pair{"downwardAPI", Kind::DownwardApi},
+          std::pair{"serviceAccountToken", Kind::ServiceAccountToken},
+          std::pair{"clusterTrustBundle", Kind::Other}, std::pair{"podCertificate", Kind::Other}})
       if (const Node* other = source.mapping(key)) {
         out.sources.emplace_back().kind = kind;
         out.sources.back().at = other->at;
@@ -103,8 +105,7 @@ std::vector<VolumeSource> decode_volume_sources(DecodeContext& context, Fields& 
   if (const Node* node = owner.mapping("projected")) out.push_back(decode_projected(context, *node));
   if (const Node* node = owner.mapping("csi")) {
     out.push_back(decode_opaque(*node, Kind::Csi, "driver"));
-    if (out.back().name.empty())
-      context.error(node->at, "missing field(s): csi.driver", "csi: {driver: …}");
+    if (out.back().name.empty()) context.error(node->at, "missing field(s): csi.driver", "csi: {driver: …}");
   }
   if (const Node* node = owner.mapping("hostPath"))
     out.push_back(decode_opaque(*node, Kind::HostPath, "path"));
@@ -113,19 +114,38 @@ std::vector<VolumeSource> decode_volume_sources(DecodeContext& context, Fields& 
 
 std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
   std::vector<Volume> out;
+  std::unordered_map<std::string, int> lines;
   for (const Node* item : spec.items("volumes")) {
     Fields fields(context, *item, "volume");
     Volume volume;
     volume.name = fields.text("name");
     std::vector<VolumeSource> sources = decode_volume_sources(context, fields);
-    for (std::string_view other :
-         {"downwardAPI", "ephemeral", "nfs", "image", "gcePersistentDisk", "awsElasticBlockStore",
-          "azureDisk", "azureFile", "iscsi", "cephfs", "rbd", "fc", "local", "glusterfs", "flexVolume",
-          "cinder", "flocker", "gitRepo", "quobyte", "vsphereVolume", "portworxVolume", "photonPersistentDisk",
-          "scaleIO", "storageos"})
+    for (std::string_view other : {"downwardAPI",
+                                   "ephemeral",
+                                   "nfs",
+                                   "image",
+                                   "gcePersistentDisk",
+                                   "awsElasticBlockStore",
+                                   "azureDisk",
+                                   "azureFile",
+                                   "iscsi",
+                                   "cephfs",
+                                   "rbd",
+                                   "fc",
+                                   "local",
+                                   "glusterfs",
+                                   "flexVolume",
+                                   "cinder",
+                                   "flocker",
+                                   "gitRepo",
+                                   "quobyte",
+                                   "vsphereVolume",
+                                   "portworxVolume",
+                                   "photonPersistentDisk",
+                                   "scaleIO",
+                                   "storageos"})
       if (const Node* node = fields.mapping(other))
-        sources.push_back(
-            decode_opaque(*node, other == "downwardAPI" ? Kind::DownwardApi : Kind::Other, ""));
+        sources.push_back(decode_opaque(*node, other == "downwardAPI" ? Kind::DownwardApi : Kind::Other, ""));
     fields.done();
     if (sources.size() > 1)
       context.error(item->at, "volume \"" + volume.name.value + "\" has more than one source",
@@ -133,10 +153,10 @@ std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
     if (!sources.empty()) volume.source = std::move(sources.front());
     if (volume.name.empty()) context.error(item->at, "a volume needs a `name`");
     check_plain_name(context, volume.name, "volume");
-    for (const Volume& other : out)
-      if (!volume.name.empty() && other.name.value == volume.name.value)
+    if (!volume.name.empty())
+      if (const auto [other, fresh] = lines.emplace(volume.name.value, volume.name.at.line); !fresh)
         context.error(volume.name.at, "multiple volumes with same name \"" + volume.name.value + "\"",
-                      "the other is on line " + std::to_string(other.name.at.line));
+                      "the other is on line " + std::to_string(other->second));
     out.push_back(std::move(volume));
   }
   return out;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/lines.h"
 #include "base/text.h"
 #include "dag/convert.h"
 #include "dag/convert_bindings.h"
@@ -229,68 +230,49 @@ void load(Documents& documents, std::string file, std::string text, Diagnostics&
     }
     loader.object(*document);
   }
-  documents.sources[std::move(file)] = std::move(text);
+  const std::string& source = documents.sources[file] = std::move(text);
+  documents.places.insert_or_assign(std::move(file), Places(source));
 }
 
 namespace {
 
-// The lines of a text, asked for in ascending order.
-class Lines {
- public:
-  explicit Lines(std::string_view text) : rest_(text) {
-    if (rest_.starts_with("\xEF\xBB\xBF")) rest_.remove_prefix(3);
-  }
-  std::string_view line(int number) {
-    if (number < 1) return {};
-    for (; at_ < number; ++at_) line_ = next();
-    return line_;
-  }
+constexpr size_t kMostShown = 1000;
 
- private:
-  std::string_view next() {
-    const size_t end = std::min(rest_.find('\n'), rest_.size());
-    const std::string_view line = rest_.substr(0, end);
-    rest_.remove_prefix(std::min(end + 1, rest_.size()));
-    return line;
-  }
+// What is beyond `kMostShown`, taken out: notes first, then warnings.
+size_t leave_out(Diagnostics& diagnostics) {
+  if (diagnostics.size() <= kMostShown) return 0;
+  const size_t more = diagnostics.size() - kMostShown;
+  std::ranges::stable_sort(diagnostics, {}, &Diagnostic::severity);
+  diagnostics.resize(kMostShown);
+  return more;
+}
 
-  std::string_view rest_, line_;
-  int at_ = 0;
-};
+void sort_by_place(Diagnostics& diagnostics) {
+  std::ranges::stable_sort(diagnostics, [](const Diagnostic& a, const Diagnostic& b) {
+    return std::tie(a.file, a.at) < std::tie(b.file, b.at);
+  });
+}
 
 }  // namespace
 
 std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources) {
-  std::ranges::stable_sort(diagnostics, [](const Diagnostic& a, const Diagnostic& b) {
-    return std::tie(a.file, a.at) < std::tie(b.file, b.at);
-  });
+  sort_by_place(diagnostics);
+  const size_t more = leave_out(diagnostics);
+  if (more > 0) sort_by_place(diagnostics);
+  std::map<std::string, Lines> lines;
   std::string out;
-  for (size_t i = 0; i < diagnostics.size();) {
-    const std::string& file = diagnostics[i].file;
-    const auto source = sources.find(file);
-    Lines lines(source == sources.end() ? std::string_view() : source->second);
-    for (; i < diagnostics.size() && diagnostics[i].file == file; ++i)
-      out += render_at(diagnostics[i], lines.line(diagnostics[i].at.line));
+  for (const Diagnostic& diagnostic : diagnostics) {
+    auto known = lines.find(diagnostic.file);
+    if (known == lines.end()) {
+      const auto source = sources.find(diagnostic.file);
+      known =
+          lines.emplace(diagnostic.file, Lines(source == sources.end() ? std::string_view() : source->second))
+              .first;
+    }
+    out += kiln::render(diagnostic, known->second);
   }
+  if (more > 0) out += "… and " + std::to_string(more) + " more; `kiln lint -o json` lists all of them\n";
   return out;
-}
-
-Position locate(std::string_view source, Position from, std::string_view needle) {
-  if (from.line <= 0 || needle.empty()) return from;
-  if (source.starts_with("\xEF\xBB\xBF")) source.remove_prefix(3);
-  size_t offset = 0;
-  for (int line = 1; line < from.line; ++line) {
-    offset = source.find('\n', offset);
-    if (offset == std::string_view::npos) return from;
-    ++offset;
-  }
-  offset += static_cast<size_t>(from.column > 0 ? from.column - 1 : 0);
-  const size_t found = offset <= source.size() ? source.find(needle, offset) : std::string_view::npos;
-  if (found == std::string_view::npos) return from;
-  Position at = from;
-  for (size_t i = offset; i < found; ++i)
-    at = source[i] == '\n' ? Position{at.line + 1, 1} : Position{at.line, at.column + 1};
-  return at;
 }
 
 }  // namespace kiln::dag

@@ -7,12 +7,14 @@
 #include <unordered_map>
 
 #include "dag/model.h"
+#include "dag/places.h"
 
 namespace kiln::dag {
 
 // Everything that was loaded for one command, from however many files. Objects never move once loaded.
 struct Documents {
   std::map<std::string, std::string> sources;  // file as the user named it → its text
+  std::map<std::string, Places> places;        // of each of them
   std::deque<Task> tasks;                      // ClusterTasks too
   std::deque<Pipeline> pipelines;
   std::deque<PipelineRun> pipeline_runs;
@@ -41,10 +43,8 @@ struct Documents {
 // are Diagnostics; what could be read is kept, so that later checks see as much as possible.
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics);
 
-// Each diagnostic rendered with its line, sorted by place: what `kiln lint` prints.
+// Each diagnostic rendered with its line, sorted by place: what `kiln lint` prints. Of more than a thousand
+// only the first, errors before all others, and how many there are besides.
 std::string render(Diagnostics diagnostics, const std::map<std::string, std::string>& sources);
-
-// The place of `needle` in a text that starts at `from` (a script, say); `from` when it is not found.
-Position locate(std::string_view source, Position from, std::string_view needle);
 
 }  // namespace kiln::dag

@@ -259,8 +259,9 @@ nlohmann::ordered_json to_json(const Node& node) {
       return out;
     }
     case Node::Kind::Mapping: {
-      auto out = nlohmann::ordered_json::object();
-      for (const Entry& entry : node.entries) out[entry.key] = to_json(*entry.value);
+      // Its `[]` looks through all keys; here none is there twice but by a mistake that was reported.
+      nlohmann::ordered_json::object_t out;
+      for (const Entry& entry : node.entries) out.emplace_back(entry.key, to_json(*entry.value));
       return out;
     }
     case Node::Kind::Scalar:

@@ -32,16 +32,14 @@ bool shares_a_value(const Combination& combination, const Combination& include) 
 }
 
 std::vector<Combination> product(const std::vector<Param>& params) {
-  std::vector<Combination> out{{}};
+  size_t count = 1;
+  for (const Param& param : params) count *= param.value.items.size();
+  std::vector<Combination> out(count);
+  size_t repeat = 1;  // how many combinations in a row have the same item: the first param changes fastest
   for (const Param& param : params) {
-    std::vector<Combination> next;
-    next.reserve(out.size() * param.value.items.size());
-    for (const std::string& item : param.value.items)
-      for (const Combination& combination : out) {
-        next.push_back(combination);
-        next.back()[param.name] = item;
-      }
-    out = std::move(next);
+    const std::vector<std::string>& items = param.value.items;
+    for (size_t i = 0; i < count; ++i) out[i][param.name] = items[i / repeat % items.size()];
+    repeat *= items.size();
   }
   return out;
 }
@@ -61,7 +59,7 @@ std::vector<std::vector<Param>> combinations(const Matrix& matrix) {
         if (agrees(combination, include))
           for (const auto& [name, value] : include) combination[name] = value;
     for (const Combination& include : includes)
-      if (!include.empty() &&
+      if (!include.empty() && made.size() <= kMostCombinations &&
           std::ranges::none_of(made, [&](const Combination& c) { return shares_a_value(c, include); }))
         made.push_back(include);
   }
@@ -84,8 +82,7 @@ std::optional<size_t> count_combinations(const Matrix& matrix) {
     count *= param.value.items.size();
     if (count > kMostCombinations) return count;
   }
-  return matrix.params.empty() ? matrix.include.size()
-                               : count == 0 ? 0 : combinations(matrix).size();
+  return matrix.params.empty() ? matrix.include.size() : count == 0 ? 0 : combinations(matrix).size();
 }
 
 }  // namespace kiln::dag

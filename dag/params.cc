@@ -77,10 +77,16 @@ class Evaluation {
     need(written.text);
     for (const std::string& item : written.items) need(item);
     for (const auto& [key, text] : written.fields) need(text);
-    return variables.empty() ? written : substitute_value(written, variables);
+    if (variables.empty()) return written;
+    ParamValue value = substitute_value(written, variables);
+    size_t bytes = value.text.size();
+    for (const std::string& item : value.items) bytes += item.size();
+    all_.spend(bytes);
+    return value;
   }
 
   const Variables& outer_;
+  const Variables all_;  // counts what all defaults together come to
   const std::function<void(const ParamSpec&)>& on_cycle_;
   std::unordered_map<std::string, const Param*> given_;
   std::unordered_map<std::string, const ParamSpec*> by_name_;
@@ -98,12 +104,14 @@ std::vector<Param> evaluate_params(const std::vector<ParamSpec>& specs, const st
   for (const ParamSpec& spec : specs)
     if (const auto* found = evaluation.value(spec, 0))
       out.push_back({spec.name, found->value, spec.default_at});
+  std::unordered_map<std::string, size_t> place;
+  for (size_t i = 0; i < out.size(); ++i) place.emplace(out[i].name.value, i);
   for (const Param& param : given) {
-    const auto same = [&](const Param& p) { return p.name.value == param.name.value; };
-    if (const auto declared = std::ranges::find_if(out, same); declared != out.end())
-      declared->at = param.at;
-    else
+    const auto [known, fresh] = place.emplace(param.name.value, out.size());
+    if (fresh)
       out.push_back(param);
+    else
+      out[known->second].at = param.at;
   }
   return out;
 }

@@ -39,7 +39,7 @@ struct EdgeReason {
   enum class Kind { RunAfter, Result, When, Finally, Workspace };
   Kind kind;
   std::string detail;  // the result's or workspace's name
-  bool operator==(const EdgeReason&) const = default;
+  auto operator<=>(const EdgeReason&) const = default;
 };
 std::string_view to_string(EdgeReason::Kind kind);
 
@@ -115,8 +115,8 @@ struct ClusterObjects {
 // anything outside. The executor, `kiln graph` and `kiln run -n` read the same one.
 struct Plan {
   enum class Kind { Pipeline, Task, CustomRun };
-  Kind kind = Kind::Pipeline;  // the others are plans of one task
-  std::string name;            // of the Pipeline, or the Task
+  Kind kind = Kind::Pipeline;      // the others are plans of one task
+  std::string name;                // of the Pipeline, or the Task
   std::string run_prefix;          // run names are made from it: "hello-run-" → "hello-run-x7k2p"
   std::vector<PlannedTask> tasks;  // the DAG in topological order, then the finally tasks
   size_t dag_size = 0;             // tasks[dag_size…] are finally tasks
@@ -137,7 +137,7 @@ struct Plan {
   std::map<std::string, std::string> sources;  // file → text
   std::map<std::string, std::string> remote;   // remote reference → text (see Resolver)
 
-  std::string_view kind_name() const;  // Pipeline, Task, CustomRun
+  std::string_view kind_name() const;                         // Pipeline, Task, CustomRun
   const PlannedTask* task(std::string_view task_name) const;  // nullptr: there is none
   std::unordered_map<std::string, size_t> index;              // name → place in `tasks`
 };

@@ -1,18 +1,9 @@
-#include <algorithm>
+#include <span>
 
 #include "base/text.h"
 #include "dag/check_task.h"
 
 namespace kiln::dag {
-namespace {
-
-std::vector<std::string> names_of(const ParamScope& scope) {
-  std::vector<std::string> names;
-  for (const auto& [name, known] : scope) names.push_back(name);
-  return names;
-}
-
-}  // namespace
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
   if (word.size() < 3) return "";  // every short name is near every other
@@ -20,18 +11,43 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return near ? "did you mean `" + *near + "`?" : "";
 }
 
-void declare(ParamScope& scope, const std::vector<ParamSpec>& specs) {
+std::string list_of(const std::vector<std::string>& words, std::string_view separator) {
+  constexpr size_t kShown = 100;
+  if (words.size() <= kShown) return join(words, separator);
+  return join(std::span(words).first(kShown), separator) + std::string(separator) + "… and " +
+         std::to_string(words.size() - kShown) + " more";
+}
+
+void ParamScope::declare(const std::vector<ParamSpec>& specs) {
   for (const ParamSpec& spec : specs) {
-    KnownParam known{spec.type, spec.properties, false};
+    KnownParam known{spec.type, {spec.properties.begin(), spec.properties.end()}, false};
     if (spec.default_value)
-      for (const auto& [key, text] : spec.default_value->fields) known.keys.push_back(key);
-    scope[spec.name.value] = std::move(known);
+      for (const auto& [key, text] : spec.default_value->fields) known.keys.insert(key);
+    set(spec.name.value, std::move(known));
   }
 }
 
-Position Reporter::find(Position from, std::string_view needle) const {
-  const auto source = documents_.sources.find(file_);
-  return source == documents_.sources.end() ? from : locate(source->second, from, needle);
+const KnownParam* ParamScope::find(std::string_view name) const {
+  for (const ParamScope* scope = this; scope != nullptr; scope = scope->outer_)
+    if (const auto known = scope->own_.find(name); known != scope->own_.end()) return &known->second;
+  return nullptr;
+}
+
+std::vector<std::string> ParamScope::names() const {
+  std::set<std::string> names;
+  for (const ParamScope* scope = this; scope != nullptr; scope = scope->outer_)
+    for (const auto& [name, known] : scope->own_) names.insert(name);
+  return {names.begin(), names.end()};
+}
+
+Position Reporter::find(Position from, std::string_view variable) const {
+  const auto places = documents_.places.find(file_);
+  return places == documents_.places.end() ? from : places->second.find(from, variable);
+}
+
+Position Reporter::find_text(Position from, std::string_view text) const {
+  const auto places = documents_.places.find(file_);
+  return places == documents_.places.end() ? from : places->second.find_text(from, text);
 }
 
 void Reporter::check_params(std::string_view text, Position at, const ParamScope& scope, ArrayUse arrays,
@@ -44,8 +60,8 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
     const auto complain = [&](std::string message, std::string hint = {}) {
       diagnostics_.push_back({severity, file_, find(at, written), std::move(message), std::move(hint)});
     };
-    auto known = scope.find(reference.path[1]);
-    if (known == scope.end() && reference.path.size() > 2) {  // a dotted name, written without brackets
+    const KnownParam* known = scope.find(reference.path[1]);
+    if (known == nullptr && reference.path.size() > 2) {  // a dotted name, written without brackets
       std::string dotted = reference.path[1];
       for (size_t i = 2; i < reference.path.size(); ++i) dotted += "." + reference.path[i];
       if (scope.contains(dotted)) {
@@ -54,21 +70,21 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
         continue;
       }
     }
-    if (known == scope.end()) {
-      const std::string near = did_you_mean(reference.path[1], names_of(scope));
+    if (known == nullptr) {
+      const std::string near = suggest(reference.path[1], scope);
       complain("non-existent variable in \"" + written + "\"",
                near.empty() ? "declare `" + reference.path[1] + "` under `params`" : near);
       continue;
     }
     if (reference.path.size() > 3) {
-      complain("Invalid referencing of parameters in \"" + std::string(text.substr(0, 200)) +
-                   "\"! Only two dot-separated components after the prefix \"params\" are allowed.",
-               "names with dots need brackets: $(params['" + reference.path[1] + "." + reference.path[2] +
-                   "'])");
+      complain(
+          "Invalid referencing of parameters in \"" + std::string(text.substr(0, 200)) +
+              "\"! Only two dot-separated components after the prefix \"params\" are allowed.",
+          "names with dots need brackets: $(params['" + reference.path[1] + "." + reference.path[2] + "'])");
       continue;
     }
     const bool alone = variable.begin == 0 && variable.end == text.size();
-    switch (known->second.type) {
+    switch (known->type) {
       case ParamType::String:
         if (reference.path.size() > 2)
           complain("non-existent variable in \"" + written + "\"",
@@ -90,10 +106,8 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
           if (arrays != ArrayUse::Whole || !alone)
             complain("variable type invalid in \"" + written + "\": an object cannot be put into a string",
                      "use one of its keys: $(params." + reference.path[1] + ".KEY)");
-        } else if (!known->second.any_key &&
-                   std::ranges::find(known->second.keys, reference.path[2]) == known->second.keys.end()) {
-          complain("non-existent variable in \"" + written + "\"",
-                   did_you_mean(reference.path[2], known->second.keys));
+        } else if (!known->any_key && !known->keys.contains(reference.path[2])) {
+          complain("non-existent variable in \"" + written + "\"", suggest(reference.path[2], known->keys));
         }
         break;
     }

@@ -1,7 +1,7 @@
 #include "dag/resolve.h"
 
 #include <algorithm>
-#include <unordered_map>
+#include <unordered_set>
 
 #include "base/digest.h"
 #include "base/error.h"
@@ -72,7 +72,8 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
   std::vector<When> known;
   for (When when : task.when) {
     Variables values = variables.contexts();
-    for_each_text(when, [&](std::string_view text, Position, ArrayUse) { variables.add_facts(values, text); });
+    for_each_text(when,
+                  [&](std::string_view text, Position, ArrayUse) { variables.add_facts(values, text); });
     substitute_when(when, values);
     // Without its result an expression says nothing; that the result is missing does.
     const bool open = when.input.value.find("$(tasks.") != std::string::npos ||
@@ -130,11 +131,12 @@ RunRequest nested_request(const Plan& plan, size_t index, const RunFacts& facts,
   request.workspaces.clear();
   request.within.push_back({task.name, plan.params});
   request.values = resolve_task(plan, index, facts, context, which).params;
-  if (task.inline_spec)  // what propagates: weaker than what is passed
+  if (task.inline_spec) {  // what propagates: weaker than what is passed
+    std::unordered_set<std::string> passed;
+    for (const Param& param : request.values) passed.insert(param.name.value);
     for (const Param& param : plan.params)
-      if (std::ranges::none_of(request.values,
-                               [&](const Param& p) { return p.name.value == param.name.value; }))
-        request.values.push_back(param);
+      if (!passed.contains(param.name.value)) request.values.push_back(param);
+  }
   for (const TaskWorkspace& workspace : task.workspaces) {
     if (!workspace.bound) continue;
     request.workspaces.push_back(workspace.binding);

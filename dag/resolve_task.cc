@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
 
 #include "base/digest.h"
 #include "dag/params.h"
@@ -47,17 +49,25 @@ void merge_step(Step& step, const Step& base) {
   }
   merge_security(step.security, base.security);
   if (step.env_from.empty()) step.env_from = base.env_from;
+  std::unordered_set<std::string> own, mounted;
+  for (const EnvVar& variable : step.env) own.insert(variable.name.value);
   std::vector<EnvVar> env;
   for (const EnvVar& variable : base.env)
-    if (std::ranges::none_of(step.env, [&](const EnvVar& e) { return e.name.value == variable.name.value; }))
-      env.push_back(variable);
+    if (!own.contains(variable.name.value)) env.push_back(variable);
   env.insert(env.end(), step.env.begin(), step.env.end());
   step.env = std::move(env);
+  for (const VolumeMount& mount : step.volume_mounts) mounted.insert(mount.mount_path.value);
   for (const VolumeMount& mount : base.volume_mounts)
-    if (std::ranges::none_of(step.volume_mounts, [&](const VolumeMount& m) {
-          return m.mount_path.value == mount.mount_path.value;
-        }))
-      step.volume_mounts.push_back(mount);
+    if (mounted.insert(mount.mount_path.value).second) step.volume_mounts.push_back(mount);
+}
+
+// Variables of `over` take the place of those of the same name, at the end.
+void override_env(std::vector<EnvVar>& env, const std::vector<EnvVar>& over) {
+  std::unordered_map<std::string_view, size_t> last;
+  for (size_t i = 0; i < over.size(); ++i) last[over[i].name.value] = i;
+  std::erase_if(env, [&](const EnvVar& mine) { return last.contains(mine.name.value); });
+  for (size_t i = 0; i < over.size(); ++i)
+    if (last[over[i].name.value] == i) env.push_back(over[i]);
 }
 
 // A param of an action that stands for a whole result of an earlier step, known when the step starts: what
@@ -129,10 +139,7 @@ void apply_action(Step& step, const Variables& task_params, const Variables& con
   if (!body.command.empty() || !step.script.empty()) step.command = std::move(body.command);
   if (!body.args.empty() || !step.script.empty()) step.args = std::move(body.args);
   if (!body.working_dir.empty()) step.working_dir = std::move(body.working_dir);
-  for (EnvVar& variable : body.env) {
-    std::erase_if(step.env, [&](const EnvVar& mine) { return mine.name.value == variable.name.value; });
-    step.env.push_back(std::move(variable));
-  }
+  override_env(step.env, body.env);
   for (VolumeMount& mount : body.volume_mounts) step.volume_mounts.push_back(std::move(mount));
   merge_security(body.security, step.security);
   step.security = body.security;
@@ -176,22 +183,28 @@ void add_step_paths(Variables& out, const Step& step) {
   add_usages(out, step);
 }
 
+using Overrides = std::unordered_map<std::string_view, const ContainerOverride*>;
+
+Overrides by_name(const std::vector<ContainerOverride>& overrides) {
+  Overrides out;
+  for (const ContainerOverride& one : overrides) out[one.name.value] = &one;
+  return out;
+}
+
 // What the run says over the step's head: podTemplate's env wins, stepSpecs replaces resources.
 void apply_settings(TaskSpec& spec, const TaskRunSettings& settings) {
-  const auto apply = [&](Container& container, const std::vector<ContainerOverride>& overrides) {
-    for (const EnvVar& variable : settings.pod_template.env) {
-      std::erase_if(container.env, [&](const EnvVar& e) { return e.name.value == variable.name.value; });
-      container.env.push_back(variable);
-    }
-    for (const ContainerOverride& one : overrides)
-      if (one.name.value == container.name.value) container.resources = one.resources;
+  const auto apply = [&](Container& container, const Overrides& overrides) {
+    override_env(container.env, settings.pod_template.env);
+    if (const auto one = overrides.find(container.name.value); one != overrides.end())
+      container.resources = one->second->resources;
   };
+  const Overrides steps = by_name(settings.steps), sidecars = by_name(settings.sidecars);
   for (Step& step : spec.steps) {
-    apply(step, settings.steps);
+    apply(step, steps);
     merge_security(step.security, settings.pod_template.security);
   }
   for (Sidecar& sidecar : spec.sidecars) {
-    apply(sidecar, settings.sidecars);
+    apply(sidecar, sidecars);
     merge_security(sidecar.security, settings.pod_template.security);
   }
   for (const Volume& volume : settings.pod_template.volumes) spec.volumes.push_back(volume);
@@ -236,14 +249,17 @@ class TaskResolution {
       if (*which_.in_matrix < all.size())
         given.insert(given.end(), all[*which_.in_matrix].begin(), all[*which_.in_matrix].end());
     }
-    if (task_.inline_spec)
+    if (task_.inline_spec) {
+      std::unordered_set<std::string> declared, passed;
+      for (const ParamSpec& spec : task_.declared_params()) declared.insert(spec.name.value);
+      for (const Param& param : given) passed.insert(param.name.value);
       for (const Param& param : plan_.params) {
         const ParamValue value = substitute_value(param.value, outside_.contexts());
         params_.set("params", param.name.value, value);
-        const auto same = [&](const auto& p) { return p.name.value == param.name.value; };
-        if (std::ranges::any_of(task_.declared_params(), same) && std::ranges::none_of(given, same))
+        if (declared.contains(param.name.value) && passed.insert(param.name.value).second)
           given.push_back({param.name, value, param.at});
       }
+    }
     out_.params = evaluate_params(task_.declared_params(), given, params_);
     set_params(params_, out_.params);
   }
@@ -290,12 +306,12 @@ class TaskResolution {
       substitute_in(object, own_paths);
     };
     for (Step& step : out_.spec.steps) {
-      Variables own = paths;
+      Variables own(&paths);
       add_step_paths(own, step);
       put(step, own, substitute_step);
     }
     for (Sidecar& sidecar : out_.spec.sidecars) {
-      Variables own = paths;
+      Variables own(&paths);
       add_usages(own, sidecar);
       put(sidecar, own, substitute_sidecar);
     }

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "dag/texts.h"
 
 namespace kiln::dag {
@@ -117,14 +118,29 @@ void Variables::set(std::string_view root, std::string_view name, std::string_vi
       ParamValue::string(std::string(text)));
 }
 
+const ParamValue* Variables::value_at(const std::string& key) const {
+  if (const auto found = values_.find(key); found != values_.end()) return &found->second;
+  return under_ == nullptr ? nullptr : under_->value_at(key);
+}
+
 const ParamValue* Variables::exact(const std::vector<std::string>& path) const {
-  const auto found = values_.find(key_of(path, path.size()));
-  return found == values_.end() ? nullptr : &found->second;
+  return value_at(key_of(path, path.size()));
+}
+
+void Variables::spend(size_t bytes) const {
+  constexpr size_t kMost = 64u << 20;
+  spent_ += bytes;
+  if (spent_ > kMost)
+    throw Error(ErrorKind::Invalid,
+                "the values put in for `$(…)` come to more than " + std::to_string(kMost >> 20) + " MiB",
+                "a long value is used very many times, or values are made of each other; keep it in a file");
 }
 
 std::optional<ParamValue> Variables::find(const Reference& reference) const {
   const std::vector<std::string>& path = reference.path;
   if (const ParamValue* value = exact(path)) {
+    if (reference.suffix != Reference::Suffix::Index && value->type != ParamType::String)
+      spend(sizeof(std::string) * (value->items.size() + value->fields.size()));
     switch (reference.suffix) {
       case Reference::Suffix::None:
         return *value;
@@ -137,10 +153,10 @@ std::optional<ParamValue> Variables::find(const Reference& reference) const {
     }
   }
   if (reference.suffix != Reference::Suffix::None || path.size() < 3) return std::nullopt;
-  const auto object = values_.find(key_of(path, path.size() - 1));
-  if (object == values_.end() || object->second.type != ParamType::Object) return std::nullopt;
-  const auto field = object->second.fields.find(path.back());
-  if (field == object->second.fields.end()) return std::nullopt;
+  const ParamValue* object = value_at(key_of(path, path.size() - 1));
+  if (object == nullptr || object->type != ParamType::Object) return std::nullopt;
+  const auto field = object->fields.find(path.back());
+  if (field == object->fields.end()) return std::nullopt;
   return ParamValue::string(field->second);
 }
 
@@ -150,6 +166,7 @@ std::string substitute(std::string_view text, const Variables& variables) {
   for (const Variable& variable : find_variables(text)) {
     const std::optional<ParamValue> value = variables.find(variable.reference);
     if (!value || value->type != ParamType::String) continue;
+    variables.spend(value->text.size());
     out += text.substr(copied, variable.begin - copied);
     out += value->text;
     copied = variable.end;
@@ -169,7 +186,10 @@ std::vector<Text> substitute_list(const std::vector<Text>& list, const Variables
     if (const auto reference = whole_reference(item.value)) {
       const std::optional<ParamValue> value = variables.find(*reference);
       if (value && value->type == ParamType::Array) {
-        for (const std::string& expanded : value->items) out.push_back({expanded, item.at});
+        for (const std::string& expanded : value->items) {
+          variables.spend(sizeof(Text) + expanded.size());
+          out.push_back({expanded, item.at});
+        }
         continue;
       }
     }

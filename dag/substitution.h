@@ -42,6 +42,9 @@ inline bool may_have_variables(std::string_view text) {
 // Values by path, as substitute() looks them up.
 class Variables {
  public:
+  Variables() = default;
+  // On top of others, which have to outlive it.
+  explicit Variables(const Variables* under) : under_(under) {}
   void set(const std::vector<std::string>& path, ParamValue value);
   void set(std::string_view root, std::string_view name, ParamValue value);
   void set(std::string_view root, std::string_view name, std::string_view part, std::string_view text);
@@ -50,9 +53,17 @@ class Variables {
   // for no suffix. nullopt when unknown or out of range.
   std::optional<ParamValue> find(const Reference& reference) const;
   const ParamValue* exact(const std::vector<std::string>& path) const;
-  bool empty() const { return values_.empty(); }
+  bool empty() const { return values_.empty() && (under_ == nullptr || under_->empty()); }
+
+  // Counts text that these put in. Throws Invalid when it comes to more than any task can have: a few
+  // kilobytes of `$(params.long)` must not become gigabytes.
+  void spend(size_t bytes) const;
 
  private:
+  const ParamValue* value_at(const std::string& key) const;
+
+  const Variables* under_ = nullptr;
+  mutable size_t spent_ = 0;
   std::unordered_map<std::string, ParamValue> values_;
 };
 

@@ -6,6 +6,8 @@
 namespace kiln::dag {
 namespace {
 
+constexpr size_t kDeepestNesting = 50;
+
 // A Pipeline of one task that hands on every param and workspace, so that a Task runs by the same rules.
 std::shared_ptr<const PipelineSpec> wrap(const std::string& name, std::shared_ptr<const TaskSpec> spec,
                                          const Text& timeout, int retries) {
@@ -203,6 +205,11 @@ std::optional<Target> nested_target(const Target& outer, const PipelineTask& tas
     const std::vector<std::string> cycle(again, target.ancestors.end());
     reporter.error(task.pipeline_ref.at, "pipeline \"" + target.name + "\" runs itself",
                    "the whole cycle: " + join(cycle, " → ") + " → " + target.name);
+    return std::nullopt;
+  }
+  if (target.ancestors.size() > kDeepestNesting) {
+    reporter.error(task.name.at,
+                   "pipelines are nested more than " + std::to_string(kDeepestNesting) + " deep");
     return std::nullopt;
   }
   target.settings = outer.settings;

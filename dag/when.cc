@@ -22,9 +22,11 @@ WhenVerdict evaluate_cel(const std::string& text) {
 
 // Where a place inside an expression stands in the file. A text that YAML has unescaped or folded is only
 // known as a whole.
-Position place_of(const Text& cel, Position inside, const Reporter& reporter) {
-  const std::string_view first_line = std::string_view(cel.value).substr(0, cel.value.find('\n'));
-  const Position start = reporter.find(cel.at, first_line);
+Position start_of(const Text& cel, const Reporter& reporter) {
+  return reporter.find_text(cel.at, std::string_view(cel.value).substr(0, cel.value.find('\n')));
+}
+
+Position place_of(const Text& cel, Position start, Position inside) {
   if (start == cel.at && !cel.value.empty() && inside == Position{1, 1}) return start;
   return {start.line + inside.line - 1, start.column + inside.column - 1};
 }
@@ -52,8 +54,10 @@ void check_cel(const When& when, Reporter& reporter) {
   cel::Problems problems;
   if (const std::optional<cel::Expression> expression = cel::parse(when.cel.value, problems))
     cel::check(*expression, {.result = cel::Type::boolean()}, problems);
+  if (problems.empty()) return;
+  const Position start = start_of(when.cel, reporter);
   for (const cel::Problem& problem : problems)
-    reporter.error(place_of(when.cel, problem.at, reporter), "invalid cel expression: " + problem.message,
+    reporter.error(place_of(when.cel, start, problem.at), "invalid cel expression: " + problem.message,
                    may_have_variables(when.cel.value) && when.cel.value.find("'$(") == std::string::npos &&
                            when.cel.value.find("\"$(") == std::string::npos
                        ? "variables stand inside quotes: '$(params.x)' == 'a'"
