@@ -31,7 +31,8 @@ void check_results_used(const TaskSpec& spec, Reporter& reporter) {
       reporter.report(
           scripts.contains(at) ? Severity::Error : Severity::Warning, reporter.find(at, written),
           "non-existent variable in \"" + written + "\": the task declares no result \"" + path[1] + "\"",
-          declared.empty() ? "add it under the task's `results`" : did_you_mean(path[1], declared));
+          declared.empty() ? "add it under the task's `results`: {name: " + path[1] + "}"
+                           : choices(path[1], declared, "it"));
     }
   });
 }
@@ -41,7 +42,8 @@ void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter
   if (!result.value) return;
   if (result.value->type != ParamType::String) {
     reporter.error(result.value_at, "Invalid Type. Wanted string but got: \"" +
-                                        std::string(to_string(result.value->type)) + "\"");
+                                        std::string(to_string(result.value->type)) + "\"",
+                   "write one string: $(steps.STEP.results.RESULT)");
     return;
   }
   const std::string& text = result.value->text;
@@ -52,7 +54,8 @@ void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter
     reporter.error(result.value_at,
                    "Could not extract step name and result name. Expected value to look like "
                    "$(steps.<stepName>.results.<resultName>) but got \"" +
-                       text.substr(0, 200) + "\"");
+                       text.substr(0, 200) + "\"",
+                   "a step that writes $(results." + result.name.value + ".path) needs no `value` here");
     return;
   }
   std::vector<std::string> steps;
@@ -62,13 +65,16 @@ void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter
     if (step.name.value == path[1]) producer = &step;
   }
   if (!is_dns_label(path[1]))
-    reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"");
+    reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"",
+                   choices(path[1], steps, "the task"));
   else if (producer == nullptr)
-    reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"", did_you_mean(path[1], steps));
+    reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"",
+                   choices(path[1], steps, "it"));
   else if (!producer->ref.given() &&
            std::ranges::none_of(producer->results,
                                 [&](const ResultSpec& r) { return r.name.value == path[3]; }))
-    reporter.error(result.value_at, "step \"" + path[1] + "\" declares no result \"" + path[3] + "\"");
+    reporter.error(result.value_at, "step \"" + path[1] + "\" declares no result \"" + path[3] + "\"",
+                   "add it under the step's `results`: {name: " + path[3] + "}");
 }
 
 // "/data/" and "/data" are one place.
@@ -89,8 +95,8 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
     const std::string path = workspace.mount_path.empty() ? "/workspace/" + workspace.name.value
                                                           : clean(workspace.mount_path);
     if (!taken.insert(path).second)
-      reporter.error(workspace.name.at, "workspace mount path \"" + path + "\" must be unique",
-                     "something else of this task is mounted there");
+      reporter.error(workspace.mount_path.empty() ? workspace.name.at : workspace.mount_path.at, "workspace mount path \"" + path + "\" must be unique",
+                     "something else of this task is mounted there: give one of them another `mountPath`");
   }
 }
 
@@ -102,8 +108,9 @@ void check_usages(const TaskSpec& spec, bool inline_spec, Reporter& reporter) {
     for (const WorkspaceUsage& usage : container.workspaces)
       if (std::ranges::find(declared, usage.name.value) == declared.end() && !inline_spec)
         reporter.error(usage.name.at, "undefined workspace \"" + usage.name.value + "\"",
-                       declared.empty() ? "declare it under the task's `workspaces`"
-                                        : did_you_mean(usage.name.value, declared));
+                       declared.empty()
+                           ? "declare it under the task's `workspaces`: {name: " + usage.name.value + "}"
+                           : choices(usage.name.value, declared, "the task"));
   };
   for (const Step& step : spec.steps) check(step);
   for (const Sidecar& sidecar : spec.sidecars) check(sidecar);
@@ -120,9 +127,10 @@ void check_contexts(const TaskSpec& spec, Reporter& reporter) {
       const auto known = kKnown.find(path[1]);
       if (known == kKnown.end() || std::ranges::find(known->second, path[2]) != known->second.end()) continue;
       const std::string written(text.substr(variable.begin, variable.end - variable.begin));
-      const std::string near = did_you_mean(path[2], known->second);
+      const std::optional<std::string> near = nearest(path[2], known->second);
       reporter.error(reporter.find(at, written), "non-existent variable in \"" + written + "\"",
-                     near.empty() ? "context." + path[1] + " has " + join(known->second, ", ") : near);
+                     near ? "did you mean `$(context." + path[1] + "." + *near + ")`?"
+                          : "context." + path[1] + " has: " + join(known->second, ", "));
     }
   });
 }
@@ -130,13 +138,14 @@ void check_contexts(const TaskSpec& spec, Reporter& reporter) {
 }  // namespace
 
 void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_spec, Reporter& reporter) {
-  if (spec.steps.empty())
-    reporter.error(spec.at, "missing field(s): steps", "a task needs at least one step");
+  if (spec.steps.empty() && !spec.unreadable)
+    reporter.error(spec.at, "missing field(s): steps", "a task needs at least one step: steps: [{image: …, script: …}]");
   std::set<std::string_view> names;
   const bool image_from_template = spec.step_template && !spec.step_template->image.empty();
   for (const Step& step : spec.steps) {
     if (!step.name.empty() && !names.insert(step.name.value).second)
-      reporter.error(step.name.at, "step name \"" + step.name.value + "\" must be unique");
+      reporter.error(step.name.at, "step name \"" + step.name.value + "\" must be unique",
+                     "rename one of them, or leave the name out");
     check_step(step, image_from_template, reporter);
     check_result_specs(step.results, reporter);
   }

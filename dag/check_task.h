@@ -58,6 +58,8 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
 // Its parts. A step may take its image from stepTemplate.
 void check_step(const Step& step, bool image_from_template, Reporter& reporter);
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter);
+// "one of: a, b": the values that `enum` allows.
+std::string choice_of(const ParamSpec& spec);
 void check_param_specs(const std::vector<ParamSpec>& specs, Reporter& reporter);
 void check_defaults(const std::vector<ParamSpec>& specs, const ParamScope& scope, Reporter& reporter);
 void check_result_specs(const std::vector<ResultSpec>& results, Reporter& reporter);
@@ -73,5 +75,9 @@ Duration check_duration(const Text& text, Duration fallback, Reporter& reporter)
 
 // "did you mean `x`?", or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+// The same, or what there is to choose from: "the pipeline has: a, b"; or "" when there is nothing.
+std::string choices(std::string_view word, const std::vector<std::string>& candidates, std::string_view owner);
+// For a wrong `onError`.
+std::string on_error_hint(std::string_view word);
 
 }  // namespace kiln::dag

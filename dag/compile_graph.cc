@@ -42,9 +42,11 @@ void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
           "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
               from.name.value + " depends on " + name.value + " but " + name.value +
               " wasn't present in Pipeline",
-          found != index_.end() ? "`" + name.value + "` is a finally task" : did_you_mean(name.value, known));
+          found != index_.end() ? "`" + name.value + "` is a finally task: those run last, and all together"
+                                : choices(name.value, known, "the pipeline"));
     } else if (found->second == index) {
-      reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself");
+      reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself",
+                      "take `" + name.value + "` out of its own `runAfter`");
     } else {
       add_edge(index, found->second, {EdgeReason::Kind::RunAfter, ""});
     }

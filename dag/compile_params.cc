@@ -28,6 +28,21 @@ std::string dotted(const std::vector<std::string>& path, size_t from) {
 
 const std::vector<std::string> kRoots{"params", "tasks", "finally", "context", "workspaces", "results"};
 
+std::string prefix_hint(const std::string& root, const std::string& body) {
+  // "param" and "task" are the slips that people make.
+  const std::string near = did_you_mean(root, kRoots);
+  if (near.empty()) return "write the value itself, or take it from a param: $(params.NAME)";
+  for (const std::string& known : kRoots)
+    if (near == "did you mean `" + known + "`?")
+      return "did you mean `$(" + known + body.substr(root.size()) + ")`?";
+  return near;
+}
+
+std::string context_hint(const std::string& name, const std::vector<std::string>& known) {
+  const std::optional<std::string> near = nearest(name, known);
+  return near ? "did you mean `$(context." + *near + ")`?" : "context has: " + join(known, ", ");
+}
+
 // `$(HOME)`: what a shell would take for a command, and Tekton for a mistake.
 void check_prefixes(std::string_view text, Position at, Reporter& reporter) {
   size_t begin = 0;
@@ -44,7 +59,7 @@ void check_prefixes(std::string_view text, Position at, Reporter& reporter) {
                        "invalid variable reference \"" + written +
                            "\", must start with a valid prefix: params, tasks, finally, context, workspaces, "
                            "or results; if you meant a shell variable, use ${VAR} instead",
-                       did_you_mean(root, kRoots));
+                       prefix_hint(root, body));
     }
     begin = end;
   }
@@ -109,7 +124,10 @@ void Compiler::check_given(const PipelineTask& from, const PlannedTask& task, co
         given.at,
         "param types don't match the user-specified type: [" + spec.name.value + "]: Task declares " +
             std::string(to_string(spec.type)) + ", " + std::string(to_string(*type)) + " is given",
-        *type == ParamType::String && spec.type == ParamType::Array ? "an array is a list: [\"…\"]" : "");
+        *type == ParamType::String && spec.type == ParamType::Array ? "write a list: [\"…\"]"
+        : spec.type == ParamType::Object                            ? "write a mapping: {KEY: …}"
+                                         : "write a string, or declare the Task's param with `type: " +
+                                               std::string(to_string(*type)) + "`");
   else if (value.value.type == spec.type && target_.kind == Plan::Kind::Pipeline)
     check_value(spec, value, reporter_);
 }
@@ -123,7 +141,8 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
   const auto is_also_param = [&](const Param& param) {
     if (find_param(from.params, param.name) != nullptr)
       reporter_.error(param.name.at, "expected exactly one, got both: matrix[" + param.name.value +
-                                         "], params[" + param.name.value + "]");
+                                         "], params[" + param.name.value + "]",
+                      "give `" + param.name.value + "` in one of them");
   };
   for (const Param& param : matrix.params) {
     for_each_text(param, check_text);
@@ -146,7 +165,8 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
         reporter_.error(param.at, "parameters of type string only are allowed, but param \"" +
                                       param.name.value + "\" has type \"" +
                                       std::string(to_string(param.value.type)) + "\" in pipelineTask \"" +
-                                      task.name + "\"");
+                                      task.name + "\"",
+                        "an include adds one combination: write one string");
     }
   task.matrix = matrix;
   substitute_matrix(*task.matrix, param_values_);
@@ -183,7 +203,7 @@ void Compiler::check_pipeline_text(std::string_view text, Position at, ArrayUse 
     const std::string written(text.substr(variable.begin, variable.end - variable.begin));
     if (std::ranges::find(kContext, name) == kContext.end())
       reporter.error(reporter.find(at, written), "non-existent variable in \"" + written + "\"",
-                     did_you_mean(name, kContext));
+                     context_hint(name, kContext));
   }
 }
 

@@ -35,6 +35,16 @@ Use use_of(const std::vector<std::string>& path) {
   return Use::Unknown;
 }
 
+// `$(tasks.a.result.x)`, `$(tasks.a.x)`.
+std::string unknown_use_hint(const std::vector<std::string>& path) {
+  const std::string task = "$(tasks." + path[1];
+  if (path.size() == 4 && nearest(path[2], std::vector<std::string>{"results"}))
+    return "did you mean `" + task + ".results." + path[3] + ")`?";
+  if (path.size() == 3 && !nearest(path[2], std::vector<std::string>{"status", "reason", "results"}))
+    return "for a result write " + task + ".results." + path[2] + ")";
+  return "a task has results.NAME, status, reason, matrix.length, outputs.NAME and inputs.NAME";
+}
+
 }  // namespace
 
 std::vector<std::string> Compiler::task_names() const {
@@ -76,7 +86,9 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (use == Use::Aggregate) return;
   const auto found = index_.find(path[1]);
   if (found == index_.end()) {
-    const std::string hint = did_you_mean(path[1], task_names());
+    std::vector<std::string> others = task_names();
+    std::erase(others, task.name);
+    const std::string hint = choices(path[1], others, "the pipeline");
     if (use == Use::Status)
       complain("pipeline task " + path[1] + " is not defined in the pipeline", hint);
     else if (task.is_finally)
@@ -93,13 +105,13 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (producer.is_finally) {
     complain("invalid task result reference, " + std::string(task.is_finally ? "final " : "") +
                  "task has task result reference from a final task " + producer.name,
-             "finally tasks run last and together");
+             "finally tasks run last and together: read it from a task under `tasks`");
     return;
   }
   if (use == Use::Status) return;
   if (use == Use::Unknown) {
     complain("non-existent variable in \"" + std::string(written) + "\"",
-             "a task has results.NAME, status, reason, matrix.length, outputs.NAME and inputs.NAME");
+             unknown_use_hint(path));
     return;
   }
   if (found->second == index) {
@@ -110,7 +122,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if ((use == Use::MatrixLength || use == Use::ResultLength) && !producer.matrix) {
     complain("invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name +
                  "\" has no matrix",
-             "");
+             "give it a `matrix`, or write the number");
     return;
   }
   if (use == Use::Result && !check_result(producer, reference, written, complain)) return;
@@ -118,7 +130,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
       find_result(*producer.declared_results(), path[3]) == nullptr) {
     complain("invalid result reference: \"" + path[3] + "\" is not a named result returned by pipeline task \"" +
                  producer.name + "\"",
-             did_you_mean(path[3], names_of(*producer.declared_results())));
+             choices(path[3], names_of(*producer.declared_results()), "`" + producer.name + "`"));
     return;
   }
   const bool named = use == Use::Result || use == Use::ResultLength;
@@ -138,26 +150,27 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
     if (spec == nullptr) {
       complain("invalid result reference: \"" + result +
                    "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
-               declared->empty() ? "`" + producer.name + "` declares no results"
-                                 : did_you_mean(result, names_of(*declared)));
+               declared->empty() ? "`" + producer.name + "` declares no results: add it under its `results`"
+                                 : choices(result, names_of(*declared), "`" + producer.name + "`"));
       return false;
     }
     if (producer.matrix && spec->type != ParamType::String) {
       complain("Matrixed PipelineTasks emitting results must have an underlying type string, but result " +
                    result + " has type " + std::string(to_string(spec->type)) + " in pipelineTask " +
                    producer.name,
-               "");
+               "give it `type: string`: the results of all combinations become the array");
       return false;
     }
     if (!producer.matrix && reference.suffix == Reference::Suffix::Index && spec->type != ParamType::Array)
-      complain(of_task + " is not an array", "");
+      complain(of_task + " is not an array", "it is a " + std::string(to_string(spec->type)) + ": leave out the [" + std::to_string(reference.index) + "]");
     if (reference.path.size() > 4) {
       if (spec->type != ParamType::Object)
-        complain(of_task + " is not an object", "");
+        complain(of_task + " is not an object",
+                 "it is a " + std::string(to_string(spec->type)) + ": leave out `." + reference.path[4] + "`");
       else if (!spec->properties.empty() &&
                std::ranges::find(spec->properties, reference.path[4]) == spec->properties.end())
         complain(of_task + " has no property \"" + reference.path[4] + "\"",
-                 did_you_mean(reference.path[4], spec->properties));
+                 choices(reference.path[4], spec->properties, "it"));
     }
   }
   if (producer.matrix && reference.suffix != Reference::Suffix::Star) {
@@ -201,7 +214,7 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
                      (other ? " is not among `" + path[0] + "`" : ""),
                  other ? "write $(" + std::string(path[0] == "tasks" ? "finally." : "tasks.") +
                              inside(written).substr(path[0].size() + 1) + ")"
-                       : did_you_mean(path[1], task_names()));
+                       : choices(path[1], task_names(), "the pipeline"));
         continue;
       }
       const PlannedTask& task = plan_.tasks[found->second];
@@ -213,7 +226,9 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
       if (find_result(*task.declared_results(), path[3]) == nullptr)
         complain("invalid pipeline result reference: \"" + path[3] +
                      "\" is not a named result returned by pipeline task \"" + task.name + "\"",
-                 did_you_mean(path[3], names_of(*task.declared_results())));
+                 task.declared_results()->empty()
+                     ? "`" + task.name + "` declares no results: add it under its `results`"
+                     : choices(path[3], names_of(*task.declared_results()), "`" + task.name + "`"));
     }
   });
   if (!refers)

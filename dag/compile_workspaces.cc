@@ -73,7 +73,8 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
       reporter_.error(use.workspace.at,
                       "pipeline task \"" + task.name + "\" expects workspace with name \"" +
                           use.workspace.value + "\" but none exists in pipeline spec",
-                      near.empty() ? "declare it under the pipeline's `workspaces`" : near);
+                      near.empty() ? "declare it under the pipeline's `workspaces`: {name: " + use.workspace.value + "}"
+                                   : near);
       continue;
     }
     if (signature.workspaces == nullptr) continue;
@@ -83,7 +84,8 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
       if (outer != nullptr && outer->optional && !inner->optional)
         reporter_.error(use.name.at, "pipeline workspace \"" + use.workspace.value +
                                          "\" is marked optional but pipeline task \"" + task.name +
-                                         "\" requires it be provided");
+                                         "\" requires it be provided",
+                        "leave out `optional` in the pipeline, or add it in the Task");
     } else if (!task.inline_spec) {
       std::vector<std::string> declared;
       for (const WorkspaceDeclaration& workspace : *signature.workspaces) declared.push_back(workspace.name);

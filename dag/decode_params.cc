@@ -1,5 +1,4 @@
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/text.h"
 #include "dag/fields.h"
@@ -37,20 +36,34 @@ std::string Metadata::display() const {
 
 namespace {
 
+// What other languages call the three types.
+std::string type_hint(const std::string& word) {
+  static const std::vector<std::string> kTypes{"string", "array", "object"};
+  for (const auto& [other, type] : {std::pair{"list", "array"}, std::pair{"map", "object"}, std::pair{"dict", "object"}})
+    if (iequals(word, other)) return std::string("did you mean `") + type + "`?";
+  for (const char* scalar : {"int", "integer", "number", "float", "bool", "boolean"})
+    if (iequals(word, scalar)) return "numbers and booleans are strings here: type: string";
+  const auto near = nearest(word, kTypes);
+  return near ? "did you mean `" + *near + "`?" : "types are string, array and object";
+}
+
+std::string other_line(Position at) {
+  return "the other is on line " + std::to_string(at.line);
+}
+
 // Type of a param or result: as written, else from `properties`, else from the default (Tekton's inference).
 ParamType type_of(DecodeContext& context, const Text& type, bool has_properties, const ParamValue* fallback) {
   if (type.value == "string") return ParamType::String;
   if (type.value == "array") return ParamType::Array;
   if (type.value == "object") return ParamType::Object;
   if (!type.empty()) {
-    static const std::vector<std::string> kTypes{"string", "array", "object"};
-    const auto near = nearest(type.value, kTypes);
-    context.error(type.at, "unknown type \"" + type.value + "\"",
-                  near ? "did you mean `" + *near + "`?" : "types are string, array and object");
+    context.error(type.at, "invalid value: unknown type \"" + type.value + "\"", type_hint(type.value));
   }
   if (has_properties) return ParamType::Object;
   return fallback ? fallback->type : ParamType::String;
 }
+
+constexpr const char* kParamHint = "each item is `- name: …`, with its `value` or `type` below";
 
 std::vector<std::string> decode_properties(DecodeContext& context, Fields& fields) {
   std::vector<std::string> keys;
@@ -61,7 +74,9 @@ std::vector<std::string> decode_properties(DecodeContext& context, Fields& field
     Fields property(context, *entry.value, "property");
     const Text type = property.text("type");
     if (!type.empty() && type.value != "string")
-      context.error(type.at, "properties of an object are strings; `" + entry.key + "` says " + type.value);
+      context.error(type.at, "The value type specified for these keys [" + entry.key +
+                                 "] is invalid: properties of an object are strings, not " + type.value,
+                    "write `type: string`, or leave `type` out");
     property.ignore({"description"});
     property.done();
   }
@@ -74,7 +89,7 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
   std::vector<ParamSpec> out;
   const Node* list = owner.sequence("params");
   if (list == nullptr) return out;
-  std::unordered_set<std::string> seen;
+  std::unordered_map<std::string, Position> seen;
   for (const Node* item : list->items) {
     Fields fields(context, *item, "param");
     ParamSpec spec;
@@ -84,18 +99,19 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
       spec.default_value = param_value(*node);
       spec.default_at = node->at;
     }
-    for (const Text& value : fields.texts("enum")) spec.enumeration.push_back(value);
+    spec.enumeration = fields.texts("enum");
     spec.properties = decode_properties(context, fields);
     spec.type =
         type_of(context, type, !spec.properties.empty(), spec.default_value ? &*spec.default_value : nullptr);
     spec.description = fields.text("description");
     fields.done();
     if (spec.name.empty()) {
-      context.error(item->at, "a param needs a `name`");
+      if (!fields.reported("name")) context.error(item->at, "a param needs a `name`", kParamHint);
       continue;
     }
-    if (!seen.insert(spec.name).second) {
-      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"");
+    if (const auto [other, fresh] = seen.emplace(spec.name, spec.name.at); !fresh) {
+      context.error(spec.name.at, "parameter appears more than once: \"" + spec.name.value + "\"",
+                    other_line(other->second));
       continue;
     }
     out.push_back(std::move(spec));
@@ -105,7 +121,7 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
 
 std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDiffer names) {
   std::vector<Param> out;
-  std::unordered_map<std::string, Position> seen;
+  std::unordered_map<std::string, Text> seen;
   for (const Node* item : owner.items("params")) {
     Fields fields(context, *item, "param");
     Param param;
@@ -117,17 +133,18 @@ std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDif
     }
     fields.done();
     if (param.name.empty()) {
-      context.error(item->at, "a param needs a `name`");
+      if (!fields.reported("name")) context.error(item->at, "a param needs a `name`", kParamHint);
       continue;
     }
     const std::string& name = param.name.value;
     const auto [other, fresh] =
-        seen.emplace(names == NamesDiffer::Exactly ? name : to_lower(name), param.name.at);
+        seen.emplace(names == NamesDiffer::Exactly ? name : to_lower(name), param.name);
     if (!fresh) {
       context.error(param.name.at,
                     "parameter names must be unique, the parameter \"" + name + "\" is also defined at line " +
-                        std::to_string(other->second.line),
-                    names == NamesDiffer::Exactly ? "" : "here names are compared without regard to case");
+                        std::to_string(other->second.at.line),
+                    name == other->second.value ? "keep one of them"
+                                                : "here names are compared without regard to case");
       continue;
     }
     out.push_back(std::move(param));
@@ -153,7 +170,7 @@ std::vector<ResultSpec> decode_results(DecodeContext& context, Fields& owner) {
     spec.description = fields.text("description");
     fields.done();
     if (spec.name.empty()) {
-      context.error(item->at, "a result needs a `name`");
+      if (!fields.reported("name")) context.error(item->at, "a result needs a `name`", "- name: digest");
       continue;
     }
     if (std::ranges::any_of(out, [&](const ResultSpec& r) { return r.name.value == spec.name.value; }))
@@ -177,12 +194,15 @@ std::vector<WorkspaceDeclaration> decode_workspaces(DecodeContext& context, Fiel
     workspace.description = fields.text("description");
     fields.done();
     if (workspace.name.empty()) {
-      context.error(item->at, "a workspace needs a `name`");
+      if (!fields.reported("name")) context.error(item->at, "a workspace needs a `name`", "- name: source");
       continue;
     }
     check_plain_name(context, workspace.name, "workspace");
-    if (std::ranges::any_of(out, [&](const auto& w) { return w.name.value == workspace.name.value; }))
-      context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique");
+    const auto other =
+        std::ranges::find_if(out, [&](const auto& w) { return w.name.value == workspace.name.value; });
+    if (other != out.end())
+      context.error(workspace.name.at, "workspace name \"" + workspace.name.value + "\" must be unique",
+                    other_line(other->name.at));
     out.push_back(std::move(workspace));
   }
   return out;

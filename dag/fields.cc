@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "dag/field_names.h"
 #include "dag/substitution.h"
 
 namespace kiln::dag {
@@ -37,13 +39,58 @@ bool is_deep(const Node& node) {
   return node.kind == Node::Kind::Sequence || node.kind == Node::Kind::Mapping;
 }
 
+std::string list_hint(std::string_view key, const Node& node) {
+  if (node.kind == Node::Kind::Mapping) return "start each item with `- `";
+  std::string items = node.scalar;
+  if (key == "command")  // one item a word, where nothing quotes a space
+    if (items.find_first_of("'\"\\$,[]{}") == std::string::npos) items = replace_all(items, " ", ", ");
+  if (items.size() > 60 || items.find_first_of(":#'\"\n") != std::string::npos) return "start each item with `- `";
+  return "write it as a list: [" + items + "]";
+}
+
+std::string mapping_hint(const Node& node) {
+  if (node.kind == Node::Kind::Sequence) return "fields stand here without `- `";
+  if (node.kind != Node::Kind::Scalar || !node.plain) return "";
+  // `name:value` is one word to YAML.
+  const size_t colon = node.scalar.find(':');
+  if (colon == std::string::npos || colon + 1 == node.scalar.size() ||
+      !is_field_name(std::string_view(node.scalar).substr(0, colon)))
+    return "";
+  return "a space is missing after `" + node.scalar.substr(0, colon) + ":`";
+}
+
 }  // namespace
 
 Fields::Fields(DecodeContext& context, const Node& node, std::string_view what)
     : context_(context), node_(node), what_(what), used_(node.entries.size()) {
   if (node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null)
     context.error(node.at,
-                  "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)));
+                  "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)),
+                  mapping_hint(node));
+  for (size_t i = 0; i < node.entries.size(); ++i)
+    if (!is_field_name(node.entries[i].key)) strange_.push_back(i);
+}
+
+// The entry that was meant as `key`, reported; the number of entries when there is none.
+size_t Fields::find_misspelt(std::string_view key) {
+  for (size_t i : strange_) {
+    const Entry& entry = node_.entries[i];
+    if (used_[i] || !stands_for(entry.key, key)) continue;
+    context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
+                   "did you mean `" + std::string(key) + "`?");
+    return i;
+  }
+  return node_.entries.size();
+}
+
+Position Fields::key_at(std::string_view key) const {
+  for (const Entry& entry : node_.entries)
+    if (iequals(entry.key, key)) return entry.key_at;
+  return node_.at;
+}
+
+bool Fields::reported(std::string_view key) const {
+  return std::ranges::find(reported_, key) != reported_.end();
 }
 
 const Node* Fields::find(std::string_view key) {
@@ -52,6 +99,7 @@ const Node* Fields::find(std::string_view key) {
 }
 
 const Node* Fields::find_given(std::string_view key) {
+  assert(is_field_name(key));
   known_.push_back(key);
   size_t found = node_.entries.size();
   for (size_t i = 0; i < node_.entries.size(); ++i) {
@@ -61,9 +109,11 @@ const Node* Fields::find_given(std::string_view key) {
     }
     if (found == node_.entries.size() && !used_[i] && iequals(node_.entries[i].key, key)) found = i;
   }
+  const bool misspelt = found == node_.entries.size() && !strange_.empty();
+  if (misspelt) found = find_misspelt(key);
   if (found == node_.entries.size()) return nullptr;
   const Entry& entry = node_.entries[found];
-  if (entry.key != key && !used_[found])
+  if (entry.key != key && !used_[found] && !misspelt)
     context_.report(Severity::Warning, entry.key_at,
                     "field `" + entry.key + "` is spelt `" + std::string(key) + "`",
                     "Kubernetes takes it, other tools may not");
@@ -74,16 +124,18 @@ const Node* Fields::find_given(std::string_view key) {
 const Node* Fields::sequence(std::string_view key) {
   const Node* node = find(key);
   if (node == nullptr || node->kind == Node::Kind::Sequence) return node;
+  reported_.emplace_back(key);
   context_.error(node->at, "`" + std::string(key) + "` takes a list, found " + std::string(name_of(*node)),
-                 node->kind == Node::Kind::Mapping ? "start each item with `- `" : "");
+                 list_hint(key, *node));
   return nullptr;
 }
 
 const Node* Fields::mapping(std::string_view key) {
   const Node* node = find(key);
   if (node == nullptr || node->kind == Node::Kind::Mapping) return node;
-  context_.error(node->at,
-                 "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)));
+  reported_.emplace_back(key);
+  context_.error(node->at, "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)),
+                 mapping_hint(*node));
   return nullptr;
 }
 
@@ -122,11 +174,29 @@ void check_plain_name(DecodeContext& context, const Text& name, std::string_view
                   "letters, digits, `-`, `_` and `.`, with a letter or digit at both ends");
 }
 
+namespace {
+
+// What was probably meant where a string is wanted and a list or a mapping found.
+std::string string_hint(const Node& node) {
+  if (node.kind == Node::Kind::Sequence && node.items.size() == 1 &&
+      node.items.front()->kind == Node::Kind::Scalar)
+    return "write it without the list: " + node.items.front()->scalar.substr(0, 60);
+  if (node.kind == Node::Kind::Mapping && node.entries.size() == 1) {
+    const Node& inner = *node.entries.front().value;
+    if (inner.kind == Node::Kind::Scalar && node.entries.front().key_at == node.at)
+      return "is it one text? put it in quotes: \"" + node.entries.front().key.substr(0, 40) + ": …\"";
+  }
+  return "";
+}
+
+}  // namespace
+
 Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
   if (node.kind == Node::Kind::Null) return {"", node.at};
   if (node.kind != Node::Kind::Scalar) {
     context.error(node.at,
-                  "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)));
+                  "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)),
+                  string_hint(node));
     return {"", node.at};
   }
   if (scalar_type(node) != ScalarType::String)
@@ -172,7 +242,10 @@ std::optional<bool> Fields::optional_flag(std::string_view key) {
     return word == "true" || word == "yes" || word == "on";
   }
   context_.error(node->at,
-                 "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)));
+                 "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)),
+                 node->kind == Node::Kind::Scalar && (iequals(node->scalar, "true") || iequals(node->scalar, "false"))
+                     ? "write it without quotes: " + to_lower(node->scalar)
+                     : "");
   return std::nullopt;
 }
 
@@ -185,9 +258,13 @@ std::optional<int64_t> integer_of(DecodeContext& context, const Node& node, std:
     const auto [rest, problem] = std::from_chars(node.scalar.data(), end, value, octal ? 8 : 10);
     if (problem == std::errc() && rest == end && !node.scalar.empty()) return value;
   }
-  context.error(node.at, "`" + std::string(field) + "` takes a whole number, found " +
-                             (node.kind == Node::Kind::Scalar ? "\"" + node.scalar.substr(0, 40) + "\""
-                                                              : std::string(name_of(node))));
+  const bool digits =
+      !node.scalar.empty() && node.scalar.find_first_not_of("0123456789") == std::string::npos;
+  context.error(node.at,
+                "`" + std::string(field) + "` takes a whole number, found " +
+                    (node.kind == Node::Kind::Scalar ? "\"" + node.scalar.substr(0, 40) + "\""
+                                                     : std::string(name_of(node))),
+                digits ? "write it without quotes: " + node.scalar.substr(0, 40) : "write it in digits");
   return std::nullopt;
 }
 
@@ -220,6 +297,7 @@ void Fields::done() {
     if (std::ranges::find(known_, entry.key) != known_.end()) continue;  // given twice: already reported
     const std::vector<std::string> candidates(known_.begin(), known_.end());
     const std::optional<std::string> near = nearest(entry.key, candidates);
+    if (near) reported_.push_back(*near);
     context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
                    near ? "did you mean `" + *near + "`?" : "");
   }
