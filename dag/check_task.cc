@@ -66,10 +66,11 @@ void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter
   }
   if (!is_dns_label(path[1]))
     reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"",
-                   choices(path[1], steps, "the task"));
+                   "a step's name has lower-case letters, digits and `-`");
   else if (producer == nullptr)
     reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"",
-                   choices(path[1], steps, "it"));
+                   std::ranges::all_of(steps, &std::string::empty) ? "give the step a `name`"
+                                                                   : choices(path[1], steps, "it"));
   else if (!producer->ref.given() &&
            std::ranges::none_of(producer->results,
                                 [&](const ResultSpec& r) { return r.name.value == path[3]; }))
@@ -158,6 +159,7 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
   check_usages(spec, inline_spec, reporter);
   for_each_text(spec, [&](std::string_view text, Position at, ArrayUse arrays) {
     reporter.check_params(text, at, scope, arrays);
+    check_slips(text, at, scope, reporter);
   });
   check_results_used(spec, reporter);
   check_contexts(spec, reporter);

@@ -70,6 +70,9 @@ void check_cel(const When& when, Reporter& reporter);
 // What a step passes to the StepAction it refers to.
 void check_action_params(const Step& step, const StepAction& action, Reporter& reporter);
 
+// Warns of what looks like a variable and is none: ${params.x}, $(param.x), $(params.x, $(workspaces.w).
+void check_slips(std::string_view text, Position at, const ParamScope& scope, Reporter& reporter);
+
 // "1h30m", "0"; reports a malformed one and returns `fallback` then, and for an empty text.
 Duration check_duration(const Text& text, Duration fallback, Reporter& reporter);
 

@@ -100,6 +100,11 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
              !(task.inline_spec && pipeline_scope_.contains(name)))
       missing.push_back(name);
   }
+  std::set<std::string_view> renamed;
+  if (!task.inline_spec)
+    std::erase_if(missing, [&](const std::string& name) {
+      return report_renamed_param(from, task, name, declared, renamed);
+    });
   if (!missing.empty())
     reporter_.error(task.at,
                     "pipeline task \"" + task.name +
@@ -108,9 +113,27 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
                     "add under its `params`: {name: " + missing.front() + ", value: …}");
   if (task.inline_spec) return;
   for (const Param& param : from.params)
-    if (std::ranges::find(declared, param.name.value) == declared.end())
+    if (std::ranges::find(declared, param.name.value) == declared.end() && !renamed.contains(param.name.value))
       reporter_.warn(param.name.at, signature.what + " declares no param `" + param.name.value + "`",
                      did_you_mean(param.name.value, declared));
+}
+
+// A param that is missing because it is passed under a name that is nearly its own: one mistake, said where it
+// is made.
+bool Compiler::report_renamed_param(const PipelineTask& from, const PlannedTask& task, const std::string& name,
+                                    const std::vector<std::string>& declared,
+                                    std::set<std::string_view>& renamed) {
+  for (const Param& param : from.params) {
+    if (std::ranges::find(declared, param.name.value) != declared.end()) continue;
+    if (did_you_mean(param.name.value, {name}).empty() || !renamed.insert(param.name.value).second) continue;
+    reporter_.error(param.name.at,
+                    "pipeline task \"" + task.name +
+                        "\": missing values for these params which have no default values: [" + name +
+                        "]; there is no param \"" + param.name.value + "\"",
+                    "did you mean `" + name + "`?");
+    return true;
+  }
+  return false;
 }
 
 // One param that both the Task declares and the pipeline passes.
@@ -190,9 +213,11 @@ void Compiler::check_when(const PipelineTask& from, PlannedTask& task) {
 
 // Texts of the pipeline itself: only what a pipeline knows may be referred to.
 void Compiler::check_pipeline_text(std::string_view text, Position at, ArrayUse arrays, Reporter& reporter) {
+  if (text.find('$') == std::string_view::npos) return;
+  check_prefixes(text, at, reporter);
+  if (text.find("${") != std::string_view::npos) check_slips(text, at, pipeline_scope_, reporter);
   if (!may_have_variables(text)) return;
   reporter.check_params(text, at, pipeline_scope_, arrays);
-  check_prefixes(text, at, reporter);
   static const std::vector<std::string> kContext{
       "pipelineRun.name", "pipelineRun.namespace", "pipelineRun.uid", "pipeline.name", "pipelineTask.retries",
       "taskRun.name",     "taskRun.namespace",     "taskRun.uid",     "task.name",     "task.retry-count"};

@@ -47,9 +47,10 @@ std::string unknown_use_hint(const std::vector<std::string>& path) {
 
 }  // namespace
 
-std::vector<std::string> Compiler::task_names() const {
+std::vector<std::string> Compiler::task_names(bool finally) const {
   std::vector<std::string> known;
-  for (const PlannedTask& task : plan_.tasks) known.push_back(task.name);
+  for (const PlannedTask& task : plan_.tasks)
+    if (task.is_finally == finally) known.push_back(task.name);
   return known;
 }
 
@@ -86,7 +87,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (use == Use::Aggregate) return;
   const auto found = index_.find(path[1]);
   if (found == index_.end()) {
-    std::vector<std::string> others = task_names();
+    std::vector<std::string> others = task_names(false);
     std::erase(others, task.name);
     const std::string hint = choices(path[1], others, "the pipeline");
     if (use == Use::Status)
@@ -214,7 +215,7 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
                      (other ? " is not among `" + path[0] + "`" : ""),
                  other ? "write $(" + std::string(path[0] == "tasks" ? "finally." : "tasks.") +
                              inside(written).substr(path[0].size() + 1) + ")"
-                       : choices(path[1], task_names(), "the pipeline"));
+                       : choices(path[1], task_names(path[0] == "finally"), "`" + path[0] + "`"));
         continue;
       }
       const PlannedTask& task = plan_.tasks[found->second];

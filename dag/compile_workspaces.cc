@@ -30,6 +30,17 @@ const WorkspacePipelineTaskBinding* use_of(const PipelineTask& from, const std::
   return nullptr;
 }
 
+// The binding that was meant for this declaration, by a name that is nearly its own.
+const WorkspacePipelineTaskBinding* nearly_bound(const PipelineTask& from, const auto& signature,
+                                                 const WorkspaceDeclaration& declaration) {
+  for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
+    const bool known = std::ranges::any_of(
+        *signature.workspaces, [&](const auto& w) { return w.name.value == use.name.value; });
+    if (!known && !did_you_mean(use.name.value, {declaration.name.value}).empty()) return &use;
+  }
+  return nullptr;
+}
+
 bool declares(const std::vector<WorkspaceDeclaration>& declarations, const std::string& name) {
   return std::ranges::any_of(declarations, [&](const auto& w) { return w.name.value == name; });
 }
@@ -87,10 +98,14 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
                                          "\" requires it be provided",
                         "leave out `optional` in the pipeline, or add it in the Task");
     } else if (!task.inline_spec) {
-      std::vector<std::string> declared;
-      for (const WorkspaceDeclaration& workspace : *signature.workspaces) declared.push_back(workspace.name);
-      reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
-                     did_you_mean(use.name.value, declared));
+      std::vector<std::string> declared, unbound;
+      for (const WorkspaceDeclaration& workspace : *signature.workspaces) {
+        declared.push_back(workspace.name);
+        if (!workspace.optional && use_of(from, workspace.name) == nullptr) unbound.push_back(workspace.name);
+      }
+      if (did_you_mean(use.name.value, unbound).empty())  // else it is said of the one that is not bound
+        reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
+                       did_you_mean(use.name.value, declared));
     }
   }
 }
@@ -109,10 +124,13 @@ void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, cons
     } else if (declaration.optional) {
       bind(task, declaration, "", {});
     } else {
-      reporter_.error(task.at,
+      const WorkspacePipelineTaskBinding* near = task.inline_spec ? nullptr : nearly_bound(from, signature, declaration);
+      reporter_.error(near == nullptr ? task.at : near->name.at,
                       "pipeline task \"" + task.name + "\": declared workspace \"" + declaration.name.value +
                           "\" is required but has not been bound",
-                      "add under its `workspaces`: {name: " + declaration.name.value + ", workspace: …}");
+                      near == nullptr
+                          ? "add under its `workspaces`: {name: " + declaration.name.value + ", workspace: …}"
+                          : "did you mean `" + declaration.name.value + "`?");
     }
   }
   if (task.inline_spec) propagate_workspaces(from, task);

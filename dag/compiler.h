@@ -126,6 +126,8 @@ class Compiler {
 
   // compile_params.cc: what a pipeline task passes
   void check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature);
+  bool report_renamed_param(const PipelineTask& from, const PlannedTask& task, const std::string& name,
+                            const std::vector<std::string>& declared, std::set<std::string_view>& renamed);
   void check_given(const PipelineTask& from, const PlannedTask& task, const ParamSpec& spec);
   void check_matrix(const PipelineTask& from, PlannedTask& task);
   void check_when(const PipelineTask& from, PlannedTask& task);
@@ -150,7 +152,7 @@ class Compiler {
   void need(size_t index, size_t from, std::string result, EdgeReason reason);
   void check_results();
   void check_pipeline_result(const ResultSpec& result);
-  std::vector<std::string> task_names() const;
+  std::vector<std::string> task_names(bool finally) const;
 
   // compile_graph.cc: tasks together
   void connect();
@@ -160,7 +162,8 @@ class Compiler {
   void sort_topologically();
   void reorder(const std::vector<size_t>& order);
   void note_shared_workspaces();
-  void report_cycle(const std::vector<bool>& placed);
+  void report_cycles(const std::vector<bool>& placed);
+  void report_cycle(const std::vector<bool>& placed, const std::vector<size_t>& cycle);
   void connect_finally();
 
   Catalog& catalog_;

@@ -63,6 +63,17 @@ ParamType type_of(DecodeContext& context, const Text& type, bool has_properties,
   return fallback ? fallback->type : ParamType::String;
 }
 
+// A value may be a number or a boolean, and Kiln takes it as it is written. A cluster reads it, and writes it
+// anew: 1.10 as 1.1, `yes` as true.
+void warn_of_rewriting(DecodeContext& context, const Node& node) {
+  const ScalarType type = scalar_type(node);
+  if (type == ScalarType::String || json_of(node) == node.scalar) return;
+  context.report(Severity::Warning, node.at,
+                 "YAML reads " + node.scalar + " as a " + (type == ScalarType::Number ? "number" : "boolean") +
+                     ", and Tekton on a cluster does not keep how it was written",
+                 "put it in quotes: \"" + node.scalar + "\"");
+}
+
 constexpr const char* kParamHint = "each item is `- name: …`, with its `value` or `type` below";
 
 std::vector<std::string> decode_properties(DecodeContext& context, Fields& fields) {
@@ -97,6 +108,7 @@ std::vector<ParamSpec> decode_param_specs(DecodeContext& context, Fields& owner)
     const Text type = fields.text("type");
     if (const Node* node = fields.find("default")) {
       spec.default_value = param_value(*node);
+      warn_of_rewriting(context, *node);
       spec.default_at = node->at;
     }
     spec.enumeration = fields.texts("enum");
@@ -129,6 +141,7 @@ std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDif
     param.at = param.name.at;
     if (const Node* node = fields.find("value")) {
       param.value = param_value(*node);
+      warn_of_rewriting(context, *node);
       param.at = node->at;
     }
     fields.done();

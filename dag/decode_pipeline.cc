@@ -51,7 +51,7 @@ bool is_url(std::string_view name) {
 }
 
 void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
-  const std::string owner(what);
+  const std::string owner(what == "step ref" ? "ref" : what);
   const bool custom = (!ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/")) ||
                       what == "customRef";
   if (ref.name.empty() && ref.resolver.empty() && ref.params.empty() && !custom)
@@ -59,7 +59,8 @@ void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
                   owner + ": {name: …}, or a `resolver` with its params");
   if (ref.resolver.empty() && !ref.params.empty())
     context.error(ref.params.front().name.at, "missing field(s): resolver: params of a " + owner + " are for one",
-                  "params for the task itself stand beside `" + owner + "`, not in it");
+                  std::string("params for the ") + (owner == "ref" ? "StepAction" : "task") +
+                      " itself stand beside `" + owner + "`, not in it");
   if (ref.name.empty()) return;
   if (!ref.params.empty())
     context.error(ref.name.at, "expected exactly one, got both: " + owner + ".name, params",

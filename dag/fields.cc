@@ -39,8 +39,17 @@ bool is_deep(const Node& node) {
   return node.kind == Node::Kind::Sequence || node.kind == Node::Kind::Mapping;
 }
 
+// Where a mapping is wanted.
+bool is_unreadable(const Node& node) {
+  return node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null;
+}
+
 std::string list_hint(std::string_view key, const Node& node) {
-  if (node.kind == Node::Kind::Mapping) return "start each item with `- `";
+  if (node.kind == Node::Kind::Mapping) {
+    const std::string& first = node.entries.empty() ? node.scalar : node.entries.front().key;
+    if (first.size() > 1 && first.starts_with('-')) return "a space is missing after `-`: `- " + first.substr(1) + "`";
+    return "start each item with `- `";
+  }
   std::string items = node.scalar;
   if (key == "command")  // one item a word, where nothing quotes a space
     if (items.find_first_of("'\"\\$,[]{}") == std::string::npos) items = replace_all(items, " ", ", ");
@@ -63,7 +72,7 @@ std::string mapping_hint(const Node& node) {
 
 Fields::Fields(DecodeContext& context, const Node& node, std::string_view what)
     : context_(context), node_(node), what_(what), used_(node.entries.size()) {
-  if (node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null)
+  if (is_unreadable(node))
     context.error(node.at,
                   "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)),
                   mapping_hint(node));
@@ -90,7 +99,7 @@ Position Fields::key_at(std::string_view key) const {
 }
 
 bool Fields::reported(std::string_view key) const {
-  return std::ranges::find(reported_, key) != reported_.end();
+  return is_unreadable(node_) || std::ranges::find(reported_, key) != reported_.end();
 }
 
 const Node* Fields::find(std::string_view key) {
@@ -134,8 +143,11 @@ const Node* Fields::mapping(std::string_view key) {
   const Node* node = find(key);
   if (node == nullptr || node->kind == Node::Kind::Mapping) return node;
   reported_.emplace_back(key);
+  std::string hint = mapping_hint(*node);
+  if (hint.empty() && key.ends_with("Ref") && node->kind == Node::Kind::Scalar)
+    hint = "write " + std::string(key) + ": {name: " + node->scalar.substr(0, 60) + "}";
   context_.error(node->at, "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)),
-                 mapping_hint(*node));
+                 std::move(hint));
   return nullptr;
 }
 
@@ -176,6 +188,19 @@ void check_plain_name(DecodeContext& context, const Text& name, std::string_view
 
 namespace {
 
+// `image: alpine`, and on the next line `script:echo`: one value to YAML, over two lines.
+void warn_of_swallowed_field(DecodeContext& context, const Node& node) {
+  const size_t colon = node.scalar.find(':');
+  if (colon == std::string::npos) return;
+  const size_t space = node.scalar.rfind(' ', colon);
+  if (space == std::string::npos || colon + 1 == node.scalar.size()) return;
+  const std::string_view word = std::string_view(node.scalar).substr(space + 1, colon - space - 1);
+  if (node.scalar.find(' ') == space && is_field_name(word))
+    context.report(Severity::Warning, node.at,
+                   "this value holds what looks like the field `" + std::string(word) + "`",
+                   "a space is missing after `" + std::string(word) + ":`; a text like this needs quotes");
+}
+
 // What was probably meant where a string is wanted and a list or a mapping found.
 std::string string_hint(const Node& node) {
   if (node.kind == Node::Kind::Sequence && node.items.size() == 1 &&
@@ -183,7 +208,7 @@ std::string string_hint(const Node& node) {
     return "write it without the list: " + node.items.front()->scalar.substr(0, 60);
   if (node.kind == Node::Kind::Mapping && node.entries.size() == 1) {
     const Node& inner = *node.entries.front().value;
-    if (inner.kind == Node::Kind::Scalar && node.entries.front().key_at == node.at)
+    if (inner.kind == Node::Kind::Scalar && !is_field_name(node.entries.front().key))
       return "is it one text? put it in quotes: \"" + node.entries.front().key.substr(0, 40) + ": …\"";
   }
   return "";
@@ -204,11 +229,13 @@ Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
                   "`" + std::string(field) + "` takes a string, but YAML reads " + node.scalar + " as " +
                       std::string(name_of(node)),
                   "put it in quotes: \"" + node.scalar + "\"");
+  if (node.plain) warn_of_swallowed_field(context, node);
   return {node.scalar, node.at};
 }
 
 Text Fields::text(std::string_view key) {
   const Node* node = find(key);
+  if (node != nullptr && is_deep(*node)) reported_.emplace_back(key);
   return node ? text_of(context_, *node, key) : Text{};
 }
 

@@ -22,11 +22,18 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 
 std::string choices(std::string_view word, const std::vector<std::string>& candidates, std::string_view owner) {
   std::string near = did_you_mean(word, candidates);
-  if (!near.empty() || candidates.empty()) return near;
+  if (!near.empty()) return near;
   constexpr size_t kShown = 8;
-  const auto end = candidates.begin() + static_cast<ptrdiff_t>(std::min(candidates.size(), kShown));
-  return std::string(owner) + " has: " + join(std::vector<std::string>(candidates.begin(), end), ", ") +
-         (candidates.size() > kShown ? ", …" : "");
+  std::vector<std::string> shown;
+  for (const std::string& candidate : candidates) {
+    if (candidate.empty() || std::ranges::find(shown, candidate) != shown.end()) continue;
+    shown.push_back(candidate);
+    if (shown.size() > kShown) break;
+  }
+  if (shown.empty()) return "";
+  const bool more = shown.size() > kShown;
+  if (more) shown.pop_back();
+  return std::string(owner) + " has: " + join(shown, ", ") + (more ? ", …" : "");
 }
 
 std::string on_error_hint(std::string_view word) {
@@ -99,7 +106,8 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
                        "[0]); the whole list can stand alone in `args`: \"$(params." + reference.path[1] + "[*])\"");
         else if (!alone)
           complain("variable is not properly isolated in \"" + std::string(text.substr(0, 200)) + "\"",
-                   "make it an item of its own: \"$(params." + reference.path[1] + "[*])\"");
+                   std::string(arrays == ArrayUse::Whole ? "let it be the whole value" : "make it an item of its own") +
+                       ": \"$(params." + reference.path[1] + "[*])\"");
         break;
       case ParamType::Object:
         if (reference.path.size() == 2) {

@@ -17,6 +17,9 @@ namespace {
 // Thrown through yaml-cpp to end the parse after a Diagnostic was recorded.
 struct Abort {};
 
+constexpr const char* kTemplate =
+    "`{{` is of a template: render it first, as with `helm template`; a text with `{{` in it needs quotes";
+
 constexpr uint64_t kHuge = std::numeric_limits<uint64_t>::max() / 4;
 
 class Builder final : public YAML::EventHandler {
@@ -62,38 +65,65 @@ class Builder final : public YAML::EventHandler {
           "values may have " + std::to_string(limits_.scalar_bytes) + " bytes; keep large content in a file");
     Node* node = make(Node::Kind::Scalar, mark, anchor);
     node->plain = tag == "?";
+    if (!node->plain) last_quoted_ = node->at;
+    if (node->plain) warn_of_quotes(*node);
     node->scalar = value;
     add(node, 1);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::Sequence, mark, anchor));
+                       YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::Sequence, mark, anchor), style == YAML::EmitterStyle::Flow);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::Mapping, mark, anchor));
+                  YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::Mapping, mark, anchor), style == YAML::EmitterStyle::Flow);
   }
   void OnMapEnd() override {
     Frame& frame = stack_.back();
     expand_merge_keys(frame);
     std::unordered_map<std::string_view, int> seen;
     for (const Entry& entry : frame.node->entries)
-      if (auto [it, fresh] = seen.emplace(entry.key, entry.key_at.line); !fresh)
+      if (auto [it, fresh] = seen.emplace(entry.key, entry.key_at.line); !fresh) {
+        if (stack_.size() == 1 && (entry.key == "apiVersion" || entry.key == "kind")) {
+          diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
+                                  "a second object begins inside the first",
+                                  "put a line `---` between them"});
+          break;  // all its other fields are given twice too
+        }
         diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
                                 "field `" + entry.key + "` is given twice",
                                 "it is already on line " + std::to_string(it->second)});
+      }
     close();
+  }
+
+  // Where the last scalar that is not plain begins.
+  Position last_quoted() const { return last_quoted_; }
+
+  // The innermost `[` or `{` that is open; nullptr when there is none.
+  const Node* open_bracket() const {
+    return stack_.empty() || !stack_.back().flow ? nullptr : stack_.back().node;
   }
 
  private:
   struct Frame {
     Node* node;
+    bool flow = false;  // written with brackets
     bool have_key = false;
     Entry entry;
     uint64_t weight = 1;
     std::vector<const Node*> merges;
   };
+
+  // Quotes that a word processor made are text to YAML.
+  void warn_of_quotes(const Node& node) {
+    for (const auto& [open, close] : {std::pair{"\u201C", "\u201D"}, std::pair{"\u2018", "\u2019"}})
+      if (node.scalar.size() > 5 && node.scalar.starts_with(open) && node.scalar.ends_with(close))
+        diagnostics_.push_back({Severity::Warning, std::string(name_), node.at,
+                                std::string("the quotes ") + open + close + " are part of this value",
+                                "write plain quotes: \"" + node.scalar.substr(3, std::min<size_t>(60, node.scalar.size() - 6)) + "\""});
+  }
 
   static Position position(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
@@ -110,10 +140,10 @@ class Builder final : public YAML::EventHandler {
     return &node;
   }
 
-  void open(Node* node) {
+  void open(Node* node, bool flow) {
     if (stack_.size() >= limits_.depth)
       fail(node->at, "nested more than " + std::to_string(limits_.depth) + " levels deep");
-    stack_.push_back({.node = node});
+    stack_.push_back({.node = node, .flow = flow});
     open_.insert(node);
   }
 
@@ -135,7 +165,9 @@ class Builder final : public YAML::EventHandler {
     if (frame.node->kind == Node::Kind::Sequence) {
       frame.node->items.push_back(node);
     } else if (!frame.have_key) {
-      if (node->kind != Node::Kind::Scalar) fail(node->at, "a field name must be plain text");
+      if (node->kind != Node::Kind::Scalar)
+        fail(node->at, "a field name must be plain text",
+             frame.flow && node->kind == Node::Kind::Mapping ? kTemplate : "");
       frame.entry = {node->scalar, node->at, nullptr};
       frame.have_key = true;
     } else {
@@ -177,6 +209,7 @@ class Builder final : public YAML::EventHandler {
   std::unordered_set<const Node*> open_;
   uint64_t aliased_ = 0;
   int document_at_ = -1;
+  Position last_quoted_;
   const Node* root_ = nullptr;
 };
 
@@ -227,6 +260,16 @@ Position position_of(std::string_view text, size_t offset) {
   return at;
 }
 
+size_t offset_of(std::string_view text, Position at) {
+  size_t offset = 0;
+  for (int line = 1; line < at.line; ++line) {
+    const size_t end = text.find('\n', offset);
+    if (end == std::string_view::npos) return text.size();
+    offset = end + 1;
+  }
+  return offset + static_cast<size_t>(at.column - 1);
+}
+
 std::string_view line_at(std::string_view text, int line) {  // from 0
   size_t begin = 0;
   for (; line > 0; --line) {
@@ -237,20 +280,61 @@ std::string_view line_at(std::string_view text, int line) {  // from 0
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
-std::string hint_for(std::string_view message, std::string_view line) {
-  const size_t first = line.find_first_not_of(" \t");
-  if (line.substr(0, first).find('\t') != std::string_view::npos)
-    return "indent with spaces: YAML does not take tabs";
-  if (message.find("alias not found") != std::string_view::npos)
-    return "a value with `[*]` needs quotes inside `[…]`: \"$(params.list[*])\"";
+// Where a tab stands in the indentation of a line.
+size_t leading_tab(std::string_view line) {
+  const size_t tab = line.substr(0, line.find_first_not_of(" \t")).find('\t');
+  return tab == std::string_view::npos || line.find_first_not_of(" \t\r") == std::string_view::npos
+             ? std::string_view::npos
+             : tab;
+}
+
+std::string hint_for(std::string_view message, std::string_view line, size_t column) {
+  if (line.find("{{") != std::string_view::npos) return kTemplate;
+  const char at = column < line.size() ? line[column] : '\0';
+  if (at == '*' || message.find("alias not found") != std::string_view::npos) {
+    if (line.find("[*]") != std::string_view::npos)
+      return "a value with `[*]` needs quotes inside `[…]`: \"$(params.list[*])\"";
+    return "a value that starts with `*` needs quotes";
+  }
+  if (at == '@' || at == '`' || at == '%')
+    return "a value that starts with " + (at == '`' ? "a backtick" : std::string("`") + at + "`") + " needs quotes";
+  if (message.find("EOF in scalar") != std::string_view::npos)
+    return "a quote before this is not closed";
   if (message.find("end of map not found") != std::string_view::npos ||
       message.find("end of sequence not found") != std::string_view::npos)
     return "this line is not indented like the one it belongs to";
   if (message.find("flow not found") != std::string_view::npos)
     return "a `[` or `{` before this is not closed";
   if (message.find("illegal map value") != std::string_view::npos)
-    return "a value with `: ` in it needs quotes";
+    return "a value with `: ` in it needs quotes, and a field begins on a line of its own";
   return {};
+}
+
+// Whether the quote at `offset` is never closed. yaml-cpp takes the end of the file for its end when a line
+// break stands before it.
+bool is_open_quote(std::string_view text, size_t offset) {
+  const char quote = offset < text.size() ? text[offset] : '\0';
+  if (quote != '"' && quote != '\'') return false;
+  for (size_t i = offset + 1; i < text.size(); ++i) {
+    if (quote == '"' && text[i] == '\\')
+      ++i;
+    else if (text[i] == quote)
+      return false;
+  }
+  return true;
+}
+
+// yaml-cpp's messages, where a user has no use for them.
+std::string in_words(const std::string& message) {
+  if (message.find("end of map not found") != std::string::npos) return "this is no field of the mapping above";
+  if (message.find("end of sequence not found") != std::string::npos) return "this is no item of the list above";
+  if (message.find("map flow not found") != std::string::npos) return "`{` without its `}`";
+  if (message.find("sequence flow not found") != std::string::npos) return "`[` without its `]`";
+  if (message.find("illegal map value") != std::string::npos) return "a second `:` that begins no field";
+  if (message.find("unknown token") != std::string::npos) return "a value cannot begin with this character";
+  if (message.find("anchor is not defined") != std::string::npos)
+    return "`*` begins an alias, and there is no such anchor";
+  return message;
 }
 
 bool is_number(std::string_view text) {
@@ -313,12 +397,40 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
+    if (const Position at = builder.last_quoted(); at.line > 0 && is_open_quote(text, offset_of(text, at)))
+      report(at, "not valid YAML: the quote that opens here is not closed", "close it where the value ends");
   } catch (const Abort&) {  // already reported
   } catch (const YAML::DeepRecursion& e) {
     report({e.mark.line + 1, e.mark.column + 1}, "nested too deeply", "");
   } catch (const YAML::Exception& e) {
-    const Position at = e.mark.is_null() ? Position{} : Position{e.mark.line + 1, e.mark.column + 1};
-    report(at, "not valid YAML: " + e.msg, hint_for(e.msg, line_at(text, e.mark.line)));
+    if (e.mark.is_null()) {
+      report({}, "not valid YAML: " + e.msg, "");
+      return out;
+    }
+    if (const size_t conflict = text.find("\n<<<<<<< "); conflict != std::string_view::npos) {
+      report(position_of(text, conflict + 1), "not valid YAML: a merge conflict is left in the file",
+             "keep one side, and take out the lines with <<<<<<<, ======= and >>>>>>>");
+      return out;
+    }
+    Position at{e.mark.line + 1, e.mark.column + 1};
+    for (int line = e.mark.line; line >= 0 && line + 2 > e.mark.line; --line)  // or one the line before
+      if (const size_t tab = leading_tab(line_at(text, line)); tab != std::string_view::npos) {
+        report({line + 1, static_cast<int>(tab) + 1}, "not valid YAML: a tab in the indentation",
+               "indent with spaces: YAML does not take tabs");
+        return out;
+      }
+    const std::string_view line = line_at(text, e.mark.line);
+    std::string hint = hint_for(e.msg, line, static_cast<size_t>(e.mark.column));
+    if (const Node* open = builder.open_bracket();
+        open != nullptr && e.msg.find("flow not found") != std::string::npos) {
+      const bool at_end = text.find_last_not_of(" \t\r\n") < offset_of(text, at);
+      if (hint != kTemplate)
+        hint = at_end ? "the bracket that opens here is not closed"
+                      : "a `,` is missing before this, or the bracket of line " + std::to_string(open->at.line) +
+                            " is not closed";
+      if (at_end) at = open->at;
+    }
+    report(at, "not valid YAML: " + in_words(e.msg), std::move(hint));
   }
   return out;
 }
