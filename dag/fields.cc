@@ -57,15 +57,17 @@ std::string list_hint(std::string_view key, const Node& node) {
   return "write it as a list: [" + items + "]";
 }
 
+// `name:value` is one word to YAML.
+std::string missing_space_hint(std::string_view word) {
+  const size_t colon = word.find(':');
+  if (colon == std::string_view::npos || colon + 1 == word.size() || !is_field_name(word.substr(0, colon)))
+    return "";
+  return "a space is missing after `" + std::string(word.substr(0, colon + 1)) + "`";
+}
+
 std::string mapping_hint(const Node& node) {
   if (node.kind == Node::Kind::Sequence) return "fields stand here without `- `";
-  if (node.kind != Node::Kind::Scalar || !node.plain) return "";
-  // `name:value` is one word to YAML.
-  const size_t colon = node.scalar.find(':');
-  if (colon == std::string::npos || colon + 1 == node.scalar.size() ||
-      !is_field_name(std::string_view(node.scalar).substr(0, colon)))
-    return "";
-  return "a space is missing after `" + node.scalar.substr(0, colon) + ":`";
+  return node.kind == Node::Kind::Scalar && node.plain ? missing_space_hint(node.scalar) : "";
 }
 
 }  // namespace
@@ -188,19 +190,6 @@ void check_plain_name(DecodeContext& context, const Text& name, std::string_view
 
 namespace {
 
-// `image: alpine`, and on the next line `script:echo`: one value to YAML, over two lines.
-void warn_of_swallowed_field(DecodeContext& context, const Node& node) {
-  const size_t colon = node.scalar.find(':');
-  if (colon == std::string::npos) return;
-  const size_t space = node.scalar.rfind(' ', colon);
-  if (space == std::string::npos || colon + 1 == node.scalar.size()) return;
-  const std::string_view word = std::string_view(node.scalar).substr(space + 1, colon - space - 1);
-  if (node.scalar.find(' ') == space && is_field_name(word))
-    context.report(Severity::Warning, node.at,
-                   "this value holds what looks like the field `" + std::string(word) + "`",
-                   "a space is missing after `" + std::string(word) + ":`; a text like this needs quotes");
-}
-
 // What was probably meant where a string is wanted and a list or a mapping found.
 std::string string_hint(const Node& node) {
   if (node.kind == Node::Kind::Sequence && node.items.size() == 1 &&
@@ -229,7 +218,6 @@ Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
                   "`" + std::string(field) + "` takes a string, but YAML reads " + node.scalar + " as " +
                       std::string(name_of(node)),
                   "put it in quotes: \"" + node.scalar + "\"");
-  if (node.plain) warn_of_swallowed_field(context, node);
   return {node.scalar, node.at};
 }
 
@@ -325,6 +313,12 @@ void Fields::done() {
     const std::vector<std::string> candidates(known_.begin(), known_.end());
     const std::optional<std::string> near = nearest(entry.key, candidates);
     if (near) reported_.push_back(*near);
+    if (const std::string hint = missing_space_hint(entry.key); !hint.empty()) {
+      context_.error(entry.key_at, "expected a field of " + std::string(what_) + ", found \"" +
+                                       entry.key.substr(0, 100) + "\"", hint);
+      reported_.push_back(entry.key.substr(0, entry.key.find(':')));
+      continue;
+    }
     context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
                    near ? "did you mean `" + *near + "`?" : "");
   }

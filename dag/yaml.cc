@@ -65,9 +65,11 @@ class Builder final : public YAML::EventHandler {
           "values may have " + std::to_string(limits_.scalar_bytes) + " bytes; keep large content in a file");
     Node* node = make(Node::Kind::Scalar, mark, anchor);
     node->plain = tag == "?";
-    if (!node->plain) last_quoted_ = node->at;
-    if (node->plain) warn_of_quotes(*node);
     node->scalar = value;
+    if (node->plain)
+      warn_of_quotes(*node);
+    else
+      last_quoted_ = node->at;
     add(node, 1);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
