@@ -96,14 +96,9 @@ std::vector<When> decode_when(DecodeContext& context, Fields& owner) {
     Fields fields(context, *item, "when expression");
     When when;
     when.at = item->at;
-    when.input = fields.scalar("input");
+    when.input = fields.text("input");
     when.op = fields.text("operator");
-    for (const Node* value : fields.items("values")) {
-      if (value->kind == Node::Kind::Scalar)
-        when.values.push_back({value->scalar, value->at});
-      else
-        when.values.push_back(text_of(context, *value, "values"));
-    }
+    when.values = fields.texts("values");
     when.cel = fields.text("cel");
     fields.done();
     check_when(context, when, fields);

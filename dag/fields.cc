@@ -254,7 +254,7 @@ std::optional<bool> Fields::optional_flag(std::string_view key) {
   if (node == nullptr) return std::nullopt;
   if (scalar_type(*node) == ScalarType::Boolean) {
     const std::string word = to_lower(node->scalar);
-    return word == "true" || word == "yes" || word == "on";
+    return word == "true" || word == "yes" || word == "on" || word == "y";
   }
   context_.error(node->at,
                  "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)),
@@ -368,7 +368,7 @@ nlohmann::ordered_json to_json(const Node& node) {
   switch (scalar_type(node)) {
     case ScalarType::Boolean: {
       const std::string word = to_lower(node.scalar);
-      return word == "true" || word == "yes" || word == "on";
+      return word == "true" || word == "yes" || word == "on" || word == "y";
     }
     case ScalarType::Number:
       // What JSON does not write like YAML (0x10, .5, .inf) stays text.
