@@ -53,16 +53,18 @@ void check_name(const ParamSpec& spec, Reporter& reporter) {
 void check_enum(const ParamSpec& spec, Reporter& reporter) {
   if (spec.enumeration.empty()) return;
   if (spec.type != ParamType::String) {
-    reporter.error(spec.enumeration.front().at, "enum can only be set with string type param: \"" + spec.name.value + "\"",
+    reporter.error(spec.enumeration.front().at,
+                   "enum can only be set with string type param: \"" + spec.name.value + "\"",
                    "leave `enum` out, or make it `type: string`");
     return;
   }
   std::set<std::string_view> seen;
   for (const Text& value : spec.enumeration)
     if (!seen.insert(value.value).second)
-      reporter.error(value.at, "parameter enum value " + value.value + " appears more than once: \"" +
-                                   spec.name.value + "\"",
-                     "list it once");
+      reporter.error(
+          value.at,
+          "parameter enum value " + value.value + " appears more than once: \"" + spec.name.value + "\"",
+          "list it once");
   if (spec.default_value && !may_have_variables(spec.default_value->text) &&
       !seen.contains(spec.default_value->text))
     reporter.error(spec.default_at,
@@ -87,11 +89,11 @@ void check_param_specs(const std::vector<ParamSpec>& specs, Reporter& reporter) 
       reporter.error(spec.name.at, "missing field(s): " + spec.name.value + ".properties",
                      "say which keys it has: properties: {KEY: {type: string}}");
     if (spec.default_value && spec.default_value->type != spec.type)
-      reporter.error(spec.default_at, "\"" + std::string(to_string(spec.type)) +
-                                          "\" type does not match default value's type: \"" +
-                                          std::string(to_string(spec.default_value->type)) + "\": param `" +
-                                          spec.name.value + "`",
-                     default_hint(spec));
+      reporter.error(
+          spec.default_at,
+          "\"" + std::string(to_string(spec.type)) + "\" type does not match default value's type: \"" +
+              std::string(to_string(spec.default_value->type)) + "\": param `" + spec.name.value + "`",
+          default_hint(spec));
   }
 }
 

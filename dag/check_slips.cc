@@ -6,11 +6,16 @@
 namespace kiln::dag {
 namespace {
 
-constexpr std::array<std::string_view, 6> kRoots{"params", "tasks", "workspaces", "context", "results", "steps"};
+constexpr std::array<std::string_view, 6> kRoots{"params",  "tasks",   "workspaces",
+                                                 "context", "results", "steps"};
 // Written for one of the roots, in what no shell would take for a command.
-constexpr auto kSlips = std::to_array<std::pair<std::string_view, std::string_view>>(
-    {{"param", "params"}, {"parms", "params"}, {"parameter", "params"}, {"parameters", "params"},
-     {"workspace", "workspaces"}, {"result", "results"}});
+constexpr auto kSlips =
+    std::to_array<std::pair<std::string_view, std::string_view>>({{"param", "params"},
+                                                                  {"parms", "params"},
+                                                                  {"parameter", "params"},
+                                                                  {"parameters", "params"},
+                                                                  {"workspace", "workspaces"},
+                                                                  {"result", "results"}});
 
 bool is_name_char(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
@@ -55,18 +60,21 @@ Slip slip_at(std::string_view text, const ParamScope& scope) {
 }  // namespace
 
 void check_slips(std::string_view text, Position at, const ParamScope& scope, Reporter& reporter) {
-  for (size_t dollar = text.find('$'); dollar != std::string_view::npos; dollar = text.find('$', dollar + 1)) {
+  for (size_t dollar = text.find('$'); dollar != std::string_view::npos;
+       dollar = text.find('$', dollar + 1)) {
     if (dollar > 0 && text[dollar - 1] == '$') continue;  // escaped
     const Slip slip = slip_at(text.substr(dollar), scope);
     if (!slip.meant.empty())
-      reporter.warn(reporter.find(at, slip.written), "\"" + slip.written + "\" is no variable, and stays as it is",
+      reporter.warn(reporter.find(at, slip.written),
+                    "\"" + slip.written + "\" is no variable, and stays as it is",
                     "did you mean `" + slip.meant + "`?");
   }
   if (!may_have_variables(text)) return;
   for (const Variable& variable : find_variables(text)) {
     const auto& path = variable.reference.path;
     const std::string written(text.substr(variable.begin, variable.end - variable.begin));
-    const bool workspace = path[0] == "workspaces" && path.size() == 2, result = path[0] == "results" && path.size() == 2;
+    const bool workspace = path[0] == "workspaces" && path.size() == 2,
+               result = path[0] == "results" && path.size() == 2;
     if (!workspace && !result) continue;
     reporter.warn(reporter.find(at, written), "\"" + written + "\" is no variable, and stays as it is",
                   "did you mean `$(" + path[0] + "." + path[1] + ".path)`?");

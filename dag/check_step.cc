@@ -20,8 +20,8 @@ void check_ref(const Step& step, Reporter& reporter) {
   forbid(!step.script.empty(), step.script.at, "script");
   forbid(!step.working_dir.empty(), step.working_dir.at, "working dir");
   forbid(!step.env.empty(), step.env.empty() ? step.at : step.env.front().name.at, "env");
-  forbid(!step.volume_mounts.empty(), step.volume_mounts.empty() ? step.at : step.volume_mounts.front().name.at,
-         "volumeMounts");
+  forbid(!step.volume_mounts.empty(),
+         step.volume_mounts.empty() ? step.at : step.volume_mounts.front().name.at, "volumeMounts");
   forbid(!step.results.empty(), step.results.empty() ? step.at : step.results.front().name.at, "results");
 }
 
@@ -65,13 +65,14 @@ struct StepOutputs {
       if (is_step_result(path))
         reporter.error(reporter.find(text.at, written),
                        "stepResult substitutions are only allowed in env, command and args: " + written,
-                       script ? "put it into a variable under `env`, and read that in the script"
-                              : "it is only known when the step starts: use it in `env`, `command` or `args`");
+                       script
+                           ? "put it into a variable under `env`, and read that in the script"
+                           : "it is only known when the step starts: use it in `env`, `command` or `args`");
       else if (is_step_artifact(path) && !script)
-        reporter.error(reporter.find(text.at, written),
-                       "stepArtifact substitutions are only allowed in env, command, args and script: " +
-                           written,
-                       "it is only known when the step starts: use it in one of these");
+        reporter.error(
+            reporter.find(text.at, written),
+            "stepArtifact substitutions are only allowed in env, command, args and script: " + written,
+            "it is only known when the step starts: use it in one of these");
     }
   }
 };
@@ -109,11 +110,11 @@ void check_own_results(const Step& step, Reporter& reporter) {
       if (path[0] != "step" || path.size() != 4 || path[1] != "results" || path[3] != "path") continue;
       if (std::ranges::find(declared, path[2]) != declared.end()) continue;
       const std::string written(text.substr(variable.begin, variable.end - variable.begin));
-      reporter.error(reporter.find(at, written),
-                     "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] +
-                         "\"",
-                     declared.empty() ? "add it under the step's `results`: {name: " + path[2] + "}"
-                                      : choices(path[2], declared, "it"));
+      reporter.error(
+          reporter.find(at, written),
+          "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] + "\"",
+          declared.empty() ? "add it under the step's `results`: {name: " + path[2] + "}"
+                           : choices(path[2], declared, "it"));
     }
   });
 }
@@ -159,7 +160,8 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
 
 void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
-  if (step.image.empty()) reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
+  if (step.image.empty())
+    reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
   check_script(step, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
@@ -204,9 +206,10 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
     if (given == step.params.end()) {
       if (!spec.default_value) missing.push_back(spec.name);
     } else if (given->value.type != spec.type && !may_have_variables(given->value.text)) {
-      reporter.error(given->at, "param types don't match the user-specified type: [" + spec.name.value +
-                                    "]: StepAction declares " + std::string(to_string(spec.type)) + ", " +
-                                    std::string(to_string(given->value.type)) + " is given",
+      reporter.error(given->at,
+                     "param types don't match the user-specified type: [" + spec.name.value +
+                         "]: StepAction declares " + std::string(to_string(spec.type)) + ", " +
+                         std::string(to_string(given->value.type)) + " is given",
                      spec.type == ParamType::Array    ? "write a list: [\"…\"]"
                      : spec.type == ParamType::Object ? "write a mapping: {KEY: …}"
                                                       : "write a string");
@@ -214,8 +217,10 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
   }
   if (!missing.empty())
     reporter.error(step.ref.at, "non-existent params in Step: [" + join(missing, " ") + "]",
-                   "StepAction `" + action.metadata.name.value + "` has no default for them: add under the "
-                   "step's `params`: {name: " + missing.front() + ", value: …}");
+                   "StepAction `" + action.metadata.name.value +
+                       "` has no default for them: add under the "
+                       "step's `params`: {name: " +
+                       missing.front() + ", value: …}");
   for (const Param& param : step.params)
     if (std::ranges::find(declared, param.name.value) == declared.end())
       reporter.error(param.name.at, "extra params passed by Step to StepAction: [" + param.name.value + "]",

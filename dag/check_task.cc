@@ -41,9 +41,10 @@ void check_results_used(const TaskSpec& spec, Reporter& reporter) {
 void check_result_value(const TaskSpec& spec, const ResultSpec& result, Reporter& reporter) {
   if (!result.value) return;
   if (result.value->type != ParamType::String) {
-    reporter.error(result.value_at, "Invalid Type. Wanted string but got: \"" +
-                                        std::string(to_string(result.value->type)) + "\"",
-                   "write one string: $(steps.STEP.results.RESULT)");
+    reporter.error(
+        result.value_at,
+        "Invalid Type. Wanted string but got: \"" + std::string(to_string(result.value->type)) + "\"",
+        "write one string: $(steps.STEP.results.RESULT)");
     return;
   }
   const std::string& text = result.value->text;
@@ -96,7 +97,8 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
     const std::string path = workspace.mount_path.empty() ? "/workspace/" + workspace.name.value
                                                           : clean(workspace.mount_path);
     if (!taken.insert(path).second)
-      reporter.error(workspace.mount_path.empty() ? workspace.name.at : workspace.mount_path.at, "workspace mount path \"" + path + "\" must be unique",
+      reporter.error(workspace.mount_path.empty() ? workspace.name.at : workspace.mount_path.at,
+                     "workspace mount path \"" + path + "\" must be unique",
                      "something else of this task is mounted there: give one of them another `mountPath`");
   }
 }
@@ -140,7 +142,8 @@ void check_contexts(const TaskSpec& spec, Reporter& reporter) {
 
 void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_spec, Reporter& reporter) {
   if (spec.steps.empty() && !spec.unreadable)
-    reporter.error(spec.at, "missing field(s): steps", "a task needs at least one step: steps: [{image: …, script: …}]");
+    reporter.error(spec.at, "missing field(s): steps",
+                   "a task needs at least one step: steps: [{image: …, script: …}]");
   std::set<std::string_view> names;
   const bool image_from_template = spec.step_template && !spec.step_template->image.empty();
   for (const Step& step : spec.steps) {

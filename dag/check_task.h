@@ -79,7 +79,8 @@ Duration check_duration(const Text& text, Duration fallback, Reporter& reporter)
 // "did you mean `x`?", or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 // The same, or what there is to choose from: "the pipeline has: a, b"; or "" when there is nothing.
-std::string choices(std::string_view word, const std::vector<std::string>& candidates, std::string_view owner);
+std::string choices(std::string_view word, const std::vector<std::string>& candidates,
+                    std::string_view owner);
 // For a wrong `onError`.
 std::string on_error_hint(std::string_view word);
 

@@ -37,13 +37,13 @@ void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
       std::vector<std::string> known;
       for (size_t i = 0; i < plan_.dag_size; ++i)
         if (i != index) known.push_back(plan_.tasks[i].name);
-      reporter_.error(
-          name.at,
-          "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
-              from.name.value + " depends on " + name.value + " but " + name.value +
-              " wasn't present in Pipeline",
-          found != index_.end() ? "`" + name.value + "` is a finally task: those run last, and all together"
-                                : choices(name.value, known, "the pipeline"));
+      reporter_.error(name.at,
+                      "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
+                          from.name.value + " depends on " + name.value + " but " + name.value +
+                          " wasn't present in Pipeline",
+                      found != index_.end()
+                          ? "`" + name.value + "` is a finally task: those run last, and all together"
+                          : choices(name.value, known, "the pipeline"));
     } else if (found->second == index) {
       reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself",
                       "take `" + name.value + "` out of its own `runAfter`");
@@ -148,9 +148,8 @@ void Compiler::report_cycles(const std::vector<bool>& placed) {
     if (!placed[i]) left.push_back(i);
   std::ranges::sort(left, {}, [&](size_t i) { return std::string_view(plan_.tasks[i].name); });
   const auto next = [&](size_t task) {
-    return std::ranges::find_if(plan_.tasks[task].needs, [&](const Edge& edge) {
-             return !placed[edge.from];
-           })->from;
+    return std::ranges::find_if(plan_.tasks[task].needs, [&](const Edge& edge) { return !placed[edge.from]; })
+        ->from;
   };
   constexpr size_t kNever = static_cast<size_t>(-1);
   std::vector<size_t> walked_from(placed.size(), kNever);  // the start of the walk that came by
@@ -160,8 +159,9 @@ void Compiler::report_cycles(const std::vector<bool>& placed) {
     if (walked_from[at] != start) continue;
     std::vector<size_t> cycle{at};
     for (size_t task = next(at); task != at; task = next(task)) cycle.push_back(task);
-    std::ranges::rotate(cycle, std::ranges::min_element(
-                                   cycle, {}, [&](size_t i) { return std::string_view(plan_.tasks[i].name); }));
+    std::ranges::rotate(cycle, std::ranges::min_element(cycle, {}, [&](size_t i) {
+                          return std::string_view(plan_.tasks[i].name);
+                        }));
     report_cycle(placed, cycle);
   }
 }

@@ -103,11 +103,10 @@ void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& 
                    "param types don't match the user-specified type: [" + spec.name.value +
                        "]: " + std::string(to_string(spec.type)) + " is declared, " +
                        std::string(to_string(given.value.type)) + " is given",
-                   spec.type == ParamType::Array ? "write a list: [\"…\"]"
-                   : spec.type == ParamType::Object
-                       ? "write a mapping: {KEY: …}"
-                       : "write a string, or declare the param with `type: " +
-                             std::string(to_string(given.value.type)) + "`");
+                   spec.type == ParamType::Array    ? "write a list: [\"…\"]"
+                   : spec.type == ParamType::Object ? "write a mapping: {KEY: …}"
+                                                    : "write a string, or declare the param with `type: " +
+                                                          std::string(to_string(given.value.type)) + "`");
     return;
   }
   if (!spec.enumeration.empty() && !may_have_variables(given.value.text) &&
@@ -236,9 +235,9 @@ void Compiler::decide_settings() {
     const Duration own = check_duration(settings.timeout, {}, run_reporter_);
     const Duration tasks = target_.timeouts.tasks.empty() ? Duration{} : plan_.tasks_timeout;
     if (own > (tasks > Duration{} ? tasks : plan_.timeout) && plan_.timeout > Duration{})
-      run_reporter_.error(settings.timeout.at, "invalid value: " + settings.timeout.value +
-                                                   " should be <= pipeline " +
-                                                   (tasks > Duration{} ? "tasks " : "") + "duration",
+      run_reporter_.error(settings.timeout.at,
+                          "invalid value: " + settings.timeout.value + " should be <= pipeline " +
+                              (tasks > Duration{} ? "tasks " : "") + "duration",
                           std::string("raise timeouts.") +
                               (tasks > Duration{} ? "tasks" : "pipeline, which is 1h when not given"));
     if (std::ranges::find(known, name.value) == known.end())

@@ -113,15 +113,16 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
                     "add under its `params`: {name: " + missing.front() + ", value: …}");
   if (task.inline_spec) return;
   for (const Param& param : from.params)
-    if (std::ranges::find(declared, param.name.value) == declared.end() && !renamed.contains(param.name.value))
+    if (std::ranges::find(declared, param.name.value) == declared.end() &&
+        !renamed.contains(param.name.value))
       reporter_.warn(param.name.at, signature.what + " declares no param `" + param.name.value + "`",
                      did_you_mean(param.name.value, declared));
 }
 
-// A param that is missing because it is passed under a name that is nearly its own: one mistake, said where it
-// is made.
-bool Compiler::report_renamed_param(const PipelineTask& from, const PlannedTask& task, const std::string& name,
-                                    const std::vector<std::string>& declared,
+// A param that is missing because it is passed under a name that is nearly its own: one mistake, said where
+// it is made.
+bool Compiler::report_renamed_param(const PipelineTask& from, const PlannedTask& task,
+                                    const std::string& name, const std::vector<std::string>& declared,
                                     std::set<std::string_view>& renamed) {
   for (const Param& param : from.params) {
     if (std::ranges::find(declared, param.name.value) != declared.end()) continue;
@@ -163,8 +164,9 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
   };
   const auto is_also_param = [&](const Param& param) {
     if (find_param(from.params, param.name) != nullptr)
-      reporter_.error(param.name.at, "expected exactly one, got both: matrix[" + param.name.value +
-                                         "], params[" + param.name.value + "]",
+      reporter_.error(param.name.at,
+                      "expected exactly one, got both: matrix[" + param.name.value + "], params[" +
+                          param.name.value + "]",
                       "give `" + param.name.value + "` in one of them");
   };
   for (const Param& param : matrix.params) {
@@ -185,10 +187,10 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
       });
       is_also_param(param);
       if (param.value.type != ParamType::String)
-        reporter_.error(param.at, "parameters of type string only are allowed, but param \"" +
-                                      param.name.value + "\" has type \"" +
-                                      std::string(to_string(param.value.type)) + "\" in pipelineTask \"" +
-                                      task.name + "\"",
+        reporter_.error(param.at,
+                        "parameters of type string only are allowed, but param \"" + param.name.value +
+                            "\" has type \"" + std::string(to_string(param.value.type)) +
+                            "\" in pipelineTask \"" + task.name + "\"",
                         "an include adds one combination: write one string");
     }
   task.matrix = matrix;

@@ -111,8 +111,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   }
   if (use == Use::Status) return;
   if (use == Use::Unknown) {
-    complain("non-existent variable in \"" + std::string(written) + "\"",
-             unknown_use_hint(path));
+    complain("non-existent variable in \"" + std::string(written) + "\"", unknown_use_hint(path));
     return;
   }
   if (found->second == index) {
@@ -121,16 +120,16 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
     return;
   }
   if ((use == Use::MatrixLength || use == Use::ResultLength) && !producer.matrix) {
-    complain("invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name +
-                 "\" has no matrix",
-             "give it a `matrix`, or write the number");
+    complain(
+        "invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name + "\" has no matrix",
+        "give it a `matrix`, or write the number");
     return;
   }
   if (use == Use::Result && !check_result(producer, reference, written, complain)) return;
   if (use == Use::ResultLength && producer.declared_results() != nullptr &&
       find_result(*producer.declared_results(), path[3]) == nullptr) {
-    complain("invalid result reference: \"" + path[3] + "\" is not a named result returned by pipeline task \"" +
-                 producer.name + "\"",
+    complain("invalid result reference: \"" + path[3] +
+                 "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
              choices(path[3], names_of(*producer.declared_results()), "`" + producer.name + "`"));
     return;
   }
@@ -163,11 +162,12 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
       return false;
     }
     if (!producer.matrix && reference.suffix == Reference::Suffix::Index && spec->type != ParamType::Array)
-      complain(of_task + " is not an array", "it is a " + std::string(to_string(spec->type)) + ": leave out the [" + std::to_string(reference.index) + "]");
+      complain(of_task + " is not an array", "it is a " + std::string(to_string(spec->type)) +
+                                                 ": leave out the [" + std::to_string(reference.index) + "]");
     if (reference.path.size() > 4) {
       if (spec->type != ParamType::Object)
-        complain(of_task + " is not an object",
-                 "it is a " + std::string(to_string(spec->type)) + ": leave out `." + reference.path[4] + "`");
+        complain(of_task + " is not an object", "it is a " + std::string(to_string(spec->type)) +
+                                                    ": leave out `." + reference.path[4] + "`");
       else if (!spec->properties.empty() &&
                std::ranges::find(spec->properties, reference.path[4]) == spec->properties.end())
         complain(of_task + " has no property \"" + reference.path[4] + "\"",

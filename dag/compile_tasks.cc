@@ -99,7 +99,8 @@ void Compiler::choose_spec(const PipelineTask& from, PlannedTask& task, Signatur
                     (from.pipeline_ref.given() ? 1 : 0) + (from.pipeline_spec ? 1 : 0);
   if (given == 0) {
     if (from.kinds.empty())
-      reporter_.error(task.at, "expected exactly one, got neither: taskRef, taskSpec, pipelineRef, pipelineSpec",
+      reporter_.error(task.at,
+                      "expected exactly one, got neither: taskRef, taskSpec, pipelineRef, pipelineSpec",
                       "say which Task `" + task.name + "` runs: taskRef: {name: …}");
     return;
   }
@@ -110,8 +111,9 @@ void Compiler::choose_spec(const PipelineTask& from, PlannedTask& task, Signatur
       kinds.push_back(kind);
       last = std::max(last, kind.at);
     }
-    reporter_.error(last, std::string("expected exactly one, got ") + (given == 2 ? "both" : "multiple") + ": " +
-                              join(kinds, ", "),
+    reporter_.error(last,
+                    std::string("expected exactly one, got ") + (given == 2 ? "both" : "multiple") + ": " +
+                        join(kinds, ", "),
                     "keep one of them");
     return;
   }
@@ -194,10 +196,10 @@ void Compiler::choose_custom(const PipelineTask& from, PlannedTask& task) {
                                          ", like example.dev/v1; for a Task leave `kind` out"
                                    : near);
   } else if (api.find('/') == std::string::npos || api.starts_with('/') || api.ends_with('/')) {
-    reporter_.error(api_text.at,
-                    "invalid value: invalid apiVersion format \"" + api +
-                        "\", must be in the format \"group/version\"",
-                    "for example example.dev/v1");
+    reporter_.error(
+        api_text.at,
+        "invalid value: invalid apiVersion format \"" + api + "\", must be in the format \"group/version\"",
+        "for example example.dev/v1");
   }
   if (custom.kind.empty() && !told)
     reporter_.error(api_text.at, "invalid value: " + what + " must specify kind",

@@ -34,8 +34,8 @@ const WorkspacePipelineTaskBinding* use_of(const PipelineTask& from, const std::
 const WorkspacePipelineTaskBinding* nearly_bound(const PipelineTask& from, const auto& signature,
                                                  const WorkspaceDeclaration& declaration) {
   for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
-    const bool known = std::ranges::any_of(
-        *signature.workspaces, [&](const auto& w) { return w.name.value == use.name.value; });
+    const bool known = std::ranges::any_of(*signature.workspaces,
+                                           [&](const auto& w) { return w.name.value == use.name.value; });
     if (!known && !did_you_mean(use.name.value, {declaration.name.value}).empty()) return &use;
   }
   return nullptr;
@@ -81,11 +81,12 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
       std::vector<std::string> known;
       for (const auto& workspace : target_.spec->workspaces) known.push_back(workspace.name);
       const std::string near = did_you_mean(use.workspace.value, known);
-      reporter_.error(use.workspace.at,
-                      "pipeline task \"" + task.name + "\" expects workspace with name \"" +
-                          use.workspace.value + "\" but none exists in pipeline spec",
-                      near.empty() ? "declare it under the pipeline's `workspaces`: {name: " + use.workspace.value + "}"
-                                   : near);
+      reporter_.error(
+          use.workspace.at,
+          "pipeline task \"" + task.name + "\" expects workspace with name \"" + use.workspace.value +
+              "\" but none exists in pipeline spec",
+          near.empty() ? "declare it under the pipeline's `workspaces`: {name: " + use.workspace.value + "}"
+                       : near);
       continue;
     }
     if (signature.workspaces == nullptr) continue;
@@ -93,9 +94,10 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
         *signature.workspaces, [&](const auto& w) { return w.name.value == use.name.value; });
     if (inner != signature.workspaces->end()) {
       if (outer != nullptr && outer->optional && !inner->optional)
-        reporter_.error(use.name.at, "pipeline workspace \"" + use.workspace.value +
-                                         "\" is marked optional but pipeline task \"" + task.name +
-                                         "\" requires it be provided",
+        reporter_.error(use.name.at,
+                        "pipeline workspace \"" + use.workspace.value +
+                            "\" is marked optional but pipeline task \"" + task.name +
+                            "\" requires it be provided",
                         "leave out `optional` in the pipeline, or add it in the Task");
     } else if (!task.inline_spec) {
       std::vector<std::string> declared, unbound;
@@ -124,7 +126,8 @@ void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, cons
     } else if (declaration.optional) {
       bind(task, declaration, "", {});
     } else {
-      const WorkspacePipelineTaskBinding* near = task.inline_spec ? nullptr : nearly_bound(from, signature, declaration);
+      const WorkspacePipelineTaskBinding* near =
+          task.inline_spec ? nullptr : nearly_bound(from, signature, declaration);
       reporter_.error(near == nullptr ? task.at : near->name.at,
                       "pipeline task \"" + task.name + "\": declared workspace \"" + declaration.name.value +
                           "\" is required but has not been bound",

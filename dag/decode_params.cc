@@ -39,7 +39,8 @@ namespace {
 // What other languages call the three types.
 std::string type_hint(const std::string& word) {
   static const std::vector<std::string> kTypes{"string", "array", "object"};
-  for (const auto& [other, type] : {std::pair{"list", "array"}, std::pair{"map", "object"}, std::pair{"dict", "object"}})
+  for (const auto& [other, type] :
+       {std::pair{"list", "array"}, std::pair{"map", "object"}, std::pair{"dict", "object"}})
     if (iequals(word, other)) return std::string("did you mean `") + type + "`?";
   for (const char* scalar : {"int", "integer", "number", "float", "bool", "boolean"})
     if (iequals(word, scalar)) return "numbers and booleans are strings here: type: string";
@@ -69,7 +70,8 @@ void warn_of_rewriting(DecodeContext& context, const Node& node) {
   const ScalarType type = scalar_type(node);
   if (type == ScalarType::String || json_of(node) == node.scalar) return;
   context.report(Severity::Warning, node.at,
-                 "YAML reads " + node.scalar + " as a " + (type == ScalarType::Number ? "number" : "boolean") +
+                 "YAML reads " + node.scalar + " as a " +
+                     (type == ScalarType::Number ? "number" : "boolean") +
                      ", and Tekton on a cluster does not keep how it was written",
                  "put it in quotes: \"" + node.scalar + "\"");
 }
@@ -85,8 +87,9 @@ std::vector<std::string> decode_properties(DecodeContext& context, Fields& field
     Fields property(context, *entry.value, "property");
     const Text type = property.text("type");
     if (!type.empty() && type.value != "string")
-      context.error(type.at, "The value type specified for these keys [" + entry.key +
-                                 "] is invalid: properties of an object are strings, not " + type.value,
+      context.error(type.at,
+                    "The value type specified for these keys [" + entry.key +
+                        "] is invalid: properties of an object are strings, not " + type.value,
                     "write `type: string`, or leave `type` out");
     property.ignore({"description"});
     property.done();
@@ -154,8 +157,8 @@ std::vector<Param> decode_params(DecodeContext& context, Fields& owner, NamesDif
         seen.emplace(names == NamesDiffer::Exactly ? name : to_lower(name), param.name);
     if (!fresh) {
       context.error(param.name.at,
-                    "parameter names must be unique, the parameter \"" + name + "\" is also defined at line " +
-                        std::to_string(other->second.at.line),
+                    "parameter names must be unique, the parameter \"" + name +
+                        "\" is also defined at line " + std::to_string(other->second.at.line),
                     name == other->second.value ? "keep one of them"
                                                 : "here names are compared without regard to case");
       continue;

@@ -52,13 +52,14 @@ bool is_url(std::string_view name) {
 
 void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
   const std::string owner(what == "step ref" ? "ref" : what);
-  const bool custom = (!ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/")) ||
-                      what == "customRef";
+  const bool custom =
+      (!ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/")) || what == "customRef";
   if (ref.name.empty() && ref.resolver.empty() && ref.params.empty() && !custom)
     context.error(ref.at, "missing field(s): " + owner + ".name",
                   owner + ": {name: …}, or a `resolver` with its params");
   if (ref.resolver.empty() && !ref.params.empty())
-    context.error(ref.params.front().name.at, "missing field(s): resolver: params of a " + owner + " are for one",
+    context.error(ref.params.front().name.at,
+                  "missing field(s): resolver: params of a " + owner + " are for one",
                   std::string("params for the ") + (owner == "ref" ? "StepAction" : "task") +
                       " itself stand beside `" + owner + "`, not in it");
   if (ref.name.empty()) return;
@@ -92,7 +93,8 @@ std::vector<WorkspacePipelineTaskBinding> decode_uses(DecodeContext& context, Fi
     WorkspacePipelineTaskBinding binding{use.text("name"), use.text("workspace"), use.text("subPath")};
     use.done();
     if (binding.name.empty() && !use.reported("name"))
-      context.error(item->at, "a workspace needs a `name`", "{name: as the Task calls it, workspace: as the Pipeline does}");
+      context.error(item->at, "a workspace needs a `name`",
+                    "{name: as the Task calls it, workspace: as the Pipeline does}");
     if (binding.workspace.empty()) binding.workspace = binding.name;
     for (const auto& other : out)
       if (!binding.name.empty() && other.name.value == binding.name.value)

@@ -12,8 +12,8 @@ namespace {
 
 // What a workspace is made of: not given, or given twice.
 void check_sources(DecodeContext& context, Fields& binding, size_t given, Position at) {
-  constexpr std::array<std::string_view, 7> kSources{"configMap", "csi",    "emptyDir",           "persistentVolumeClaim",
-                                                     "projected", "secret", "volumeClaimTemplate"};
+  constexpr std::array<std::string_view, 7> kSources{
+      "configMap", "csi", "emptyDir", "persistentVolumeClaim", "projected", "secret", "volumeClaimTemplate"};
   std::vector<std::string> all(kSources.begin(), kSources.end()), found;
   for (std::string_view source : kSources) {
     if (binding.reported(source)) return;
@@ -89,8 +89,9 @@ std::vector<ContainerOverride> decode_overrides(DecodeContext& context, Fields& 
     ContainerOverride one{fields.text("name"), decode_resources(context, fields, "computeResources")};
     fields.done();
     if (one.name.empty() && !fields.reported("name"))
-      context.error(item->at, "missing field(s): " + std::string(key) + ".name",
-                    key == "stepSpecs" ? "the name of the step it is for" : "the name of the sidecar it is for");
+      context.error(
+          item->at, "missing field(s): " + std::string(key) + ".name",
+          key == "stepSpecs" ? "the name of the step it is for" : "the name of the sidecar it is for");
     for (const ContainerOverride& other : out)
       if (!one.name.empty() && other.name.value == one.name.value)
         context.error(one.name.at,
@@ -115,15 +116,17 @@ void decode_settings(DecodeContext& context, Fields& fields, TaskRunSettings& ou
            !step.resources.cpu_request.empty() || !step.resources.memory_request.empty();
   });
   if (both && fields.find("computeResources") != nullptr)
-    context.error(fields.key_at("computeResources"), "expected exactly one, got both: computeResources, stepSpecs.computeResources",
+    context.error(fields.key_at("computeResources"),
+                  "expected exactly one, got both: computeResources, stepSpecs.computeResources",
                   "give them for the whole TaskRun or for its steps");
 }
 
 void check_status_message(DecodeContext& context, Fields& run, const Text& status) {
   if (const Text message = run.text("statusMessage"); !message.empty() && status.empty())
-    context.error(message.at,
-                  "statusMessage should not be set if status is not set, but it is currently set to " + message.value,
-                  "leave `statusMessage` out");
+    context.error(
+        message.at,
+        "statusMessage should not be set if status is not set, but it is currently set to " + message.value,
+        "leave `statusMessage` out");
 }
 
 // debug.breakpoints.
@@ -139,16 +142,18 @@ std::vector<Text> decode_breakpoints(DecodeContext& context, Fields& run) {
       context.error(breakpoints->at, "onFailure breakpoint is empty, it is only allowed to be set as enabled",
                     "add `onFailure: enabled`");
     else if (on_failure.value != "enabled")
-      context.error(on_failure.at, on_failure.value +
-                                       " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
-                                       "allowed to be set as enabled",
+      context.error(on_failure.at,
+                    on_failure.value +
+                        " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
+                        "allowed to be set as enabled",
                     "onFailure: enabled");
     out.push_back({"onFailure", on_failure.at});
     for (Text& step : points.texts("beforeSteps")) {
       if (std::ranges::any_of(out, [&](const Text& other) { return other.value == step.value; }))
-        context.error(step.at, "before step must be unique, the same step: " + step.value +
-                                   " is defined multiple times",
-                      "name it once");
+        context.error(
+            step.at,
+            "before step must be unique, the same step: " + step.value + " is defined multiple times",
+            "name it once");
       out.push_back(std::move(step));
     }
     points.done();
@@ -189,7 +194,8 @@ std::vector<TaskRunSettings> decode_task_run_specs(DecodeContext& context, Field
     }
     fields.done();
     if (settings.pipeline_task.empty() && !fields.reported("pipelineTaskName"))
-      context.error(item->at, "missing field(s): taskRunSpecs.pipelineTaskName", "the name of the task it is for");
+      context.error(item->at, "missing field(s): taskRunSpecs.pipelineTaskName",
+                    "the name of the task it is for");
     out.push_back(std::move(settings));
   }
   return out;
@@ -224,9 +230,9 @@ void check_one(DecodeContext& context, const Fields& run, std::string_view ref, 
     context.error(std::max(run.key_at(ref), run.key_at(spec)), "expected exactly one, got both" + names,
                   "keep one of them");
   else
-    context.error(run.at(), "expected exactly one, got neither" + names,
-                  "say what runs: " + std::string(ref) + ": {name: …}, or all of it under `" + std::string(spec) +
-                      "`");
+    context.error(
+        run.at(), "expected exactly one, got neither" + names,
+        "say what runs: " + std::string(ref) + ": {name: …}, or all of it under `" + std::string(spec) + "`");
 }
 
 }  // namespace
@@ -271,8 +277,8 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   decode_settings(context, fields, run.settings);
   if (const auto retries = fields.integer("retries")) {
     if (*retries < 0)
-      context.error(fields.find("retries")->at, "invalid value: " + std::to_string(*retries) + " should be >= 0",
-                    "0 is for no retries");
+      context.error(fields.find("retries")->at,
+                    "invalid value: " + std::to_string(*retries) + " should be >= 0", "0 is for no retries");
     run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
   }
   run.status = decode_status(context, fields, {"TaskRunCancelled", "TaskRunPending"});
@@ -303,7 +309,8 @@ CustomRun decode_custom_run(DecodeContext& context, const Node& node) {
   const std::string owner = run.spec ? "customSpec" : "customRef";
   const Text& api = run.spec ? run.spec->api_version : run.ref.api_version;
   const Text& kind = run.spec ? run.spec->kind : run.ref.kind;
-  const std::string hint = "apiVersion and kind name the controller that runs it, like example.dev/v1 and Wait";
+  const std::string hint =
+      "apiVersion and kind name the controller that runs it, like example.dev/v1 and Wait";
   if (api.empty()) context.error(fields.key_at(owner), "missing field(s): " + owner + ".apiVersion", hint);
   if (kind.empty()) context.error(fields.key_at(owner), "missing field(s): " + owner + ".kind", hint);
   return run;

@@ -30,7 +30,8 @@ void check_when(DecodeContext& context, const When& when, const Fields& fields) 
                     "split them into two `when` items: all have to hold");
   } else if (when.op.empty() && when.input.empty() && when.values.empty()) {
     if (!fields.reported("cel"))
-      context.error(when.at, "an empty when expression", "write {input: …, operator: in, values: […]}, or `cel`");
+      context.error(when.at, "an empty when expression",
+                    "write {input: …, operator: in, values: […]}, or `cel`");
   } else if (when.op.empty()) {
     if (!fields.reported("operator"))
       context.error(when.at, "operator \"\" is not recognized: a when expression needs an `operator`",

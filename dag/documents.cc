@@ -166,8 +166,8 @@ class Loader {
     if (found == nullptr && (run || k == "StepAction")) return;
     if (k == "Task" || k == "ClusterTask") {
       Task task;
-      task.spec = found ? decode_task_spec(context_, spec)
-                        : std::make_shared<TaskSpec>(TaskSpec{.unreadable = true});
+      task.spec =
+          found ? decode_task_spec(context_, spec) : std::make_shared<TaskSpec>(TaskSpec{.unreadable = true});
       keep(documents_.tasks, std::move(task), std::move(metadata), node, k);
     } else if (k == "Pipeline") {
       Pipeline pipeline;
@@ -240,8 +240,9 @@ void load(Documents& documents, std::string file, std::string text, Diagnostics&
   const size_t before = diagnostics.size();
   YamlFile yaml = parse_yaml(file, text, diagnostics);
   if (yaml.documents.empty() && diagnostics.size() == before)
-    context.report(Severity::Warning, {}, "there is no document in this file",
-                   text.find_first_not_of(" \t\r\n") == std::string::npos ? "it is empty" : "it holds comments only");
+    context.report(
+        Severity::Warning, {}, "there is no document in this file",
+        text.find_first_not_of(" \t\r\n") == std::string::npos ? "it is empty" : "it holds comments only");
   Loader loader(documents, yaml, context);
   for (const Node* document : yaml.documents) loader.object(*document);
   documents.sources[std::move(file)] = std::move(text);

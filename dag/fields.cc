@@ -47,13 +47,15 @@ bool is_unreadable(const Node& node) {
 std::string list_hint(std::string_view key, const Node& node) {
   if (node.kind == Node::Kind::Mapping) {
     const std::string& first = node.entries.empty() ? node.scalar : node.entries.front().key;
-    if (first.size() > 1 && first.starts_with('-')) return "a space is missing after `-`: `- " + first.substr(1) + "`";
+    if (first.size() > 1 && first.starts_with('-'))
+      return "a space is missing after `-`: `- " + first.substr(1) + "`";
     return "start each item with `- `";
   }
   std::string items = node.scalar;
   if (key == "command")  // one item a word, where nothing quotes a space
     if (items.find_first_of("'\"\\$,[]{}") == std::string::npos) items = replace_all(items, " ", ", ");
-  if (items.size() > 60 || items.find_first_of(":#'\"\n") != std::string::npos) return "start each item with `- `";
+  if (items.size() > 60 || items.find_first_of(":#'\"\n") != std::string::npos)
+    return "start each item with `- `";
   return "write it as a list: [" + items + "]";
 }
 
@@ -208,8 +210,7 @@ std::string string_hint(const Node& node) {
 Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
   if (node.kind == Node::Kind::Null) return {"", node.at};
   if (node.kind != Node::Kind::Scalar) {
-    context.error(node.at,
-                  "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)),
+    context.error(node.at, "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)),
                   string_hint(node));
     return {"", node.at};
   }
@@ -256,11 +257,11 @@ std::optional<bool> Fields::optional_flag(std::string_view key) {
     const std::string word = to_lower(node->scalar);
     return word == "true" || word == "yes" || word == "on" || word == "y";
   }
-  context_.error(node->at,
-                 "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)),
-                 node->kind == Node::Kind::Scalar && (iequals(node->scalar, "true") || iequals(node->scalar, "false"))
-                     ? "write it without quotes: " + to_lower(node->scalar)
-                     : "");
+  context_.error(
+      node->at, "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)),
+      node->kind == Node::Kind::Scalar && (iequals(node->scalar, "true") || iequals(node->scalar, "false"))
+          ? "write it without quotes: " + to_lower(node->scalar)
+          : "");
   return std::nullopt;
 }
 
@@ -314,8 +315,9 @@ void Fields::done() {
     const std::optional<std::string> near = nearest(entry.key, candidates);
     if (near) reported_.push_back(*near);
     if (const std::string hint = missing_space_hint(entry.key); !hint.empty()) {
-      context_.error(entry.key_at, "expected a field of " + std::string(what_) + ", found \"" +
-                                       entry.key.substr(0, 100) + "\"", hint);
+      context_.error(
+          entry.key_at,
+          "expected a field of " + std::string(what_) + ", found \"" + entry.key.substr(0, 100) + "\"", hint);
       reported_.push_back(entry.key.substr(0, entry.key.find(':')));
       continue;
     }

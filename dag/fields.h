@@ -61,8 +61,8 @@ class Fields {
   Position at() const { return node_.at; }
   // Where the name of a field stands; where the mapping begins when the field is not given.
   Position key_at(std::string_view key) const;
-  // Whether a mistake about this field was reported: its name is misspelt, or it is of the wrong kind. What it
-  // should have held is then not missing.
+  // Whether a mistake about this field was reported: its name is misspelt, or it is of the wrong kind. What
+  // it should have held is then not missing.
   bool reported(std::string_view key) const;
 
  private:

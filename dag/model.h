@@ -36,7 +36,7 @@ struct TaskSpec {
   std::string description, display_name;
   Labels annotations, labels;  // `metadata` of an inline spec
   std::vector<Text> unconverted_resources;  // types of PipelineResources that have no place in v1; convert.h
-  bool unreadable = false;  // `steps` are no list: reported when they were read
+  bool unreadable = false;                  // `steps` are no list: reported when they were read
   Position at;
 };
 

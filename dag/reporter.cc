@@ -20,7 +20,8 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return near ? "did you mean `" + *near + "`?" : "";
 }
 
-std::string choices(std::string_view word, const std::vector<std::string>& candidates, std::string_view owner) {
+std::string choices(std::string_view word, const std::vector<std::string>& candidates,
+                    std::string_view owner) {
   std::string near = did_you_mean(word, candidates);
   if (!near.empty()) return near;
   constexpr size_t kShown = 8;
@@ -99,14 +100,17 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
         if (reference.suffix == Reference::Suffix::Index) break;
         if (reference.path.size() > 2)
           complain("non-existent variable in \"" + written + "\"",
-                   "`" + reference.path[1] + "` is an array: $(params." + reference.path[1] + "[0]), or [*] for all of it");
+                   "`" + reference.path[1] + "` is an array: $(params." + reference.path[1] +
+                       "[0]), or [*] for all of it");
         else if (arrays == ArrayUse::Never)
           complain("variable type invalid in \"" + written + "\": an array cannot be put into a string",
                    "use one item: $(params." + reference.path[1] +
-                       "[0]); the whole list can stand alone in `args`: \"$(params." + reference.path[1] + "[*])\"");
+                       "[0]); the whole list can stand alone in `args`: \"$(params." + reference.path[1] +
+                       "[*])\"");
         else if (!alone)
           complain("variable is not properly isolated in \"" + std::string(text.substr(0, 200)) + "\"",
-                   std::string(arrays == ArrayUse::Whole ? "let it be the whole value" : "make it an item of its own") +
+                   std::string(arrays == ArrayUse::Whole ? "let it be the whole value"
+                                                         : "make it an item of its own") +
                        ": \"$(params." + reference.path[1] + "[*])\"");
         break;
       case ParamType::Object:
@@ -135,7 +139,8 @@ Duration check_duration(const Text& text, Duration fallback, Reporter& reporter)
     reporter.error(text.at, "invalid duration \"" + text.value + "\": the unit is missing",
                    "write " + text.value + "s, " + text.value + "m or " + text.value + "h");
   else
-    reporter.error(text.at, "invalid duration \"" + text.value + "\"", "write it like 1h30m, 90s, or 0 for none");
+    reporter.error(text.at, "invalid duration \"" + text.value + "\"",
+                   "write it like 1h30m, 90s, or 0 for none");
   return fallback;
 }
 

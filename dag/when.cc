@@ -34,7 +34,8 @@ std::string cel_hint(const std::string& cel, const std::string& message) {
   for (const char* root : {"params", "tasks", "context", "workspaces"})
     if (message.find("undeclared reference to '" + std::string(root) + "'") != std::string::npos)
       return "variables are put in as text: '$(" + std::string(root) + ".…)', in quotes";
-  if (may_have_variables(cel) && cel.find("'$(") == std::string::npos && cel.find("\"$(") == std::string::npos)
+  if (may_have_variables(cel) && cel.find("'$(") == std::string::npos &&
+      cel.find("\"$(") == std::string::npos)
     return "variables stand inside quotes: '$(params.x)' == 'a'";
   return "";
 }

@@ -126,7 +126,9 @@ class Builder final : public YAML::EventHandler {
       if (node.scalar.size() > 5 && node.scalar.starts_with(open) && node.scalar.ends_with(close))
         diagnostics_.push_back({Severity::Warning, std::string(name_), node.at,
                                 std::string("the quotes ") + open + close + " are part of this value",
-                                "write plain quotes: \"" + node.scalar.substr(3, std::min<size_t>(60, node.scalar.size() - 6)) + "\""});
+                                "write plain quotes: \"" +
+                                    node.scalar.substr(3, std::min<size_t>(60, node.scalar.size() - 6)) +
+                                    "\""});
   }
 
   static Position position(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
@@ -301,9 +303,9 @@ std::string hint_for(std::string_view message, std::string_view line, size_t col
     return "a value that starts with `*` needs quotes";
   }
   if (at == '@' || at == '`' || at == '%')
-    return "a value that starts with " + (at == '`' ? "a backtick" : std::string("`") + at + "`") + " needs quotes";
-  if (message.find("EOF in scalar") != std::string_view::npos)
-    return "a quote before this is not closed";
+    return "a value that starts with " + (at == '`' ? "a backtick" : std::string("`") + at + "`") +
+           " needs quotes";
+  if (message.find("EOF in scalar") != std::string_view::npos) return "a quote before this is not closed";
   if (message.find("end of map not found") != std::string_view::npos ||
       message.find("end of sequence not found") != std::string_view::npos)
     return "this line is not indented like the one it belongs to";
@@ -330,8 +332,10 @@ bool is_open_quote(std::string_view text, size_t offset) {
 
 // yaml-cpp's messages, where a user has no use for them.
 std::string in_words(const std::string& message) {
-  if (message.find("end of map not found") != std::string::npos) return "this is no field of the mapping above";
-  if (message.find("end of sequence not found") != std::string::npos) return "this is no item of the list above";
+  if (message.find("end of map not found") != std::string::npos)
+    return "this is no field of the mapping above";
+  if (message.find("end of sequence not found") != std::string::npos)
+    return "this is no item of the list above";
   if (message.find("map flow not found") != std::string::npos) return "`{` without its `}`";
   if (message.find("sequence flow not found") != std::string::npos) return "`[` without its `]`";
   if (message.find("illegal map value") != std::string::npos) return "a second `:` that begins no field";
@@ -345,8 +349,8 @@ bool is_number(std::string_view text) {
   if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
   if (text.empty()) return false;
   if (iequals(text, ".inf") || iequals(text, ".nan")) return true;
-  for (const auto& [prefix, allowed] : {std::pair{"0x", "0123456789abcdefABCDEF"}, std::pair{"0o", "01234567"},
-                                        std::pair{"0b", "01"}})
+  for (const auto& [prefix, allowed] :
+       {std::pair{"0x", "0123456789abcdefABCDEF"}, std::pair{"0o", "01234567"}, std::pair{"0b", "01"}})
     if (iequals(text.substr(0, 2), prefix))
       return text.size() > 2 && text.find_first_not_of(allowed, 2) == std::string_view::npos;
   size_t digits = 0, dots = 0, exponents = 0;
@@ -434,8 +438,8 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
       const bool at_end = text.find_last_not_of(" \t\r\n") < offset_of(text, at);
       if (hint != kTemplate)
         hint = at_end ? "the bracket that opens here is not closed"
-                      : "a `,` is missing before this, or the bracket of line " + std::to_string(open->at.line) +
-                            " is not closed";
+                      : "a `,` is missing before this, or the bracket of line " +
+                            std::to_string(open->at.line) + " is not closed";
       if (at_end) at = open->at;
     }
     report(at, "not valid YAML: " + in_words(e.msg), std::move(hint));

@@ -29,9 +29,11 @@ size_t check_answers(const char* name, const std::string& severity) {
     Diagnostics diagnostics;
     load(documents, entry.path().filename(), read_file(entry.path()), diagnostics);
     StoredResolver resolver;
-    const std::string said = severity == "error" ? what_is_said(documents, std::move(diagnostics))
-                                                 : render(lint(documents, resolver, diagnostics), documents.sources);
-    EXPECT_NE(said.find(severity + ": "), std::string::npos) << entry.path().filename() << " has no " << severity;
+    const std::string said = severity == "error"
+                                 ? what_is_said(documents, std::move(diagnostics))
+                                 : render(lint(documents, resolver, diagnostics), documents.sources);
+    EXPECT_NE(said.find(severity + ": "), std::string::npos)
+        << entry.path().filename() << " has no " << severity;
     const fs::path golden = fs::path(entry.path()).replace_extension(".txt");
     if (std::getenv("UPDATE_GOLDEN") != nullptr) {
       write_file(golden, said);
