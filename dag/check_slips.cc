@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <array>
+#include <set>
+#include <string>
 
 #include "dag/check_task.h"
 
@@ -60,11 +62,12 @@ Slip slip_at(std::string_view text, const ParamScope& scope) {
 }  // namespace
 
 void check_slips(std::string_view text, Position at, const ParamScope& scope, Reporter& reporter) {
+  std::set<std::string> seen;  // one warning for each, wherever else it stands in this text
   for (size_t dollar = text.find('$'); dollar != std::string_view::npos;
        dollar = text.find('$', dollar + 1)) {
     if (dollar > 0 && text[dollar - 1] == '$') continue;  // escaped
     const Slip slip = slip_at(text.substr(dollar), scope);
-    if (!slip.meant.empty())
+    if (!slip.meant.empty() && seen.insert(slip.written).second)
       reporter.warn(reporter.find(at, slip.written),
                     "\"" + slip.written + "\" is no variable, and stays as it is",
                     "did you mean `" + slip.meant + "`?");
