@@ -33,7 +33,7 @@ void add_lint(CLI::App& app, Context& context) {
                                       "  kiln lint --resolve pipeline.yaml\n");
   verb->add_option("files", options->files, "Files or folders")->required();
   verb->add_flag("--strict", options->strict, "Warnings are errors");
-  verb->add_option("-o,--output", options->output, "json");
+  verb->add_option("-o,--output", options->output, "json")->check(CLI::IsMember({"json"}));
   verb->add_flag("--resolve", options->resolve,
                  "Fetch what the files refer to by a resolver, and check it too; else nothing is fetched");
   add_remote_options(*verb, options->remote);

@@ -95,6 +95,7 @@ const T* Catalog::find(const Ref& ref, std::string_view kind, const std::deque<T
   const auto found = documents_.by_name.find(std::string(kind) + "/" + name);
   if (found != documents_.by_name.end()) return static_cast<const T*>(found->second);
   if (lenient.values && may_have_variables(name)) return nullptr;
+  if (ref.malformed) return nullptr;
   std::string hint =
       reporter.suggest(name, loaded, [](const T& object) { return object.metadata.display(); });
   if (hint.empty()) hint = "pass the file that defines it too: `kiln run FILE FILE…`";

@@ -24,6 +24,15 @@ bool is_result_name(std::string_view name) {
                              [&](char c) { return alphanumeric(c) || c == '-' || c == '_' || c == '.'; });
 }
 
+// How a default would be written to be of the declared type.
+std::string default_hint(const ParamSpec& spec) {
+  const ParamValue& value = *spec.default_value;
+  if (spec.type == ParamType::Array && value.type == ParamType::String)
+    return "write a list: default: [\"" + value.text.substr(0, 60) + "\"]";
+  if (spec.type == ParamType::Object) return "write a mapping: default: {KEY: …}";
+  return "make it a string, or change the type: type: " + std::string(to_string(value.type));
+}
+
 void check_name(const ParamSpec& spec, Reporter& reporter) {
   const bool object = spec.type == ParamType::Object;
   if (!is_param_name(spec.name.value, !object))
@@ -36,7 +45,7 @@ void check_name(const ParamSpec& spec, Reporter& reporter) {
   if (!object) return;
   for (const std::string& key : spec.properties)
     if (!is_param_name(key, false))
-      reporter.error(spec.name.at,
+      reporter.error(reporter.find_text(spec.name.at, key),
                      "Object param name and key name format is invalid: " + spec.name.value + ", key " + key,
                      "letters, digits, `-` and `_`, with a letter or `_` first");
 }
@@ -44,23 +53,33 @@ void check_name(const ParamSpec& spec, Reporter& reporter) {
 void check_enum(const ParamSpec& spec, Reporter& reporter) {
   if (spec.enumeration.empty()) return;
   if (spec.type != ParamType::String) {
-    reporter.error(spec.name.at, "enum can only be set with string type param: \"" + spec.name.value + "\"");
+    reporter.error(spec.enumeration.front().at,
+                   "enum can only be set with string type param: \"" + spec.name.value + "\"",
+                   "leave `enum` out, or make it `type: string`");
     return;
   }
   std::set<std::string_view> seen;
-  for (const std::string& value : spec.enumeration)
-    if (!seen.insert(value).second)
-      reporter.error(spec.name.at, "parameter enum value " + value + " appears more than once: \"" +
-                                       spec.name.value + "\"");
+  for (const Text& value : spec.enumeration)
+    if (!seen.insert(value.value).second)
+      reporter.error(
+          value.at,
+          "parameter enum value " + value.value + " appears more than once: \"" + spec.name.value + "\"",
+          "list it once");
   if (spec.default_value && !may_have_variables(spec.default_value->text) &&
       !seen.contains(spec.default_value->text))
     reporter.error(spec.default_at,
                    "param default value " + spec.default_value->text + " not in the enum list: \"" +
                        spec.name.value + "\"",
-                   "one of: " + list_of(spec.enumeration, ", "));
+                   choice_of(spec));
 }
 
 }  // namespace
+
+std::string choice_of(const ParamSpec& spec) {
+  std::vector<std::string> words;
+  for (const Text& value : spec.enumeration) words.push_back(value);
+  return "one of: " + join(words, ", ");
+}
 
 void check_param_specs(const std::vector<ParamSpec>& specs, Reporter& reporter) {
   for (const ParamSpec& spec : specs) {
@@ -70,10 +89,11 @@ void check_param_specs(const std::vector<ParamSpec>& specs, Reporter& reporter) 
       reporter.error(spec.name.at, "missing field(s): " + spec.name.value + ".properties",
                      "say which keys it has: properties: {KEY: {type: string}}");
     if (spec.default_value && spec.default_value->type != spec.type)
-      reporter.error(spec.default_at, "\"" + std::string(to_string(spec.type)) +
-                                          "\" type does not match default value's type: \"" +
-                                          std::string(to_string(spec.default_value->type)) + "\": param `" +
-                                          spec.name.value + "`");
+      reporter.error(
+          spec.default_at,
+          "\"" + std::string(to_string(spec.type)) + "\" type does not match default value's type: \"" +
+              std::string(to_string(spec.default_value->type)) + "\": param `" + spec.name.value + "`",
+          default_hint(spec));
   }
 }
 

@@ -10,18 +10,20 @@ namespace kiln::dag {
 namespace {
 
 void check_ref(const Step& step, Reporter& reporter) {
+  const auto first = [&](const std::vector<Text>& list) { return list.empty() ? step.at : list.front().at; };
   const auto forbid = [&](bool given, Position at, std::string_view field) {
     if (given)
       reporter.error(at.line > 0 ? at : step.at, std::string(field) + " cannot be used with Ref",
-                     "the StepAction sets it");
+                     "take it out: the StepAction sets it; what may differ is given by `params`");
   };
   forbid(!step.image.empty(), step.image.at, "image");
-  forbid(!step.command.empty(), step.at, "command");
-  forbid(!step.args.empty(), step.at, "args");
+  forbid(!step.command.empty(), first(step.command), "command");
+  forbid(!step.args.empty(), first(step.args), "args");
   forbid(!step.script.empty(), step.script.at, "script");
   forbid(!step.working_dir.empty(), step.working_dir.at, "working dir");
-  forbid(!step.env.empty(), step.at, "env");
-  forbid(!step.volume_mounts.empty(), step.at, "volumeMounts");
+  forbid(!step.env.empty(), step.env.empty() ? step.at : step.env.front().name.at, "env");
+  forbid(!step.volume_mounts.empty(),
+         step.volume_mounts.empty() ? step.at : step.volume_mounts.front().name.at, "volumeMounts");
   forbid(!step.results.empty(), step.results.empty() ? step.at : step.results.front().name.at, "results");
 }
 
@@ -35,7 +37,8 @@ void check_mounts(const Container& container, Reporter& reporter) {
                      "only /tekton/home may be mounted over");
     if (mount.name.value.starts_with("tekton-internal-"))
       reporter.error(mount.name.at,
-                     "volumeMount name \"" + mount.name.value + "\" cannot start with \"tekton-internal-\"");
+                     "volumeMount name \"" + mount.name.value + "\" cannot start with \"tekton-internal-\"",
+                     "rename the volume");
   }
 }
 
@@ -68,11 +71,14 @@ struct StepOutputs {
       if (is_step_result(path))
         reporter.error(reporter.find(text.at, written),
                        "stepResult substitutions are only allowed in env, command and args: " + written,
-                       "pass it to the script through `env`");
+                       script
+                           ? "put it into a variable under `env`, and read that in the script"
+                           : "it is only known when the step starts: use it in `env`, `command` or `args`");
       else if (is_step_artifact(path) && !script)
         reporter.error(
             reporter.find(text.at, written),
-            "stepArtifact substitutions are only allowed in env, command, args and script: " + written);
+            "stepArtifact substitutions are only allowed in env, command, args and script: " + written,
+            "it is only known when the step starts: use it in one of these");
     }
   }
 };
@@ -113,7 +119,8 @@ void check_own_results(const Step& step, Reporter& reporter) {
       reporter.error(
           reporter.find(at, written),
           "non-existent variable in \"" + written + "\": the step declares no result \"" + path[2] + "\"",
-          declared.empty() ? "add it under the step's `results`" : reporter.suggest(path[2], declared));
+          declared.empty() ? "add it under the step's `results`: {name: " + path[2] + "}"
+                           : reporter.choices(path[2], declared, "it"));
     }
   });
 }
@@ -128,9 +135,10 @@ void check_step(const Step& step, bool image_from_template, Reporter& reporter) 
     check_ref(step, reporter);
   } else {
     if (step.image.empty() && !image_from_template)
-      reporter.error(step.at, "missing field(s): image", "every step runs in an image");
+      reporter.error(step.at, "missing field(s): image", "every step runs in an image: add `image: …`");
     if (!step.params.empty())
-      reporter.error(step.params.front().name.at, "params cannot be used without Ref");
+      reporter.error(step.params.front().name.at, "params cannot be used without Ref",
+                     "declare them under the task's `params`; a step's own are for a StepAction");
   }
   check_script(step, reporter);
   if (!step.on_error.empty() && !may_have_variables(step.on_error.value) &&
@@ -138,7 +146,7 @@ void check_step(const Step& step, bool image_from_template, Reporter& reporter) 
     reporter.error(step.on_error.at,
                    "invalid value: \"" + step.on_error.value +
                        "\": Task step onError must be either \"continue\" or \"stopAndFail\"",
-                   did_you_mean(step.on_error.value, {"continue", "stopAndFail"}));
+                   on_error_hint(step.on_error.value));
   check_duration(step.timeout, {}, reporter);
   check_mounts(step, reporter);
   check_step_outputs(step, reporter);
@@ -148,10 +156,10 @@ void check_step(const Step& step, bool image_from_template, Reporter& reporter) 
 
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
   if (sidecar.image.empty())
-    reporter.error(sidecar.at, "missing field(s): image", "every sidecar runs in an image");
+    reporter.error(sidecar.at, "missing field(s): image", "every sidecar runs in an image: add `image: …`");
   if (sidecar.name.value == kReservedSidecar)
     reporter.error(sidecar.name.at,
-                   "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar));
+                   "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar), "rename it");
   check_script(sidecar, reporter);
   check_mounts(sidecar, reporter);
 }
@@ -159,7 +167,7 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
 void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
   if (step.image.empty())
-    reporter.error(step.at, "missing field(s): image", "every StepAction names an image");
+    reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
   check_script(step, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
@@ -171,7 +179,7 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   for (const Variable& variable : find_variables(step.script.value))
     if (variable.reference.path[0] == "params") {
       reporter.error(reporter.find(step.script.at, text_of(variable, step.script.value)),
-                     "param substitution in scripts is not allowed.", "pass it to the script through `env`");
+                     "param substitution in scripts is not allowed.", "put it into a variable under `env`, and read that in the script");
       break;
     }
   for (const VolumeMount& mount : step.volume_mounts) {
@@ -209,20 +217,27 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
     if (given == nullptr) {
       if (!spec.default_value) missing.push_back(spec.name);
     } else if (given->value.type != spec.type && !may_have_variables(given->value.text)) {
-      reporter.error(given->at, "param types don't match the user-specified type: [" + spec.name.value +
-                                    "]: StepAction declares " + std::string(to_string(spec.type)) + ", " +
-                                    std::string(to_string(given->value.type)) + " is given");
+      reporter.error(given->at,
+                     "param types don't match the user-specified type: [" + spec.name.value +
+                         "]: StepAction declares " + std::string(to_string(spec.type)) + ", " +
+                         std::string(to_string(given->value.type)) + " is given",
+                     spec.type == ParamType::Array    ? "write a list: [\"…\"]"
+                     : spec.type == ParamType::Object ? "write a mapping: {KEY: …}"
+                                                      : "write a string");
     }
   }
   if (!missing.empty())
     reporter.error(step.ref.at, "non-existent params in Step: [" + list_of(missing, " ") + "]",
                    "StepAction `" + action.metadata.name.value +
-                       "` has no default for them; add them under "
-                       "the step's `params`");
+                       "` has no default for them: add under the "
+                       "step's `params`: {name: " +
+                       missing.front() + ", value: …}");
   for (const Param& param : step.params)
     if (!declared.contains(param.name.value))
       reporter.error(param.name.at, "extra params passed by Step to StepAction: [" + param.name.value + "]",
-                     reporter.suggest(param.name.value, declared));
+                     declared.empty() ? "StepAction `" + action.metadata.name.value + "` takes no params"
+                                      : reporter.choices(param.name.value, declared,
+                                                "StepAction `" + action.metadata.name.value + "`"));
 }
 
 }  // namespace kiln::dag

@@ -31,7 +31,8 @@ void check_results_used(const TaskSpec& spec, Reporter& reporter) {
       reporter.report(
           scripts.contains(at) ? Severity::Error : Severity::Warning, reporter.find(at, written),
           "non-existent variable in \"" + written + "\": the task declares no result \"" + path[1] + "\"",
-          declared.empty() ? "add it under the task's `results`" : reporter.suggest(path[1], declared));
+          declared.empty() ? "add it under the task's `results`: {name: " + path[1] + "}"
+                           : reporter.choices(path[1], declared, "it"));
     }
   });
 }
@@ -56,8 +57,10 @@ Producers producers_of(const TaskSpec& spec) {
 void check_result_value(const Producers& producers, const ResultSpec& result, Reporter& reporter) {
   if (!result.value) return;
   if (result.value->type != ParamType::String) {
-    reporter.error(result.value_at, "Invalid Type. Wanted string but got: \"" +
-                                        std::string(to_string(result.value->type)) + "\"");
+    reporter.error(
+        result.value_at,
+        "Invalid Type. Wanted string but got: \"" + std::string(to_string(result.value->type)) + "\"",
+        "write one string: $(steps.STEP.results.RESULT)");
     return;
   }
   const std::string& text = result.value->text;
@@ -68,17 +71,23 @@ void check_result_value(const Producers& producers, const ResultSpec& result, Re
     reporter.error(result.value_at,
                    "Could not extract step name and result name. Expected value to look like "
                    "$(steps.<stepName>.results.<resultName>) but got \"" +
-                       text.substr(0, 200) + "\"");
+                       text.substr(0, 200) + "\"",
+                   "a step that writes $(results." + result.name.value + ".path) needs no `value` here");
     return;
   }
   const auto producer = producers.find(path[1]);
   if (!is_dns_label(path[1]))
-    reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"");
+    reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"",
+                   "a step's name has lower-case letters, digits and `-`");
   else if (producer == producers.end())
-    reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"",
-                   reporter.suggest(path[1], producers, &Producers::value_type::first));
+    reporter.error(
+        result.value_at, "the task has no step \"" + path[1] + "\"",
+        producers.size() == 1 && producers.contains("")
+            ? "give the step a `name`"
+            : reporter.choices(path[1], producers, "it", &Producers::value_type::first));
   else if (!producer->second.step->ref.given() && !producer->second.results.contains(path[3]))
-    reporter.error(result.value_at, "step \"" + path[1] + "\" declares no result \"" + path[3] + "\"");
+    reporter.error(result.value_at, "step \"" + path[1] + "\" declares no result \"" + path[3] + "\"",
+                   "add it under the step's `results`: {name: " + path[3] + "}");
 }
 
 // "/data/" and "/data" are one place.
@@ -99,8 +108,9 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
     const std::string path =
         workspace.mount_path.empty() ? "/workspace/" + workspace.name.value : clean(workspace.mount_path);
     if (!taken.insert(path).second)
-      reporter.error(workspace.name.at, "workspace mount path \"" + path + "\" must be unique",
-                     "something else of this task is mounted there");
+      reporter.error(workspace.mount_path.empty() ? workspace.name.at : workspace.mount_path.at,
+                     "workspace mount path \"" + path + "\" must be unique",
+                     "something else of this task is mounted there: give one of them another `mountPath`");
   }
 }
 
@@ -112,8 +122,9 @@ void check_usages(const TaskSpec& spec, bool inline_spec, Reporter& reporter) {
     for (const WorkspaceUsage& usage : container.workspaces)
       if (!declared.contains(usage.name.value) && !inline_spec)
         reporter.error(usage.name.at, "undefined workspace \"" + usage.name.value + "\"",
-                       declared.empty() ? "declare it under the task's `workspaces`"
-                                        : reporter.suggest(usage.name.value, declared));
+                       declared.empty()
+                           ? "declare it under the task's `workspaces`: {name: " + usage.name.value + "}"
+                           : reporter.choices(usage.name.value, declared, "the task"));
   };
   for (const Step& step : spec.steps) check(step);
   for (const Sidecar& sidecar : spec.sidecars) check(sidecar);
@@ -130,9 +141,10 @@ void check_contexts(const TaskSpec& spec, Reporter& reporter) {
       const auto known = kKnown.find(path[1]);
       if (known == kKnown.end() || std::ranges::find(known->second, path[2]) != known->second.end()) continue;
       const std::string written(text.substr(variable.begin, variable.end - variable.begin));
-      const std::string near = did_you_mean(path[2], known->second);
+      const std::optional<std::string> near = nearest(path[2], known->second);
       reporter.error(reporter.find(at, written), "non-existent variable in \"" + written + "\"",
-                     near.empty() ? "context." + path[1] + " has " + join(known->second, ", ") : near);
+                     near ? "did you mean `$(context." + path[1] + "." + *near + ")`?"
+                          : "context." + path[1] + " has: " + join(known->second, ", "));
     }
   });
 }
@@ -140,13 +152,15 @@ void check_contexts(const TaskSpec& spec, Reporter& reporter) {
 }  // namespace
 
 void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_spec, Reporter& reporter) {
-  if (spec.steps.empty())
-    reporter.error(spec.at, "missing field(s): steps", "a task needs at least one step");
+  if (spec.steps.empty() && !spec.unreadable)
+    reporter.error(spec.at, "missing field(s): steps",
+                   "a task needs at least one step: steps: [{image: …, script: …}]");
   std::set<std::string_view> names;
   const bool image_from_template = spec.step_template && !spec.step_template->image.empty();
   for (const Step& step : spec.steps) {
     if (!step.name.empty() && !names.insert(step.name.value).second)
-      reporter.error(step.name.at, "step name \"" + step.name.value + "\" must be unique");
+      reporter.error(step.name.at, "step name \"" + step.name.value + "\" must be unique",
+                     "rename one of them, or leave the name out");
     check_step(step, image_from_template, reporter);
     check_result_specs(step.results, reporter);
   }
@@ -160,6 +174,7 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
   check_usages(spec, inline_spec, reporter);
   for_each_text(spec, [&](std::string_view text, Position at, ArrayUse arrays) {
     reporter.check_params(text, at, scope, arrays);
+    check_slips(text, at, scope, reporter);
   });
   check_results_used(spec, reporter);
   check_contexts(spec, reporter);

@@ -78,11 +78,29 @@ class Reporter {
     return may_suggest(scope.size()) ? did_you_mean(word, scope.names()) : "";
   }
 
+  // suggest(), or what there is to choose from: "the pipeline has: a, b"; or "" when there is nothing.
+  template <std::ranges::sized_range R, class Name = std::identity>
+  std::string choices(std::string_view word, const R& among, std::string_view owner, Name name = {}) const {
+    std::string near = suggest(word, among, name);
+    if (!near.empty()) return near;
+    std::vector<std::string> shown;
+    for (const auto& one : among) {
+      std::string candidate(std::invoke(name, one));
+      if (candidate.empty() || std::ranges::find(shown, candidate) != shown.end()) continue;
+      shown.push_back(std::move(candidate));
+      if (shown.size() > kMostChoices) break;
+    }
+    return shown_choices(std::move(shown), owner);
+  }
+
   // Checks every `$(params.…)` of a text against `scope`. Other prefixes are not looked at.
   void check_params(std::string_view text, Position at, const ParamScope& scope, ArrayUse arrays,
                     Severity severity = Severity::Error);
 
  private:
+  static constexpr size_t kMostChoices = 8;
+  static std::string shown_choices(std::vector<std::string> names, std::string_view owner);
+
   bool may_suggest(size_t names) const {
     constexpr size_t kMostComparisons = 500'000;
     return names <= kMostComparisons / (diagnostics_.size() + 1);
@@ -100,6 +118,8 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
 // Its parts. A step may take its image from stepTemplate.
 void check_step(const Step& step, bool image_from_template, Reporter& reporter);
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter);
+// "one of: a, b": the values that `enum` allows.
+std::string choice_of(const ParamSpec& spec);
 void check_param_specs(const std::vector<ParamSpec>& specs, Reporter& reporter);
 void check_defaults(const std::vector<ParamSpec>& specs, const ParamScope& scope, Reporter& reporter);
 void check_result_specs(const std::vector<ResultSpec>& results, Reporter& reporter);
@@ -110,7 +130,13 @@ void check_cel(const When& when, Reporter& reporter);
 // What a step passes to the StepAction it refers to.
 void check_action_params(const Step& step, const StepAction& action, Reporter& reporter);
 
+// Warns of what looks like a variable and is none: ${params.x}, $(param.x), $(params.x, $(workspaces.w).
+void check_slips(std::string_view text, Position at, const ParamScope& scope, Reporter& reporter);
+
 // "1h30m", "0"; reports a malformed one and returns `fallback` then, and for an empty text.
 Duration check_duration(const Text& text, Duration fallback, Reporter& reporter);
+
+// For a wrong `onError`.
+std::string on_error_hint(std::string_view word);
 
 }  // namespace kiln::dag

@@ -51,10 +51,12 @@ void Compiler::connect_run_after(size_t index, const PipelineTask& from) {
                       "couldn't add link between " + from.name.value + " and " + name.value + ": task " +
                           from.name.value + " depends on " + name.value + " but " + name.value +
                           " wasn't present in Pipeline",
-                      found != index_.end() ? "`" + name.value + "` is a finally task"
-                                            : reporter_.suggest(name.value, known, name_of));
+                      found != index_.end()
+                          ? "`" + name.value + "` is a finally task: those run last, and all together"
+                          : reporter_.choices(name.value, known, "the pipeline", name_of));
     } else if (found->second == index) {
-      reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself");
+      reporter_.error(name.at, "cycle detected; task \"" + from.name.value + "\" depends on itself",
+                      "take `" + name.value + "` out of its own `runAfter`");
     } else {
       add_edge(index, found->second, {EdgeReason::Kind::RunAfter, ""});
     }
@@ -114,7 +116,7 @@ void Compiler::sort_topologically() {
       if (--waiting[dependent] == 0) ready.push(dependent);
   }
   if (order.size() < n) {
-    report_cycle(placed);
+    report_cycles(placed);
     return;
   }
   reorder(order);
@@ -156,32 +158,49 @@ void Compiler::note_shared_workspaces() {
     }
 }
 
-// Tekton's message names one task and what it waits for; ours adds a whole cycle.
-void Compiler::report_cycle(const std::vector<bool>& placed) {
-  size_t first = placed.size();
+// Every task left waits for another one left, so walking that way comes back to where it was, or to where an
+// earlier walk has been: one error for each cycle, whichever tasks wait for it.
+void Compiler::report_cycles(const std::vector<bool>& placed) {
+  std::vector<size_t> left;
   for (size_t i = 0; i < placed.size(); ++i)
-    if (!placed[i] && (first == placed.size() || plan_.tasks[i].name < plan_.tasks[first].name)) first = i;
+    if (!placed[i]) left.push_back(i);
+  std::ranges::sort(left, {}, [&](size_t i) { return std::string_view(plan_.tasks[i].name); });
+  const auto next = [&](size_t task) {
+    return std::ranges::find_if(plan_.tasks[task].needs, [&](const Edge& edge) { return !placed[edge.from]; })
+        ->from;
+  };
+  constexpr size_t kNever = static_cast<size_t>(-1);
+  std::vector<size_t> walked_from(placed.size(), kNever);  // the start of the walk that came by
+  for (size_t start : left) {
+    size_t at = start;
+    for (; walked_from[at] == kNever; at = next(at)) walked_from[at] = start;
+    if (walked_from[at] != start) continue;
+    std::vector<size_t> cycle{at};
+    for (size_t task = next(at); task != at; task = next(task)) cycle.push_back(task);
+    std::ranges::rotate(cycle, std::ranges::min_element(cycle, {}, [&](size_t i) {
+                          return std::string_view(plan_.tasks[i].name);
+                        }));
+    report_cycle(placed, cycle);
+  }
+}
+
+// Tekton's message names one task and what it waits for; ours adds the whole cycle.
+void Compiler::report_cycle(const std::vector<bool>& placed, const std::vector<size_t>& cycle) {
+  const size_t first = cycle.front();
   std::vector<std::string> needs;
   for (const Edge& edge : plan_.tasks[first].needs)
     if (!placed[edge.from]) needs.push_back("\"" + plan_.tasks[edge.from].name + "\"");
   std::ranges::sort(needs);
 
-  // Every task left waits for another one left, so walking that way comes back to where it was.
-  std::vector<size_t> walk;
-  std::unordered_map<size_t, size_t> visited;
-  size_t at = first;
-  while (visited.emplace(at, walk.size()).second) {
-    walk.push_back(at);
-    at = std::ranges::find_if(plan_.tasks[at].needs, [&](const Edge& edge) {
-           return !placed[edge.from];
-         })->from;
-  }
-  std::string cycle;
-  for (size_t i = visited[at]; i < walk.size(); ++i) cycle += plan_.tasks[walk[i]].name + " → ";
-  cycle += plan_.tasks[at].name;
-  reporter_.error(plan_.tasks[first].at,
+  std::string whole;
+  for (size_t task : cycle) whole += plan_.tasks[task].name + " → ";
+  whole += plan_.tasks[first].name;
+  const std::string& after = plan_.tasks[cycle.size() > 1 ? cycle[1] : first].name;
+  const auto& run_after = from_[first]->run_after;
+  const auto named = std::ranges::find(run_after, after, &Text::value);
+  reporter_.error(named != run_after.end() ? named->at : plan_.tasks[first].at,
                   "cycle detected; task \"" + plan_.tasks[first].name + "\" depends on " + join(needs, ", "),
-                  "the whole cycle (each waits for the next): " + cycle);
+                  "the whole cycle (each waits for the next): " + whole);
 }
 
 void Compiler::connect_finally() {

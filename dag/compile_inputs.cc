@@ -87,21 +87,25 @@ void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& 
                    "param types don't match the user-specified type: [" + spec.name.value +
                        "]: " + std::string(to_string(spec.type)) + " is declared, " +
                        std::string(to_string(given.value.type)) + " is given",
-                   spec.type == ParamType::Array ? "an array is a list: [\"…\"]" : "");
+                   spec.type == ParamType::Array    ? "write a list: [\"…\"]"
+                   : spec.type == ParamType::Object ? "write a mapping: {KEY: …}"
+                                                    : "write a string, or declare the param with `type: " +
+                                                          std::string(to_string(given.value.type)) + "`");
     return;
   }
   if (!spec.enumeration.empty() && !may_have_variables(given.value.text) &&
-      !is_among(spec.enumeration, given.value.text))
+      std::ranges::find(spec.enumeration, given.value.text, &Text::value) == spec.enumeration.end())
     reporter.error(given.at,
                    "param `" + spec.name.value + "` value: " + given.value.text + " is not in the enum list",
-                   "one of: " + list_of(spec.enumeration, ", "));
+                   choice_of(spec));
   if (spec.type == ParamType::Object)
     for (const std::string& key : spec.properties)
       if (!given.value.fields.contains(key) &&
           !(spec.default_value && spec.default_value->fields.contains(key)))
         reporter.error(given.at,
                        "missing keys for these params which are required in ParamSpec's properties map[" +
-                           spec.name.value + ":[" + key + "]]");
+                           spec.name.value + ":[" + key + "]]",
+                       "add `" + key + ": …`");
 }
 
 void Compiler::decide_params() {
@@ -187,9 +191,9 @@ void Compiler::decide_timeouts() {
   const std::string whole = " should be <= pipeline duration";
   const std::string hint = "raise timeouts.pipeline, which is 1h when not given";
   bool fits = true;
-  for (const auto& [text, duration] :
-       {std::pair{&given.tasks, plan_.tasks_timeout}, std::pair{&given.finally, plan_.finally_timeout}}) {
-    const bool none = !text->empty() && duration == Duration{};
+  for (const auto& [text, duration] : {std::pair{&given.tasks, plan_.tasks_timeout},
+                                       std::pair{&given.finally, plan_.finally_timeout}}) {
+    const bool none = !text->empty() && parse_duration(text->value) == Duration{};
     if (!none && duration <= plan_.timeout) continue;
     fits = false;
     run_reporter_.error(text->at, "invalid value: " + text->value + (none ? " (no timeout)" : "") + whole,
@@ -220,14 +224,16 @@ void Compiler::decide_settings() {
     const Duration own = check_duration(settings.timeout, {}, run_reporter_);
     const Duration tasks = target_.timeouts.tasks.empty() ? Duration{} : plan_.tasks_timeout;
     if (own > (tasks > Duration{} ? tasks : plan_.timeout) && plan_.timeout > Duration{})
-      run_reporter_.error(settings.timeout.at, "invalid value: " + settings.timeout.value +
-                                                   " should be <= pipeline " +
-                                                   (tasks > Duration{} ? "tasks " : "") + "duration");
+      run_reporter_.error(settings.timeout.at,
+                          "invalid value: " + settings.timeout.value + " should be <= pipeline " +
+                              (tasks > Duration{} ? "tasks " : "") + "duration",
+                          std::string("raise timeouts.") +
+                              (tasks > Duration{} ? "tasks" : "pipeline, which is 1h when not given"));
     if (!known.contains(name.value))
       run_reporter_.error(name.at,
                           "pipelineRun's taskrunSpecs defined wrong taskName: \"" + name.value +
                               "\", does not exist in Pipeline",
-                          run_reporter_.suggest(name.value, known));
+                          run_reporter_.choices(name.value, known, "the pipeline"));
   }
 }
 

@@ -41,6 +41,21 @@ std::string dotted(const std::vector<std::string>& path, size_t from) {
 
 const std::vector<std::string> kRoots{"params", "tasks", "finally", "context", "workspaces", "results"};
 
+std::string prefix_hint(const std::string& root, const std::string& body) {
+  // "param" and "task" are the slips that people make.
+  const std::string near = did_you_mean(root, kRoots);
+  if (near.empty()) return "write the value itself, or take it from a param: $(params.NAME)";
+  for (const std::string& known : kRoots)
+    if (near == "did you mean `" + known + "`?")
+      return "did you mean `$(" + known + body.substr(root.size()) + ")`?";
+  return near;
+}
+
+std::string context_hint(const std::string& name, const std::vector<std::string>& known) {
+  const std::optional<std::string> near = nearest(name, known);
+  return near ? "did you mean `$(context." + *near + ")`?" : "context has: " + join(known, ", ");
+}
+
 // `$(HOME)`: what a shell would take for a command, and Tekton for a mistake.
 void check_prefixes(std::string_view text, Position at, Reporter& reporter) {
   size_t begin = 0;
@@ -57,7 +72,7 @@ void check_prefixes(std::string_view text, Position at, Reporter& reporter) {
                        "invalid variable reference \"" + written +
                            "\", must start with a valid prefix: params, tasks, finally, context, workspaces, "
                            "or results; if you meant a shell variable, use ${VAR} instead",
-                       did_you_mean(root, kRoots));
+                       prefix_hint(root, body));
     }
     begin = end;
   }
@@ -102,6 +117,11 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
              !(task.inline_spec && pipeline_scope_.contains(name)))
       missing.push_back(name);
   }
+  std::set<std::string_view> renamed;
+  if (!task.inline_spec)
+    std::erase_if(missing, [&](const std::string& name) {
+      return report_renamed_param(from, task, name, declared, renamed);
+    });
   if (!missing.empty())
     reporter_.error(task.at,
                     "pipeline task \"" + task.name +
@@ -110,9 +130,27 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
                     "add under its `params`: {name: " + missing.front() + ", value: …}");
   if (task.inline_spec) return;
   for (const Param& param : from.params)
-    if (!declared.contains(param.name.value))
+    if (!declared.contains(param.name.value) && !renamed.contains(param.name.value))
       reporter_.warn(param.name.at, signature.what + " declares no param `" + param.name.value + "`",
                      reporter_.suggest(param.name.value, declared));
+}
+
+// A param that is missing because it is passed under a name that is nearly its own: one mistake, said where
+// it is made.
+bool Compiler::report_renamed_param(const PipelineTask& from, const PlannedTask& task,
+                                    const std::string& name, const std::set<std::string_view>& declared,
+                                    std::set<std::string_view>& renamed) {
+  for (const Param& param : from.params) {
+    if (declared.contains(param.name.value)) continue;
+    if (did_you_mean(param.name.value, {name}).empty() || !renamed.insert(param.name.value).second) continue;
+    reporter_.error(param.name.at,
+                    "pipeline task \"" + task.name +
+                        "\": missing values for these params which have no default values: [" + name +
+                        "]; there is no param \"" + param.name.value + "\"",
+                    "did you mean `" + name + "`?");
+    return true;
+  }
+  return false;
 }
 
 // One param that both the Task declares and the pipeline passes: as written, and with the pipeline's put in.
@@ -124,7 +162,10 @@ void Compiler::check_given(const Param& given, const Param& value, const ParamSp
         given.at,
         "param types don't match the user-specified type: [" + spec.name.value + "]: Task declares " +
             std::string(to_string(spec.type)) + ", " + std::string(to_string(*type)) + " is given",
-        *type == ParamType::String && spec.type == ParamType::Array ? "an array is a list: [\"…\"]" : "");
+        *type == ParamType::String && spec.type == ParamType::Array ? "write a list: [\"…\"]"
+        : spec.type == ParamType::Object                            ? "write a mapping: {KEY: …}"
+                                         : "write a string, or declare the Task's param with `type: " +
+                                               std::string(to_string(*type)) + "`");
   else if (value.value.type == spec.type && target_.kind == Plan::Kind::Pipeline)
     check_value(spec, value, reporter_);
 }
@@ -138,8 +179,10 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
   const Indexes given = indexes_of(from.params);
   const auto is_also_param = [&](const Param& param) {
     if (given.contains(param.name.value))
-      reporter_.error(param.name.at, "expected exactly one, got both: matrix[" + param.name.value +
-                                         "], params[" + param.name.value + "]");
+      reporter_.error(param.name.at,
+                      "expected exactly one, got both: matrix[" + param.name.value + "], params[" +
+                          param.name.value + "]",
+                      "give `" + param.name.value + "` in one of them");
   };
   for (const Param& param : matrix.params) {
     for_each_text(param, check_text);
@@ -159,10 +202,11 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
       });
       is_also_param(param);
       if (param.value.type != ParamType::String)
-        reporter_.error(param.at, "parameters of type string only are allowed, but param \"" +
-                                      param.name.value + "\" has type \"" +
-                                      std::string(to_string(param.value.type)) + "\" in pipelineTask \"" +
-                                      task.name + "\"");
+        reporter_.error(param.at,
+                        "parameters of type string only are allowed, but param \"" + param.name.value +
+                            "\" has type \"" + std::string(to_string(param.value.type)) +
+                            "\" in pipelineTask \"" + task.name + "\"",
+                        "an include adds one combination: write one string");
     }
   task.matrix = matrix;
   substitute_matrix(*task.matrix, param_values_);
@@ -188,9 +232,11 @@ void Compiler::check_when(const PipelineTask& from, PlannedTask& task) {
 
 // Texts of the pipeline itself: only what a pipeline knows may be referred to.
 void Compiler::check_pipeline_text(std::string_view text, Position at, ArrayUse arrays, Reporter& reporter) {
+  if (text.find('$') == std::string_view::npos) return;
+  check_prefixes(text, at, reporter);
+  if (text.find("${") != std::string_view::npos) check_slips(text, at, pipeline_scope_, reporter);
   if (!may_have_variables(text)) return;
   reporter.check_params(text, at, pipeline_scope_, arrays);
-  check_prefixes(text, at, reporter);
   static const std::vector<std::string> kContext{
       "pipelineRun.name", "pipelineRun.namespace", "pipelineRun.uid", "pipeline.name", "pipelineTask.retries",
       "taskRun.name",     "taskRun.namespace",     "taskRun.uid",     "task.name",     "task.retry-count"};
@@ -201,7 +247,7 @@ void Compiler::check_pipeline_text(std::string_view text, Position at, ArrayUse 
     const std::string written(text.substr(variable.begin, variable.end - variable.begin));
     if (std::ranges::find(kContext, name) == kContext.end())
       reporter.error(reporter.find(at, written), "non-existent variable in \"" + written + "\"",
-                     did_you_mean(name, kContext));
+                     context_hint(name, kContext));
   }
 }
 

@@ -28,6 +28,16 @@ Use use_of(const std::vector<std::string>& path) {
   return Use::Unknown;
 }
 
+// `$(tasks.a.result.x)`, `$(tasks.a.x)`.
+std::string unknown_use_hint(const std::vector<std::string>& path) {
+  const std::string task = "$(tasks." + path[1];
+  if (path.size() == 4 && nearest(path[2], std::vector<std::string>{"results"}))
+    return "did you mean `" + task + ".results." + path[3] + ")`?";
+  if (path.size() == 3 && !nearest(path[2], std::vector<std::string>{"status", "reason", "results"}))
+    return "for a result write " + task + ".results." + path[2] + ")";
+  return "a task has results.NAME, status, reason, matrix.length, outputs.NAME and inputs.NAME";
+}
+
 }  // namespace
 
 const ResultSpec* Compiler::find_result(const std::vector<ResultSpec>& results, const std::string& name) {
@@ -71,7 +81,10 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (use == Use::Aggregate) return;
   const auto found = index_.find(path[1]);
   if (found == index_.end()) {
-    const std::string hint = reporter_.suggest(path[1], plan_.tasks, &PlannedTask::name);
+    const auto other = [&](const PlannedTask& one) {
+      return one.is_finally || &one == &task ? std::string() : one.name;
+    };
+    const std::string hint = reporter_.choices(path[1], plan_.tasks, "the pipeline", other);
     if (use == Use::Status)
       complain("pipeline task " + path[1] + " is not defined in the pipeline", hint);
     else if (task.is_finally)
@@ -88,13 +101,12 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if (producer.is_finally) {
     complain("invalid task result reference, " + std::string(task.is_finally ? "final " : "") +
                  "task has task result reference from a final task " + producer.name,
-             "finally tasks run last and together");
+             "finally tasks run last and together: read it from a task under `tasks`");
     return;
   }
   if (use == Use::Status) return;
   if (use == Use::Unknown) {
-    complain("non-existent variable in \"" + std::string(written) + "\"",
-             "a task has results.NAME, status, reason, matrix.length, outputs.NAME and inputs.NAME");
+    complain("non-existent variable in \"" + std::string(written) + "\"", unknown_use_hint(path));
     return;
   }
   if (found->second == index) {
@@ -105,7 +117,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   if ((use == Use::MatrixLength || use == Use::ResultLength) && !producer.matrix) {
     complain(
         "invalid use of \"" + inside(written) + "\": pipeline task \"" + producer.name + "\" has no matrix",
-        "");
+        "give it a `matrix`, or write the number");
     return;
   }
   if (use == Use::Result && !check_result(producer, reference, written, complain)) return;
@@ -113,7 +125,7 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
       find_result(*producer.declared_results(), path[3]) == nullptr) {
     complain("invalid result reference: \"" + path[3] +
                  "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
-             reporter_.suggest(path[3], *producer.declared_results(), name_of));
+             reporter_.choices(path[3], *producer.declared_results(), "`" + producer.name + "`", name_of));
     return;
   }
   const bool named = use == Use::Result || use == Use::ResultLength;
@@ -135,25 +147,28 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
     if (spec == nullptr) {
       complain("invalid result reference: \"" + result +
                    "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
-               declared->empty() ? "`" + producer.name + "` declares no results"
-                                 : reporter_.suggest(result, *declared, name_of));
+               declared->empty() ? "`" + producer.name + "` declares no results: add it under its `results`"
+                                 : reporter_.choices(result, *declared, "`" + producer.name + "`", name_of));
       return false;
     }
     if (producer.matrix && spec->type != ParamType::String) {
       complain("Matrixed PipelineTasks emitting results must have an underlying type string, but result " +
                    result + " has type " + std::string(to_string(spec->type)) + " in pipelineTask " +
                    producer.name,
-               "");
+               "give it `type: string`: the results of all combinations become the array");
       return false;
     }
     if (!producer.matrix && reference.suffix == Reference::Suffix::Index && spec->type != ParamType::Array)
-      complain(of_task + " is not an array", "");
+      complain(of_task + " is not an array", "it is a " + std::string(to_string(spec->type)) +
+                                                 ": leave out the [" + std::to_string(reference.index) + "]");
     if (reference.path.size() > 4) {
       if (spec->type != ParamType::Object)
-        complain(of_task + " is not an object", "");
-      else if (!spec->properties.empty() && !is_among(spec->properties, reference.path[4]))
+        complain(of_task + " is not an object", "it is a " + std::string(to_string(spec->type)) +
+                                                    ": leave out `." + reference.path[4] + "`");
+      else if (!spec->properties.empty() &&
+               !is_among(spec->properties, reference.path[4]))
         complain(of_task + " has no property \"" + reference.path[4] + "\"",
-                 reporter_.suggest(reference.path[4], spec->properties));
+                 reporter_.choices(reference.path[4], spec->properties, "it"));
     }
   }
   if (producer.matrix && reference.suffix != Reference::Suffix::Star) {
@@ -198,7 +213,11 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
                      (other ? " is not among `" + path[0] + "`" : ""),
                  other ? "write $(" + std::string(path[0] == "tasks" ? "finally." : "tasks.") +
                              inside(written).substr(path[0].size() + 1) + ")"
-                       : reporter_.suggest(path[1], plan_.tasks, &PlannedTask::name));
+                       : reporter_.choices(path[1], plan_.tasks, "`" + path[0] + "`",
+                                           [&](const PlannedTask& one) {
+                                             return one.is_finally == (path[0] == "finally") ? one.name
+                                                                                             : std::string();
+                                           }));
         continue;
       }
       const PlannedTask& task = plan_.tasks[found->second];
@@ -210,7 +229,9 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
       if (find_result(*task.declared_results(), path[3]) == nullptr)
         complain("invalid pipeline result reference: \"" + path[3] +
                      "\" is not a named result returned by pipeline task \"" + task.name + "\"",
-                 reporter_.suggest(path[3], *task.declared_results(), name_of));
+                 task.declared_results()->empty()
+                     ? "`" + task.name + "` declares no results: add it under its `results`"
+                     : reporter_.choices(path[3], *task.declared_results(), "`" + task.name + "`", name_of));
     }
   });
   if (!refers)

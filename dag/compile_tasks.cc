@@ -27,7 +27,8 @@ void Compiler::plan_tasks() {
 // Tekton takes a Pipeline without tasks, as long as it says anything at all; nothing of it can run.
 void Compiler::report_no_tasks() {
   const PipelineSpec& spec = *target_.spec;
-  const std::string hint = "a pipeline needs at least one task";
+  if (spec.unreadable) return;
+  const std::string hint = "a pipeline needs at least one task: tasks: [{name: …, taskRef: {name: …}}]";
   if (!spec.finally.empty())
     reporter_.error(
         spec.at, "spec.tasks is empty but spec.finally has " + std::to_string(spec.finally.size()) + " tasks",
@@ -48,10 +49,12 @@ void Compiler::plan_task(const PipelineTask& from, bool is_finally) {
     reporter_.error(from.name.at,
                     "invalid value \"" + from.name.value + "\": Pipeline Task name must be a valid DNS Label",
                     "lower-case letters, digits and `-`, at most 63");
-  if (!index_.emplace(task.name, plan_.tasks.size()).second) {
-    reporter_.error(
-        from.name.at,
-        "task " + task.name + " is already present in Graph, can't add it again: duplicate pipeline task");
+  if (const auto [other, fresh] = index_.emplace(task.name, plan_.tasks.size()); !fresh) {
+    if (!from.name.empty())
+      reporter_.error(
+          from.name.at,
+          "task " + task.name + " is already present in Graph, can't add it again: duplicate pipeline task",
+          "the other is on line " + std::to_string(plan_.tasks[other->second].at.line));
     return;
   }
   Signature signature;
@@ -85,21 +88,35 @@ void Compiler::check_on_error(const PipelineTask& from, PlannedTask& task) {
     reporter_.error(from.on_error.at,
                     "invalid value: \"" + on_error +
                         "\": PipelineTask onError must be either \"continue\" or \"stopAndFail\"",
-                    did_you_mean(on_error, {"continue", "stopAndFail"}));
+                    on_error_hint(on_error));
   if (task.continue_on_error && from.retries > 0)
     reporter_.error(from.on_error.at,
-                    "PipelineTask OnError cannot be set to \"continue\" when Retries is greater than 0");
+                    "PipelineTask OnError cannot be set to \"continue\" when Retries is greater than 0",
+                    "leave out `onError` or `retries`");
 }
 
 void Compiler::choose_spec(const PipelineTask& from, PlannedTask& task, Signature& signature) {
   const bool custom_spec = from.custom_spec.has_value();
   const int given = (from.task_ref.given() ? 1 : 0) + (from.task_spec || custom_spec ? 1 : 0) +
                     (from.pipeline_ref.given() ? 1 : 0) + (from.pipeline_spec ? 1 : 0);
-  if (given != 1) {
-    reporter_.error(task.at,
-                    std::string("expected exactly one, got ") + (given == 0 ? "neither" : "both") +
-                        ": taskRef, taskSpec, pipelineRef, pipelineSpec",
-                    given == 0 ? "say which Task `" + task.name + "` runs" : "");
+  if (given == 0) {
+    if (from.kinds.empty())
+      reporter_.error(task.at,
+                      "expected exactly one, got neither: taskRef, taskSpec, pipelineRef, pipelineSpec",
+                      "say which Task `" + task.name + "` runs: taskRef: {name: …}");
+    return;
+  }
+  if (given > 1) {
+    std::vector<std::string> kinds;
+    Position last = task.at;
+    for (const Text& kind : from.kinds) {
+      kinds.push_back(kind);
+      last = std::max(last, kind.at);
+    }
+    reporter_.error(last,
+                    std::string("expected exactly one, got ") + (given == 2 ? "both" : "multiple") + ": " +
+                        join(kinds, ", "),
+                    "keep one of them");
     return;
   }
   if (from.task_spec)
@@ -172,15 +189,26 @@ void Compiler::choose_custom(const PipelineTask& from, PlannedTask& task) {
     task.task_name = custom.name;
   }
   const std::string what = std::string("custom task ") + (from.custom_spec ? "spec" : "ref");
-  const std::string hint = "apiVersion and kind name the controller that runs it";
+  const Text& api_text = from.custom_spec ? from.custom_spec->api_version : from.task_ref.api_version;
+  const Text& kind_text = from.custom_spec ? from.custom_spec->kind : from.task_ref.kind;
   const std::string& api = custom.api_version;
-  if (api.empty())
-    reporter_.error(task.at, "invalid value: " + what + " must specify apiVersion", hint);
-  else if (api.find('/') == std::string::npos || api.starts_with('/') || api.ends_with('/'))
+  const bool told = target_.kind == Plan::Kind::CustomRun;  // its decoder did
+  if (api.empty()) {
+    const std::string near = did_you_mean(custom.kind, {"Task", "ClusterTask"});
+    if (!told)
+      reporter_.error(kind_text.at, "invalid value: " + what + " must specify apiVersion",
+                      near.empty() ? "add the apiVersion of the controller that runs a " + custom.kind +
+                                         ", like example.dev/v1; for a Task leave `kind` out"
+                                   : near);
+  } else if (api.find('/') == std::string::npos || api.starts_with('/') || api.ends_with('/')) {
     reporter_.error(
-        from.custom_spec ? from.custom_spec->api_version.at : from.task_ref.api_version.at,
-        "invalid value: invalid apiVersion format \"" + api + "\", must be in the format \"group/version\"");
-  if (custom.kind.empty()) reporter_.error(task.at, "invalid value: " + what + " must specify kind", hint);
+        api_text.at,
+        "invalid value: invalid apiVersion format \"" + api + "\", must be in the format \"group/version\"",
+        "for example example.dev/v1");
+  }
+  if (custom.kind.empty() && !told)
+    reporter_.error(api_text.at, "invalid value: " + what + " must specify kind",
+                    "add the kind that the controller of " + api + " runs");
   task.custom = std::move(custom);
 }
 

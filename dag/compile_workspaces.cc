@@ -42,6 +42,16 @@ const std::string& name_of(const WorkspaceDeclaration& workspace) {
   return workspace.name.value;
 }
 
+// The binding that was meant for this declaration, by a name that is nearly its own.
+const WorkspacePipelineTaskBinding* nearly_bound(
+    const PipelineTask& from, const std::unordered_map<std::string_view, const WorkspaceDeclaration*>& of_task,
+    const WorkspaceDeclaration& declaration) {
+  for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
+    if (!of_task.contains(use.name.value) && !did_you_mean(use.name.value, {declaration.name.value}).empty()) return &use;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 void Compiler::add_binding(WorkspaceBinding binding) {
@@ -75,6 +85,7 @@ void Compiler::bind(PlannedTask& task, const WorkspaceDeclaration& declaration,
 void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature) {
   std::unordered_map<std::string_view, const WorkspaceDeclaration*> of_task;
   if (signature.workspaces != nullptr) of_task = by_name(*signature.workspaces);
+  const auto uses = by_name(from.workspaces);
   for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
     check_pipeline_text(use.sub_path.value, use.sub_path.at, ArrayUse::Never, reporter_);
     const WorkspaceDeclaration* outer = declared_workspace(use.workspace);
@@ -83,18 +94,25 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
       reporter_.error(use.workspace.at,
                       "pipeline task \"" + task.name + "\" expects workspace with name \"" +
                           use.workspace.value + "\" but none exists in pipeline spec",
-                      near.empty() ? "declare it under the pipeline's `workspaces`" : near);
+                      near.empty() ? "declare it under the pipeline's `workspaces`: {name: " + use.workspace.value + "}" : near);
       continue;
     }
     if (signature.workspaces == nullptr) continue;
     if (const WorkspaceDeclaration* inner = find_in(of_task, use.name.value)) {
       if (outer != nullptr && outer->optional && !inner->optional)
-        reporter_.error(use.name.at, "pipeline workspace \"" + use.workspace.value +
-                                         "\" is marked optional but pipeline task \"" + task.name +
-                                         "\" requires it be provided");
+        reporter_.error(use.name.at,
+                        "pipeline workspace \"" + use.workspace.value +
+                            "\" is marked optional but pipeline task \"" + task.name +
+                            "\" requires it be provided",
+                        "leave out `optional` in the pipeline, or add it in the Task");
     } else if (!task.inline_spec) {
-      reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
-                     reporter_.suggest(use.name.value, *signature.workspaces, name_of));
+      std::vector<std::string> unbound;
+      for (const WorkspaceDeclaration& workspace : *signature.workspaces)
+        if (!workspace.optional && find_in(uses, workspace.name.value) == nullptr)
+          unbound.push_back(workspace.name);
+      if (reporter_.suggest(use.name.value, unbound).empty())  // else it is said of the one that is not bound
+        reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
+                       reporter_.suggest(use.name.value, *signature.workspaces, name_of));
     }
   }
 }
@@ -106,6 +124,7 @@ void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, cons
       bind(task, {.name = use.name}, use.workspace, use.sub_path);
   if (signature.workspaces == nullptr) return;
   const auto uses = by_name(from.workspaces);
+  const auto of_task = by_name(*signature.workspaces);
   for (const WorkspaceDeclaration& declaration : *signature.workspaces) {
     if (const WorkspacePipelineTaskBinding* use = find_in(uses, declaration.name.value)) {
       bind(task, declaration, use->workspace, use->sub_path);
@@ -114,10 +133,14 @@ void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, cons
     } else if (declaration.optional) {
       bind(task, declaration, "", {});
     } else {
-      reporter_.error(task.at,
+      const WorkspacePipelineTaskBinding* near =
+          task.inline_spec ? nullptr : nearly_bound(from, of_task, declaration);
+      reporter_.error(near == nullptr ? task.at : near->name.at,
                       "pipeline task \"" + task.name + "\": declared workspace \"" + declaration.name.value +
                           "\" is required but has not been bound",
-                      "add under its `workspaces`: {name: " + declaration.name.value + ", workspace: …}");
+                      near == nullptr
+                          ? "add under its `workspaces`: {name: " + declaration.name.value + ", workspace: …}"
+                          : "did you mean `" + declaration.name.value + "`?");
     }
   }
   if (task.inline_spec) propagate_workspaces(from, task);

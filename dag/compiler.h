@@ -135,6 +135,8 @@ class Compiler {
 
   // compile_params.cc: what a pipeline task passes
   void check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature);
+  bool report_renamed_param(const PipelineTask& from, const PlannedTask& task, const std::string& name,
+                            const std::set<std::string_view>& declared, std::set<std::string_view>& renamed);
   void check_given(const Param& given, const Param& value, const ParamSpec& spec);
   void check_matrix(const PipelineTask& from, PlannedTask& task);
   void check_when(const PipelineTask& from, PlannedTask& task);
@@ -171,7 +173,8 @@ class Compiler {
   void sort_topologically();
   void reorder(const std::vector<size_t>& order);
   void note_shared_workspaces();
-  void report_cycle(const std::vector<bool>& placed);
+  void report_cycles(const std::vector<bool>& placed);
+  void report_cycle(const std::vector<bool>& placed, const std::vector<size_t>& cycle);
   void connect_finally();
 
   Catalog& catalog_;

@@ -121,7 +121,8 @@ struct Ref {
   Text api_version;  // not tekton.dev: a custom task
   Text resolver;     // bundles, git, http, hub, cluster; empty: by name
   std::vector<Param> params;
-  Position at;  // line 0: there is no reference
+  bool malformed = false;  // reported when it was read: there is nothing to look for
+  Position at;             // line 0: there is no reference
   bool given() const { return at.line > 0; }
 };
 

@@ -215,6 +215,7 @@ std::optional<Probe> decode_probe(DecodeContext& context, Fields& owner, std::st
 
 void decode_container(DecodeContext& context, Fields& fields, Container& out) {
   out.image = fields.text("image");
+  if (fields.reported("image")) out.image.value = "unreadable";  // which is not missing
   out.command = fields.texts("command");
   out.args = fields.texts("args");
   out.script = fields.text("script");

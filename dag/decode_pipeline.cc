@@ -53,21 +53,24 @@ bool is_url(std::string_view name) {
 }
 
 void check_ref(DecodeContext& context, const Ref& ref, std::string_view what) {
-  const std::string owner(what);
-  const bool custom = !ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/");
+  const std::string owner(what == "step ref" ? "ref" : what);
+  const bool custom =
+      (!ref.api_version.empty() && !ref.api_version.value.starts_with("tekton.dev/")) || what == "customRef";
   if (ref.name.empty() && ref.resolver.empty() && ref.params.empty() && !custom)
-    context.error(ref.at, owner + " needs a `name`", "or a `resolver` with its params");
+    context.error(ref.at, "missing field(s): " + owner + ".name",
+                  owner + ": {name: …}, or a `resolver` with its params");
   if (ref.resolver.empty() && !ref.params.empty())
     context.error(ref.params.front().name.at,
                   "missing field(s): resolver: params of a " + owner + " are for one",
-                  "params for the task itself stand beside `" + owner + "`, not in it");
+                  std::string("params for the ") + (owner == "ref" ? "StepAction" : "task") +
+                      " itself stand beside `" + owner + "`, not in it");
   if (ref.name.empty()) return;
   if (!ref.params.empty())
     context.error(ref.name.at, "expected exactly one, got both: " + owner + ".name, params",
                   "a resolver takes the name among its `params`");
   else if (!ref.resolver.empty() && !is_url(ref.name.value))
     context.error(ref.name.at, "invalid URI for request: \"" + ref.name.value + "\"",
-                  "with a `resolver`, `name` is a URL; or write `params` instead");
+                  "with a `resolver`, `name` is a URL; else the name is one of its `params`");
   else if (ref.resolver.empty() && is_url(ref.name.value))
     context.error(ref.name.at, "missing field(s): resolver: \"" + ref.name.value + "\" is a URL",
                   "say who fetches it: resolver: git, http, bundles or hub");
@@ -81,21 +84,26 @@ int decode_retries(DecodeContext& context, Fields& fields) {
   const auto retries = fields.integer("retries");
   if (!retries) return 0;
   if (*retries >= 0 && *retries <= std::numeric_limits<int>::max()) return static_cast<int>(*retries);
-  context.error(fields.at(), "`retries` takes a number from 0 up");
+  context.error(fields.find("retries")->at, "invalid value: " + std::to_string(*retries) + " should be >= 0",
+                "0 is for no retries");
   return 0;
 }
 
 std::vector<WorkspacePipelineTaskBinding> decode_uses(DecodeContext& context, Fields& owner) {
   std::vector<WorkspacePipelineTaskBinding> out;
-  std::set<std::string> seen;
+  std::map<std::string, Position> seen;
   for (const Node* item : owner.items("workspaces")) {
     Fields use(context, *item, "workspace");
     WorkspacePipelineTaskBinding binding{use.text("name"), use.text("workspace"), use.text("subPath")};
     use.done();
-    if (binding.name.empty()) context.error(item->at, "a workspace needs a `name`");
+    if (binding.name.empty() && !use.reported("name"))
+      context.error(item->at, "a workspace needs a `name`",
+                    "{name: as the Task calls it, workspace: as the Pipeline does}");
     if (binding.workspace.empty()) binding.workspace = binding.name;
-    if (!binding.name.empty() && !seen.insert(binding.name.value).second)
-      context.error(binding.name.at, "workspace name \"" + binding.name.value + "\" must be unique");
+    const auto [other, fresh] = seen.emplace(binding.name.value, binding.name.at);
+    if (!fresh && !binding.name.empty())
+      context.error(binding.name.at, "workspace name \"" + binding.name.value + "\" must be unique",
+                    "the other is on line " + std::to_string(other->second.line));
     out.push_back(std::move(binding));
   }
   return out;
@@ -128,7 +136,10 @@ PipelineTask decode_pipeline_task(DecodeContext& context, const Node& node) {
   task.timeout = fields.scalar("timeout");
   task.on_error = fields.text("onError");
   fields.done();
-  if (task.name.empty()) context.error(node.at, "a pipeline task needs a `name`");
+  for (const char* kind : {"taskRef", "taskSpec", "pipelineRef", "pipelineSpec"})
+    if (fields.find(kind) != nullptr) task.kinds.push_back({kind, fields.key_at(kind)});
+  if (task.name.empty() && !fields.reported("name"))
+    context.error(node.at, "invalid value \"\": a pipeline task needs a `name`", "- name: …");
   return task;
 }
 
@@ -160,7 +171,9 @@ Ref decode_ref(DecodeContext& context, const Node& node, std::string_view what) 
   ref.resolver = fields.text("resolver");
   ref.params = decode_params(context, fields, NamesDiffer::ByMoreThanCase);
   fields.done();
+  const size_t before = context.diagnostics.size();
   check_ref(context, ref, what);
+  ref.malformed = context.diagnostics.size() > before || fields.reported("name");
   return ref;
 }
 
@@ -176,6 +189,7 @@ PipelineSpec decode_pipeline_spec(DecodeContext& context, const Node& node) {
     for (const Node* item : list) out.push_back(decode_pipeline_task(context, *item));
   };
   tasks("tasks", spec.tasks);
+  spec.unreadable = fields.reported("tasks");
   tasks("finally", spec.finally);
   spec.results = decode_results(context, fields);
   spec.display_name = fields.text("displayName");

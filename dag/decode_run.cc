@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <map>
 #include <set>
 
 #include "base/text.h"
@@ -10,9 +12,27 @@
 namespace kiln::dag {
 namespace {
 
+// What a workspace is made of: not given, or given twice.
+void check_sources(DecodeContext& context, Fields& binding, size_t given, Position at) {
+  constexpr std::array<std::string_view, 7> kSources{
+      "configMap", "csi", "emptyDir", "persistentVolumeClaim", "projected", "secret", "volumeClaimTemplate"};
+  std::vector<std::string> all(kSources.begin(), kSources.end()), found;
+  for (std::string_view source : kSources) {
+    if (binding.reported(source)) return;
+    if (binding.find_given(source) == nullptr) continue;
+    found.emplace_back(source);
+    at = std::max(at, binding.key_at(source));
+  }
+  if (given == 0)
+    context.error(at, "expected exactly one, got neither: " + join(all, ", "),
+                  "for a fresh folder: emptyDir: {}");
+  else
+    context.error(at, "expected exactly one, got both: " + join(found, ", "), "keep one of them");
+}
+
 std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& owner) {
   std::vector<WorkspaceBinding> out;
-  std::set<std::string> seen;
+  std::map<std::string, Position> seen;
   for (const Node* item : owner.items("workspaces")) {
     Fields fields(context, *item, "workspace binding");
     WorkspaceBinding binding;
@@ -22,20 +42,21 @@ std::vector<WorkspaceBinding> decode_bindings(DecodeContext& context, Fields& ow
     const bool claim_template = fields.mapping("volumeClaimTemplate") != nullptr;
     fields.done();
     const size_t given = sources.size() + (claim_template ? 1 : 0);
-    constexpr std::string_view kSources =
-        ": configMap, csi, emptyDir, persistentVolumeClaim, projected, secret, volumeClaimTemplate";
-    if (given != 1)
-      context.error(item->at, std::string("expected exactly one, got ") + (given == 0 ? "neither" : "both") +
-                                  std::string(kSources));
+    if (binding.name.empty() && !fields.reported("name"))
+      context.error(item->at, "missing field(s): workspaces.name",
+                    "a workspace binding is {name: …, emptyDir: {}} or the like");
+    else if (given != 1)
+      check_sources(context, fields, given, item->at);
     if (!claim_template && !sources.empty()) {
       binding.kind = WorkspaceBinding::Kind::Volume;
       binding.source = std::move(sources.front());
     }
-    if (binding.name.empty()) context.error(item->at, "a workspace binding needs a `name`");
     check_plain_name(context, binding.name, "workspace");
-    if (!binding.name.empty() && !seen.insert(to_lower(binding.name.value)).second)
+    const auto [other, fresh] = seen.emplace(to_lower(binding.name.value), binding.name.at);
+    if (!fresh && !binding.name.empty())
       context.error(binding.name.at,
-                    "workspace \"" + binding.name.value + "\" provided by the run more than once");
+                    "workspace \"" + binding.name.value + "\" provided by the run more than once",
+                    "the other is on line " + std::to_string(other->second.line));
     out.push_back(std::move(binding));
   }
   return out;
@@ -66,15 +87,21 @@ PodTemplate decode_pod_template(DecodeContext& context, Fields& owner, std::stri
 
 std::vector<ContainerOverride> decode_overrides(DecodeContext& context, Fields& owner, std::string_view key) {
   std::vector<ContainerOverride> out;
-  std::set<std::string> seen;
+  std::map<std::string, Position> seen;
   for (const Node* item : owner.items(key)) {
     Fields fields(context, *item, key);
     ContainerOverride one{fields.text("name"), decode_resources(context, fields, "computeResources")};
     fields.done();
-    if (one.name.empty()) context.error(item->at, "missing field(s): " + std::string(key) + ".name");
-    if (!one.name.empty() && !seen.insert(one.name.value).second)
-      context.error(one.name.at, "expected exactly one, got both: " + std::string(key) + " \"" +
-                                     one.name.value + "\" is given twice");
+    if (one.name.empty() && !fields.reported("name"))
+      context.error(
+          item->at, "missing field(s): " + std::string(key) + ".name",
+          key == "stepSpecs" ? "the name of the step it is for" : "the name of the sidecar it is for");
+    const auto [other, fresh] = seen.emplace(one.name.value, one.name.at);
+    if (!fresh && !one.name.empty())
+      context.error(one.name.at,
+                    "expected exactly one, got both: " + std::string(key) + " \"" + one.name.value +
+                        "\" is given twice",
+                    "the other is on line " + std::to_string(other->second.line));
     out.push_back(std::move(one));
   }
   return out;
@@ -92,8 +119,9 @@ void decode_settings(DecodeContext& context, Fields& fields, TaskRunSettings& ou
     return !step.resources.cpu_limit.empty() || !step.resources.memory_limit.empty() ||
            !step.resources.cpu_request.empty() || !step.resources.memory_request.empty();
   });
-  if (const Node* all = fields.find("computeResources"); all != nullptr && both)
-    context.error(all->at, "expected exactly one, got both: computeResources, stepSpecs.computeResources",
+  if (both && fields.find("computeResources") != nullptr)
+    context.error(fields.key_at("computeResources"),
+                  "expected exactly one, got both: computeResources, stepSpecs.computeResources",
                   "give them for the whole TaskRun or for its steps");
 }
 
@@ -101,7 +129,8 @@ void check_status_message(DecodeContext& context, Fields& run, const Text& statu
   if (const Text message = run.text("statusMessage"); !message.empty() && status.empty())
     context.error(
         message.at,
-        "statusMessage should not be set if status is not set, but it is currently set to " + message.value);
+        "statusMessage should not be set if status is not set, but it is currently set to " + message.value,
+        "leave `statusMessage` out");
 }
 
 // debug.breakpoints.
@@ -114,19 +143,22 @@ std::vector<Text> decode_breakpoints(DecodeContext& context, Fields& run) {
     Fields points(context, *breakpoints, "breakpoints");
     const Text on_failure = points.text("onFailure");
     if (on_failure.empty())
-      context.error(breakpoints->at,
-                    "onFailure breakpoint is empty, it is only allowed to be set as enabled");
+      context.error(breakpoints->at, "onFailure breakpoint is empty, it is only allowed to be set as enabled",
+                    "add `onFailure: enabled`");
     else if (on_failure.value != "enabled")
       context.error(on_failure.at,
                     on_failure.value +
                         " is not a valid onFailure breakpoint value, onFailure breakpoint is only "
-                        "allowed to be set as enabled");
+                        "allowed to be set as enabled",
+                    "onFailure: enabled");
     out.push_back({"onFailure", on_failure.at});
     std::set<std::string> seen{"onFailure"};
     for (Text& step : points.texts("beforeSteps")) {
       if (!seen.insert(step.value).second)
-        context.error(step.at, "before step must be unique, the same step: " + step.value +
-                                   " is defined multiple times");
+        context.error(
+            step.at,
+            "before step must be unique, the same step: " + step.value + " is defined multiple times",
+            "name it once");
       out.push_back(std::move(step));
     }
     points.done();
@@ -145,7 +177,8 @@ std::vector<Param> decode_run_params(DecodeContext& context, Fields& run, std::s
           context.error(at,
                         "cannot use result expressions in [" +
                             std::string(text.substr(variable.begin + 2, variable.end - variable.begin - 3)) +
-                            "] as " + std::string(kind) + " parameter values");
+                            "] as " + std::string(kind) + " parameter values",
+                        "a run's params are known before any task has run: write the value itself");
     });
   return params;
 }
@@ -165,8 +198,9 @@ std::vector<TaskRunSettings> decode_task_run_specs(DecodeContext& context, Field
       of_run.done();
     }
     fields.done();
-    if (settings.pipeline_task.empty())
-      context.error(item->at, "missing field(s): taskRunSpecs.pipelineTaskName");
+    if (settings.pipeline_task.empty() && !fields.reported("pipelineTaskName"))
+      context.error(item->at, "missing field(s): taskRunSpecs.pipelineTaskName",
+                    "the name of the task it is for");
     out.push_back(std::move(settings));
   }
   return out;
@@ -193,10 +227,17 @@ Text decode_status(DecodeContext& context, Fields& run, const std::vector<std::s
 }
 
 // Exactly one of a reference and an inline spec.
-void check_one(DecodeContext& context, Position at, bool ref, bool spec, std::string_view names) {
-  if (ref == spec)
-    context.error(at, std::string("expected exactly one, got ") + (ref ? "both" : "neither") + ": " +
-                          std::string(names));
+void check_one(DecodeContext& context, const Fields& run, std::string_view ref, bool ref_given,
+               std::string_view spec, bool spec_given) {
+  if (ref_given != spec_given || run.reported(ref) || run.reported(spec)) return;
+  const std::string names = ": " + std::string(ref) + ", " + std::string(spec);
+  if (ref_given)
+    context.error(std::max(run.key_at(ref), run.key_at(spec)), "expected exactly one, got both" + names,
+                  "keep one of them");
+  else
+    context.error(
+        run.at(), "expected exactly one, got neither" + names,
+        "say what runs: " + std::string(ref) + ": {name: …}, or all of it under `" + std::string(spec) + "`");
 }
 
 }  // namespace
@@ -224,8 +265,8 @@ PipelineRun decode_pipeline_run(DecodeContext& context, const Node& node) {
                              {"Cancelled", "CancelledRunFinally", "StoppedRunFinally", "PipelineRunPending"});
   fields.ignore({"managedBy"});
   fields.done();
-  check_one(context, node.at, run.pipeline_ref.given(), run.pipeline_spec != nullptr,
-            "pipelineRef, pipelineSpec");
+  check_one(context, fields, "pipelineRef", run.pipeline_ref.given(), "pipelineSpec",
+            run.pipeline_spec != nullptr);
   return run;
 }
 
@@ -240,7 +281,9 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   run.settings.at = node.at;
   decode_settings(context, fields, run.settings);
   if (const auto retries = fields.integer("retries")) {
-    if (*retries < 0) context.error(node.at, "invalid value: `retries` takes a number from 0 up");
+    if (*retries < 0)
+      context.error(fields.find("retries")->at,
+                    "invalid value: " + std::to_string(*retries) + " should be >= 0", "0 is for no retries");
     run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
   }
   run.status = decode_status(context, fields, {"TaskRunCancelled", "TaskRunPending"});
@@ -248,7 +291,7 @@ TaskRun decode_task_run(DecodeContext& context, const Node& node) {
   run.breakpoints = decode_breakpoints(context, fields);
   fields.ignore({"managedBy"});
   fields.done();
-  check_one(context, node.at, run.task_ref.given(), run.task_spec != nullptr, "taskRef, taskSpec");
+  check_one(context, fields, "taskRef", run.task_ref.given(), "taskSpec", run.task_spec != nullptr);
   return run;
 }
 
@@ -266,14 +309,15 @@ CustomRun decode_custom_run(DecodeContext& context, const Node& node) {
     run.retries = static_cast<int>(std::clamp<int64_t>(*retries, 0, 1000));
   check_status_message(context, fields, run.status);
   fields.done();
-  check_one(context, node.at, run.ref.given(), run.spec.has_value(), "customRef, customSpec");
+  check_one(context, fields, "customRef", run.ref.given(), "customSpec", run.spec.has_value());
+  if (run.ref.given() == run.spec.has_value()) return run;
+  const std::string owner = run.spec ? "customSpec" : "customRef";
   const Text& api = run.spec ? run.spec->api_version : run.ref.api_version;
   const Text& kind = run.spec ? run.spec->kind : run.ref.kind;
-  if (run.ref.given() || run.spec) {
-    if (api.empty())
-      context.error(node.at, "missing field(s): apiVersion", "it names who runs this custom task");
-    if (kind.empty()) context.error(node.at, "missing field(s): kind");
-  }
+  const std::string hint =
+      "apiVersion and kind name the controller that runs it, like example.dev/v1 and Wait";
+  if (api.empty()) context.error(fields.key_at(owner), "missing field(s): " + owner + ".apiVersion", hint);
+  if (kind.empty()) context.error(fields.key_at(owner), "missing field(s): " + owner + ".kind", hint);
   return run;
 }
 

@@ -1,3 +1,4 @@
+#include "base/text.h"
 #include "dag/fields.h"
 
 namespace kiln::dag {
@@ -9,6 +10,38 @@ void check_name(DecodeContext& context, const Text& name, std::string_view what)
                   "invalid value \"" + name.value.substr(0, 100) + "\": " + std::string(what) +
                       " name must be a valid DNS Label",
                   "lower-case letters, digits and `-`, at most 63");
+}
+
+std::string operator_hint(const std::string& op) {
+  for (const char* same : {"==", "=", "eq", "equals", "equal", "is"})
+    if (iequals(op, same)) return "valid operators: in, notin; for one value write `in` and values: [\"…\"]";
+  for (const char* other : {"!=", "ne", "not", "not in", "not_in", "isnot"})
+    if (iequals(op, other)) return "did you mean `notin`? valid operators: in, notin";
+  return iequals(op, "in") || iequals(op, "notin") ? "write it in lower case: " + to_lower(op)
+                                                   : "valid operators: in, notin";
+}
+
+// One mistake about one expression: the first there is.
+void check_when(DecodeContext& context, const When& when, const Fields& fields) {
+  if (!when.cel.empty()) {
+    const Text& other = when.input.empty() ? when.op : when.input;
+    if (!other.empty())
+      context.error(other.at, "cel and input+operator+values cannot be set in one WhenExpression",
+                    "split them into two `when` items: all have to hold");
+  } else if (when.op.empty() && when.input.empty() && when.values.empty()) {
+    if (!fields.reported("cel"))
+      context.error(when.at, "an empty when expression",
+                    "write {input: …, operator: in, values: […]}, or `cel`");
+  } else if (when.op.empty()) {
+    if (!fields.reported("operator"))
+      context.error(when.at, "operator \"\" is not recognized: a when expression needs an `operator`",
+                    "valid operators: in, notin");
+  } else if (when.op.value != "in" && when.op.value != "notin") {
+    context.error(when.op.at, "operator \"" + when.op.value + "\" is not recognized", operator_hint(when.op));
+  } else if (when.values.empty() && !fields.reported("values")) {
+    context.error(fields.key_at("values"), "expecting non-empty values field",
+                  "list what `input` is compared with: values: [\"…\"]");
+  }
 }
 
 Text decode_output_path(DecodeContext& context, Fields& step, std::string_view key) {
@@ -64,29 +97,12 @@ std::vector<When> decode_when(DecodeContext& context, Fields& owner) {
     Fields fields(context, *item, "when expression");
     When when;
     when.at = item->at;
-    when.input = fields.scalar("input");
+    when.input = fields.text("input");
     when.op = fields.text("operator");
-    for (const Node* value : fields.items("values")) {
-      if (value->kind == Node::Kind::Scalar)
-        when.values.push_back({value->scalar, value->at});
-      else
-        when.values.push_back(text_of(context, *value, "values"));
-    }
+    when.values = fields.texts("values");
     when.cel = fields.text("cel");
     fields.done();
-    if (!when.cel.empty()) {
-      for (const Text* other : {&when.op, &when.input})
-        if (!other->empty())
-          context.error(other->at, "cel and input+operator+values cannot be set in one WhenExpression",
-                        "split them into two `when` items: all have to hold");
-    } else {
-      if (when.op.value != "in" && when.op.value != "notin")
-        context.error(when.op.at.line > 0 ? when.op.at : when.at,
-                      when.op.empty() ? "a when expression needs an `operator`"
-                                      : "operator \"" + when.op.value + "\" is not recognized",
-                      "valid operators: in, notin");
-      if (when.values.empty()) context.error(when.at, "expecting non-empty values field");
-    }
+    check_when(context, when, fields);
     out.push_back(std::move(when));
   }
   return out;

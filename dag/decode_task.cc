@@ -11,6 +11,7 @@ std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const N
   spec->results = decode_results(context, fields);
   spec->workspaces = decode_workspaces(context, fields);
   const auto& steps = fields.items("steps");
+  spec->unreadable = fields.reported("steps");
   spec->steps.reserve(steps.size());
   for (const Node* step : steps) spec->steps.push_back(decode_step(context, *step, "step"));
   if (const Node* step_template = fields.mapping("stepTemplate"))

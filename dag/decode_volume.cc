@@ -32,8 +32,9 @@ VolumeSource decode_named(DecodeContext& context, const Node& node, Kind kind, s
   out.optional = fields.flag("optional");
   if (kind == Kind::Secret && out.name.empty()) out.name = fields.text("name");  // as a projection spells it
   fields.done();
-  if (out.name.empty())
-    context.error(node.at, std::string(what) + " needs a `" + std::string(name_field) + "`");
+  if (out.name.empty() && !fields.reported(name_field))
+    context.error(node.at, "missing field(s): " + std::string(what) + "." + std::string(name_field),
+                  std::string(what) + ": {" + std::string(name_field) + ": …}");
   return out;
 }
 
@@ -61,7 +62,8 @@ VolumeSource decode_projected(DecodeContext& context, const Node& node) {
   }
   fields.done();
   if (out.sources.empty())
-    context.error(node.at, "missing field(s): projected.sources", "a list of configMap, secret, …");
+    context.error(node.at, "missing field(s): projected.sources",
+                  "projected: {sources: [{secret: {name: …}}, …]}");
   return out;
 }
 

@@ -28,6 +28,21 @@ bool is_one_of(const Names& names, const std::string& word) {
   return std::ranges::find(names, word) != names.end();
 }
 
+std::string example_of(const std::string& kind) {
+  if (kind == "Task" || kind == "ClusterTask") return "spec: {steps: […]}";
+  if (kind == "Pipeline") return "spec: {tasks: […]}";
+  if (kind == "PipelineRun") return "spec: {pipelineRef: {name: …}}";
+  if (kind == "TaskRun") return "spec: {taskRef: {name: …}}";
+  return "spec: {…}";
+}
+
+// A slip in the group: tekton/v1, tektn.dev/v1, v1.
+bool looks_like_tekton(const std::string& api_version) {
+  const std::string group = api_version.substr(0, api_version.find('/'));
+  return iequals(group, "tekton") || api_version == "v1" || api_version == "v1beta1" ||
+         nearest(group, Names{"tekton.dev"}).has_value();
+}
+
 Metadata decode_metadata(DecodeContext& context, Fields& object) {
   Metadata metadata;
   const Node* node = object.mapping("metadata");
@@ -80,6 +95,10 @@ class Loader {
       if (!is_one_of(kVersions, api_version))
         context_.error(api_version.at, "unknown apiVersion \"" + api_version.value + "\"",
                        "did you mean `tekton.dev/v1`?");
+      tekton_object(fields, node, kind);
+    } else if (!api_version.empty() && is_one_of(kTektonKinds, kind) && looks_like_tekton(api_version)) {
+      context_.error(api_version.at, "unknown apiVersion \"" + api_version.value + "\"",
+                     "did you mean `tekton.dev/v1`?");
       tekton_object(fields, node, kind);
     } else if (api_version.empty() && is_one_of(kTektonKinds, kind)) {
       context_.error(node.at, "an object needs an `apiVersion`",
@@ -142,19 +161,22 @@ class Loader {
     Metadata metadata = decode_metadata(context_, fields);
     const Node* found = fields.mapping("spec");
     static const Node kNothing{.kind = Node::Kind::Mapping};
-    if (found == nullptr) context_.error(node.at, k + " needs a `spec`");
+    if (found == nullptr && !fields.reported("spec"))
+      context_.error(node.at, k + " needs a `spec`", "it holds all but the name: " + example_of(k));
     const Node& spec = found ? *found : kNothing;
     fields.ignore({"status"});
     fields.done();
     const bool run = k.ends_with("Run");
-    if (found == nullptr && run) return;
+    if (found == nullptr && (run || k == "StepAction")) return;
     if (k == "Task" || k == "ClusterTask") {
       Task task;
-      task.spec = decode_task_spec(context_, spec);
+      task.spec =
+          found ? decode_task_spec(context_, spec) : std::make_shared<TaskSpec>(TaskSpec{.unreadable = true});
       keep(documents_.tasks, std::move(task), std::move(metadata), node, k);
     } else if (k == "Pipeline") {
       Pipeline pipeline;
-      pipeline.spec = std::make_shared<PipelineSpec>(decode_pipeline_spec(context_, spec));
+      pipeline.spec = std::make_shared<PipelineSpec>(found ? decode_pipeline_spec(context_, spec)
+                                                           : PipelineSpec{.unreadable = true});
       keep(documents_.pipelines, std::move(pipeline), std::move(metadata), node, k);
     } else if (k == "PipelineResource") {
       keep(documents_.pipeline_resources, decode_pipeline_resource(context_, spec), std::move(metadata), node,
@@ -219,9 +241,13 @@ const KeyValues* Documents::secret(std::string_view name) const {
 
 void load(Documents& documents, std::string file, std::string text, Diagnostics& diagnostics) {
   DecodeContext context{file, diagnostics};
-  YamlFile yaml = parse_yaml(file, text, diagnostics);
-  Loader loader(documents, yaml, context);
   const size_t before = diagnostics.size();
+  YamlFile yaml = parse_yaml(file, text, diagnostics);
+  if (yaml.documents.empty() && diagnostics.size() == before)
+    context.report(
+        Severity::Warning, {}, "there is no document in this file",
+        text.find_first_not_of(" \t\r\n") == std::string::npos ? "it is empty" : "it holds comments only");
+  Loader loader(documents, yaml, context);
   for (const Node* document : yaml.documents) {
     if (diagnostics.size() - before > kMostProblems) {
       context.error(document->at, "more than " + std::to_string(kMostProblems) + " problems",

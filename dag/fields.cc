@@ -2,48 +2,61 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "dag/field_hints.h"
+#include "dag/field_names.h"
 #include "dag/substitution.h"
 
 namespace kiln::dag {
 namespace {
 
-std::string_view name_of(const Node& node) {
-  switch (node.kind) {
-    case Node::Kind::Null:
-      return "nothing";
-    case Node::Kind::Sequence:
-      return "a list";
-    case Node::Kind::Mapping:
-      return "a mapping";
-    case Node::Kind::Scalar:
-      break;
-  }
-  switch (scalar_type(node)) {
-    case ScalarType::Number:
-      return "a number";
-    case ScalarType::Boolean:
-      return "a boolean";
-    case ScalarType::String:
-      break;
-  }
-  return "a string";
-}
-
 bool is_deep(const Node& node) {
   return node.kind == Node::Kind::Sequence || node.kind == Node::Kind::Mapping;
+}
+
+// Where a mapping is wanted.
+bool is_unreadable(const Node& node) {
+  return node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null;
 }
 
 }  // namespace
 
 Fields::Fields(DecodeContext& context, const Node& node, std::string_view what)
     : context_(context), node_(node), what_(what), used_(node.entries.size()) {
-  if (node.kind != Node::Kind::Mapping && node.kind != Node::Kind::Null)
+  if (is_unreadable(node))
     context.error(node.at,
-                  "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)));
+                  "expected " + std::string(what) + " as a mapping, found " + std::string(name_of(node)),
+                  mapping_hint(node));
+  for (size_t i = 0; i < node.entries.size(); ++i)
+    if (!is_field_name(node.entries[i].key)) strange_.push_back(i);
+}
+
+// The entry that was meant as `key`, reported; the number of entries when there is none.
+size_t Fields::find_misspelt(std::string_view key) {
+  constexpr size_t kSlips = 32;  // in one mapping; more of them, and it is no typing slip
+  if (strange_.size() > kSlips) return node_.entries.size();
+  for (size_t i : strange_) {
+    const Entry& entry = node_.entries[i];
+    if (used_[i] || !stands_for(entry.key, key)) continue;
+    context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
+                   "did you mean `" + std::string(key) + "`?");
+    return i;
+  }
+  return node_.entries.size();
+}
+
+Position Fields::key_at(std::string_view key) const {
+  for (const Entry& entry : node_.entries)
+    if (iequals(entry.key, key)) return entry.key_at;
+  return node_.at;
+}
+
+bool Fields::reported(std::string_view key) const {
+  return is_unreadable(node_) || std::ranges::find(reported_, key) != reported_.end();
 }
 
 const Node* Fields::find(std::string_view key) {
@@ -52,6 +65,7 @@ const Node* Fields::find(std::string_view key) {
 }
 
 const Node* Fields::find_given(std::string_view key) {
+  assert(is_field_name(key));
   known_.push_back(key);
   size_t found = node_.entries.size();
   for (size_t i = 0; i < node_.entries.size(); ++i) {
@@ -61,9 +75,11 @@ const Node* Fields::find_given(std::string_view key) {
     }
     if (found == node_.entries.size() && !used_[i] && iequals(node_.entries[i].key, key)) found = i;
   }
+  const bool misspelt = found == node_.entries.size() && !strange_.empty();
+  if (misspelt) found = find_misspelt(key);
   if (found == node_.entries.size()) return nullptr;
   const Entry& entry = node_.entries[found];
-  if (entry.key != key && !used_[found])
+  if (entry.key != key && !used_[found] && !misspelt)
     context_.report(Severity::Warning, entry.key_at,
                     "field `" + entry.key + "` is spelt `" + std::string(key) + "`",
                     "Kubernetes takes it, other tools may not");
@@ -74,16 +90,21 @@ const Node* Fields::find_given(std::string_view key) {
 const Node* Fields::sequence(std::string_view key) {
   const Node* node = find(key);
   if (node == nullptr || node->kind == Node::Kind::Sequence) return node;
+  reported_.emplace_back(key);
   context_.error(node->at, "`" + std::string(key) + "` takes a list, found " + std::string(name_of(*node)),
-                 node->kind == Node::Kind::Mapping ? "start each item with `- `" : "");
+                 list_hint(key, *node));
   return nullptr;
 }
 
 const Node* Fields::mapping(std::string_view key) {
   const Node* node = find(key);
   if (node == nullptr || node->kind == Node::Kind::Mapping) return node;
-  context_.error(node->at,
-                 "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)));
+  reported_.emplace_back(key);
+  std::string hint = mapping_hint(*node);
+  if (hint.empty() && key.ends_with("Ref") && node->kind == Node::Kind::Scalar)
+    hint = "write " + std::string(key) + ": {name: " + node->scalar.substr(0, 60) + "}";
+  context_.error(node->at, "`" + std::string(key) + "` takes a mapping, found " + std::string(name_of(*node)),
+                 std::move(hint));
   return nullptr;
 }
 
@@ -125,8 +146,8 @@ void check_plain_name(DecodeContext& context, const Text& name, std::string_view
 Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
   if (node.kind == Node::Kind::Null) return {"", node.at};
   if (node.kind != Node::Kind::Scalar) {
-    context.error(node.at,
-                  "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)));
+    context.error(node.at, "`" + std::string(field) + "` takes a string, found " + std::string(name_of(node)),
+                  string_hint(node));
     return {"", node.at};
   }
   if (scalar_type(node) != ScalarType::String)
@@ -139,6 +160,7 @@ Text text_of(DecodeContext& context, const Node& node, std::string_view field) {
 
 Text Fields::text(std::string_view key) {
   const Node* node = find(key);
+  if (node != nullptr && is_deep(*node)) reported_.emplace_back(key);
   return node ? text_of(context_, *node, key) : Text{};
 }
 
@@ -169,10 +191,13 @@ std::optional<bool> Fields::optional_flag(std::string_view key) {
   if (node == nullptr) return std::nullopt;
   if (scalar_type(*node) == ScalarType::Boolean) {
     const std::string word = to_lower(node->scalar);
-    return word == "true" || word == "yes" || word == "on";
+    return word == "true" || word == "yes" || word == "on" || word == "y";
   }
-  context_.error(node->at,
-                 "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)));
+  context_.error(
+      node->at, "`" + std::string(key) + "` takes true or false, found " + std::string(name_of(*node)),
+      node->kind == Node::Kind::Scalar && (iequals(node->scalar, "true") || iequals(node->scalar, "false"))
+          ? "write it without quotes: " + to_lower(node->scalar)
+          : "");
   return std::nullopt;
 }
 
@@ -185,9 +210,13 @@ std::optional<int64_t> integer_of(DecodeContext& context, const Node& node, std:
     const auto [rest, problem] = std::from_chars(node.scalar.data(), end, value, octal ? 8 : 10);
     if (problem == std::errc() && rest == end && !node.scalar.empty()) return value;
   }
-  context.error(node.at, "`" + std::string(field) + "` takes a whole number, found " +
-                             (node.kind == Node::Kind::Scalar ? "\"" + node.scalar.substr(0, 40) + "\""
-                                                              : std::string(name_of(node))));
+  const bool digits =
+      !node.scalar.empty() && node.scalar.find_first_not_of("0123456789") == std::string::npos;
+  context.error(node.at,
+                "`" + std::string(field) + "` takes a whole number, found " +
+                    (node.kind == Node::Kind::Scalar ? "\"" + node.scalar.substr(0, 40) + "\""
+                                                     : std::string(name_of(node))),
+                digits ? "write it without quotes: " + node.scalar.substr(0, 40) : "write it in digits");
   return std::nullopt;
 }
 
@@ -220,6 +249,14 @@ void Fields::done() {
     if (std::ranges::find(known_, entry.key) != known_.end()) continue;  // given twice: already reported
     const std::vector<std::string> candidates(known_.begin(), known_.end());
     const std::optional<std::string> near = nearest(entry.key, candidates);
+    if (near) reported_.push_back(*near);
+    if (const std::string hint = missing_space_hint(entry.key); !hint.empty()) {
+      context_.error(
+          entry.key_at,
+          "expected a field of " + std::string(what_) + ", found \"" + entry.key.substr(0, 100) + "\"", hint);
+      reported_.push_back(entry.key.substr(0, entry.key.find(':')));
+      continue;
+    }
     context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
                    near ? "did you mean `" + *near + "`?" : "");
   }
@@ -270,7 +307,7 @@ nlohmann::ordered_json to_json(const Node& node) {
   switch (scalar_type(node)) {
     case ScalarType::Boolean: {
       const std::string word = to_lower(node.scalar);
-      return word == "true" || word == "yes" || word == "on";
+      return word == "true" || word == "yes" || word == "on" || word == "y";
     }
     case ScalarType::Number:
       // What JSON does not write like YAML (0x10, .5, .inf) stays text.

@@ -27,7 +27,8 @@ struct DecodeContext {
 
 // One mapping being read. Each field asked for is thereby known; done() reports the fields of the document
 // that nobody asked for, with the nearest known name. Names match as Go's JSON does: exactly, else without
-// regard to case (with a warning).
+// regard to case (with a warning). A name that is no field of anything and near the one asked for is reported
+// and then read as if it were spelt right: one slip is one error, and what stands below it is checked too.
 class Fields {
  public:
   // `what` names the mapping in messages: "step", "pipeline task". A node that is no mapping is reported
@@ -58,13 +59,22 @@ class Fields {
   void done();
 
   Position at() const { return node_.at; }
+  // Where the name of a field stands; where the mapping begins when the field is not given.
+  Position key_at(std::string_view key) const;
+  // Whether a mistake about this field was reported: its name is misspelt, or it is of the wrong kind. What
+  // it should have held is then not missing.
+  bool reported(std::string_view key) const;
 
  private:
+  size_t find_misspelt(std::string_view key);
+
   DecodeContext& context_;
   const Node& node_;
   std::string_view what_;
   std::vector<bool> used_;
   std::vector<std::string_view> known_;
+  std::vector<size_t> strange_;  // entries whose name is no field of anything
+  std::vector<std::string> reported_;
 };
 
 // Lower-case letters, digits and "-", at most 63: names of tasks and steps (RFC 1123).

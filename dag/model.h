@@ -36,6 +36,7 @@ struct TaskSpec {
   std::string description, display_name;
   Labels annotations, labels;  // `metadata` of an inline spec
   std::vector<Text> unconverted_resources;  // types of PipelineResources that have no place in v1; convert.h
+  bool unreadable = false;                  // `steps` are no list: reported when they were read
   Position at;
 };
 
@@ -71,6 +72,7 @@ struct PipelineTask {
   Text name;
   std::string display_name, description;
   // Exactly one of these five, or mistakes are reported.
+  std::vector<Text> kinds;  // the fields given of taskRef, taskSpec, …, and where their names stand
   Ref task_ref;  // a Task, or a custom task when its apiVersion is not Tekton's
   std::shared_ptr<const TaskSpec> task_spec;  // shared with the Plan, which keeps it
   std::optional<CustomSpec> custom_spec;
@@ -94,6 +96,7 @@ struct PipelineSpec {
   std::vector<PipelineTask> tasks, finally;
   std::vector<ResultSpec> results;
   std::string description, display_name;
+  bool unreadable = false;  // `tasks` are no list: reported when they were read
   Position at;
 };
 

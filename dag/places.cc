@@ -42,7 +42,7 @@ Position Places::find(Position from, std::string_view variable) const {
 }
 
 Position Places::find_text(Position from, std::string_view text) const {
-  constexpr size_t kMostBefore = 1024;
+  constexpr size_t kMostBefore = 64 << 10;
   const size_t begin = lines_.offset(from);
   if (text.empty() || begin == std::string_view::npos || begin > source_.size()) return from;
   const size_t found = source_.substr(begin, kMostBefore + text.size()).find(text);

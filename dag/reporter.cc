@@ -11,6 +11,18 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return near ? "did you mean `" + *near + "`?" : "";
 }
 
+std::string Reporter::shown_choices(std::vector<std::string> names, std::string_view owner) {
+  if (names.empty()) return "";
+  const bool more = names.size() > kMostChoices;
+  if (more) names.pop_back();
+  return std::string(owner) + " has: " + join(names, ", ") + (more ? ", …" : "");
+}
+
+std::string on_error_hint(std::string_view word) {
+  const std::string near = did_you_mean(word, {"continue", "stopAndFail"});
+  return near.empty() ? "`continue` goes on after a failure, `stopAndFail` is what happens without it" : near;
+}
+
 std::string list_of(const std::vector<std::string>& words, std::string_view separator) {
   constexpr size_t kShown = 100;
   if (words.size() <= kShown) return join(words, separator);
@@ -93,21 +105,29 @@ void Reporter::check_params(std::string_view text, Position at, const ParamScope
       case ParamType::Array:
         if (reference.suffix == Reference::Suffix::Index) break;
         if (reference.path.size() > 2)
-          complain("non-existent variable in \"" + written + "\"", "`" + reference.path[1] + "` is an array");
+          complain("non-existent variable in \"" + written + "\"",
+                   "`" + reference.path[1] + "` is an array: $(params." + reference.path[1] +
+                       "[0]), or [*] for all of it");
         else if (arrays == ArrayUse::Never)
           complain("variable type invalid in \"" + written + "\": an array cannot be put into a string",
-                   "use one item, $(params." + reference.path[1] + "[0]), or pass it in `args`");
+                   "use one item: $(params." + reference.path[1] +
+                       "[0]); the whole list can stand alone in `args`: \"$(params." + reference.path[1] +
+                       "[*])\"");
         else if (!alone)
           complain("variable is not properly isolated in \"" + std::string(text.substr(0, 200)) + "\"",
-                   "an array reference has to be the whole item");
+                   std::string(arrays == ArrayUse::Whole ? "let it be the whole value"
+                                                         : "make it an item of its own") +
+                       ": \"$(params." + reference.path[1] + "[*])\"");
         break;
       case ParamType::Object:
         if (reference.path.size() == 2) {
           if (arrays != ArrayUse::Whole || !alone)
             complain("variable type invalid in \"" + written + "\": an object cannot be put into a string",
-                     "use one of its keys: $(params." + reference.path[1] + ".KEY)");
+                     "use one of its keys: $(params." + reference.path[1] + "." +
+                         (known->keys.empty() ? "KEY" : *known->keys.begin()) + ")");
         } else if (!known->any_key && !known->keys.contains(reference.path[2])) {
-          complain("non-existent variable in \"" + written + "\"", suggest(reference.path[2], known->keys));
+          complain("non-existent variable in \"" + written + "\"",
+                   choices(reference.path[2], known->keys, "`" + reference.path[1] + "`"));
         }
         break;
     }
@@ -118,8 +138,14 @@ Duration check_duration(const Text& text, Duration fallback, Reporter& reporter)
   if (text.empty() || may_have_variables(text.value)) return fallback;
   const auto duration = parse_duration(text.value);
   if (duration && *duration >= Duration{}) return *duration;
-  reporter.error(text.at, "invalid duration \"" + text.value + "\"",
-                 "write it like 1h30m, 90s, or 0 for none");
+  if (duration)
+    reporter.error(text.at, "invalid value: " + text.value + " should be >= 0", "0 is for no timeout");
+  else if (text.value.find_first_not_of("0123456789") == std::string::npos && text.value.size() < 10)
+    reporter.error(text.at, "invalid duration \"" + text.value + "\": the unit is missing",
+                   "write " + text.value + "s, " + text.value + "m or " + text.value + "h");
+  else
+    reporter.error(text.at, "invalid duration \"" + text.value + "\"",
+                   "write it like 1h30m, 90s, or 0 for none");
   return fallback;
 }
 

@@ -43,7 +43,7 @@ struct ParamSpec {
   std::vector<std::string> properties;  // keys of an object param
   std::optional<ParamValue> default_value;
   Position default_at;
-  std::vector<std::string> enumeration;
+  std::vector<Text> enumeration;
   std::string description;
 };
 

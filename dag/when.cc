@@ -31,6 +31,17 @@ Position place_of(const Text& cel, Position start, Position inside) {
   return {start.line + inside.line - 1, start.column + inside.column - 1};
 }
 
+// Tekton puts variables in as text: to CEL they are string literals, never names.
+std::string cel_hint(const std::string& cel, const std::string& message) {
+  for (const char* root : {"params", "tasks", "context", "workspaces"})
+    if (message.find("undeclared reference to '" + std::string(root) + "'") != std::string::npos)
+      return "variables are put in as text: '$(" + std::string(root) + ".…)', in quotes";
+  if (may_have_variables(cel) && cel.find("'$(") == std::string::npos &&
+      cel.find("\"$(") == std::string::npos)
+    return "variables stand inside quotes: '$(params.x)' == 'a'";
+  return "";
+}
+
 }  // namespace
 
 WhenVerdict evaluate_when(const std::vector<When>& whens) {
@@ -58,10 +69,7 @@ void check_cel(const When& when, Reporter& reporter) {
   const Position start = start_of(when.cel, reporter);
   for (const cel::Problem& problem : problems)
     reporter.error(place_of(when.cel, start, problem.at), "invalid cel expression: " + problem.message,
-                   may_have_variables(when.cel.value) && when.cel.value.find("'$(") == std::string::npos &&
-                           when.cel.value.find("\"$(") == std::string::npos
-                       ? "variables stand inside quotes: '$(params.x)' == 'a'"
-                       : "");
+                   cel_hint(when.cel.value, problem.message));
 }
 
 }  // namespace kiln::dag

@@ -12,6 +12,9 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include "base/text.h"
+#include "dag/yaml_mistakes.h"
+
 namespace kiln::dag {
 namespace {
 
@@ -67,16 +70,20 @@ class Builder final : public YAML::EventHandler {
     last_scalar_ = at_;
     node->plain = tag == "?";
     node->scalar = value;
+    if (node->plain)
+      warn_of_quotes(*node);
+    else
+      last_quoted_ = node->at;
     add(node, 1);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
-                       YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::Sequence, mark, anchor), anchor != 0);
+                       YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::Sequence, mark, anchor), anchor != 0, style == YAML::EmitterStyle::Flow);
   }
   void OnSequenceEnd() override { close(); }
   void OnMapStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
-                  YAML::EmitterStyle::value) override {
-    open(make(Node::Kind::Mapping, mark, anchor), anchor != 0);
+                  YAML::EmitterStyle::value style) override {
+    open(make(Node::Kind::Mapping, mark, anchor), anchor != 0, style == YAML::EmitterStyle::Flow);
   }
   // Where the last thing began that came out of the parser: what it has read beyond that, it holds.
   size_t at() const { return at_; }
@@ -90,15 +97,35 @@ class Builder final : public YAML::EventHandler {
     close();
   }
 
+  // Where the last scalar that is not plain begins.
+  Position last_quoted() const { return last_quoted_; }
+
+  // The innermost `[` or `{` that is open; nullptr when there is none.
+  const Node* open_bracket() const {
+    return stack_.empty() || !stack_.back().flow ? nullptr : stack_.back().node;
+  }
+
  private:
   struct Frame {
     Node* node;
     bool anchored = false;  // an alias may ask for it: whether it is open, and how much it holds
+    bool flow = false;  // written with brackets
     bool have_key = false;
     Entry entry;
     uint64_t weight = 1;
     std::vector<const Node*> merges;
   };
+
+  // Quotes that a word processor made are text to YAML.
+  void warn_of_quotes(const Node& node) {
+    for (const auto& [open, close] : {std::pair{"\u201C", "\u201D"}, std::pair{"\u2018", "\u2019"}})
+      if (node.scalar.size() > 5 && node.scalar.starts_with(open) && node.scalar.ends_with(close))
+        diagnostics_.push_back({Severity::Warning, std::string(name_), node.at,
+                                std::string("the quotes ") + open + close + " are part of this value",
+                                "write plain quotes: \"" +
+                                    node.scalar.substr(3, std::min<size_t>(60, node.scalar.size() - 6)) +
+                                    "\""});
+  }
 
   static Position position(const YAML::Mark& mark) { return {mark.line + 1, mark.column + 1}; }
 
@@ -119,10 +146,10 @@ class Builder final : public YAML::EventHandler {
     return &node;
   }
 
-  void open(Node* node, bool anchored) {
+  void open(Node* node, bool anchored, bool flow) {
     if (stack_.size() >= limits_.depth)
       fail(node->at, "nested more than " + std::to_string(limits_.depth) + " levels deep");
-    stack_.push_back({.node = node, .anchored = anchored});
+    stack_.push_back({.node = node, .anchored = anchored, .flow = flow});
     if (anchored) open_.insert(node);
   }
 
@@ -146,7 +173,9 @@ class Builder final : public YAML::EventHandler {
     if (frame.node->kind == Node::Kind::Sequence) {
       frame.node->items.push_back(node);
     } else if (!frame.have_key) {
-      if (node->kind != Node::Kind::Scalar) fail(node->at, "a field name must be plain text");
+      if (node->kind != Node::Kind::Scalar)
+        fail(node->at, "a field name must be plain text",
+             frame.flow && node->kind == Node::Kind::Mapping ? kTemplate : "");
       frame.entry = {node->scalar, node->at, nullptr};
       frame.have_key = true;
     } else {
@@ -165,6 +194,11 @@ class Builder final : public YAML::EventHandler {
     for (const Entry& entry : node.entries) {
       const auto [first, fresh] = seen.emplace(entry.key, entry.key_at.line);
       if (fresh) continue;
+      if (stack_.size() == 1 && (entry.key == "apiVersion" || entry.key == "kind")) {
+        diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
+                                "a second object begins inside the first", "put a line `---` between them"});
+        return;  // all its other fields are given twice too
+      }
       if (++duplicates_ > kMostDuplicates)
         fail(entry.key_at, "more than " + std::to_string(kMostDuplicates) + " fields are given twice");
       diagnostics_.push_back({Severity::Error, std::string(name_), entry.key_at,
@@ -214,6 +248,7 @@ class Builder final : public YAML::EventHandler {
   size_t at_ = 0, last_scalar_ = 0;
   Position place_;
   int document_at_ = -1;
+  Position last_quoted_;
   const Node* root_ = nullptr;
 };
 
@@ -282,17 +317,6 @@ size_t first_bad_byte(std::string_view text) {
   return std::string_view::npos;
 }
 
-Position position_of(std::string_view text, size_t offset) {
-  Position at{1, 1};
-  for (size_t i = 0; i < offset; ++i) {
-    if (text[i] == '\n')
-      at = {at.line + 1, 1};
-    else
-      ++at.column;
-  }
-  return at;
-}
-
 // yaml-cpp takes the end of the file for the end of a quoted text when a line break stands before it. The
 // last scalar of a file is then the rest of it.
 bool ends_in_quotes(std::string_view text, size_t scalar) {
@@ -311,32 +335,6 @@ bool ends_in_quotes(std::string_view text, size_t scalar) {
     }
   }
   return true;
-}
-
-std::string_view line_at(std::string_view text, int line) {  // from 0
-  size_t begin = 0;
-  for (; line > 0; --line) {
-    begin = text.find('\n', begin);
-    if (begin == std::string_view::npos) return {};
-    ++begin;
-  }
-  return text.substr(begin, text.find('\n', begin) - begin);
-}
-
-std::string hint_for(std::string_view message, std::string_view line) {
-  const size_t first = line.find_first_not_of(" \t");
-  if (line.substr(0, first).find('\t') != std::string_view::npos)
-    return "indent with spaces: YAML does not take tabs";
-  if (message.find("alias not found") != std::string_view::npos)
-    return "a value with `[*]` needs quotes inside `[…]`: \"$(params.list[*])\"";
-  if (message.find("end of map not found") != std::string_view::npos ||
-      message.find("end of sequence not found") != std::string_view::npos)
-    return "this line is not indented like the one it belongs to";
-  if (message.find("flow not found") != std::string_view::npos)
-    return "a `[` or `{` before this is not closed";
-  if (message.find("illegal map value") != std::string_view::npos)
-    return "a value with `: ` in it needs quotes";
-  return {};
 }
 
 }  // namespace
@@ -367,14 +365,43 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
-    if (ends_in_quotes(text, builder.last_scalar()))
-      report(position_of(text, builder.last_scalar()), "not valid YAML: this quote is not closed", "");
+    if (const Position at = builder.last_quoted(); at.line > 0 && is_open_quote(text, offset_of(text, at)))
+      report(at, "not valid YAML: the quote that opens here is not closed", "close it where the value ends");
+    else if (ends_in_quotes(text, builder.last_scalar()))
+      report(position_of(text, builder.last_scalar()), "not valid YAML: the quote that opens here is not closed",
+             "close it where the value ends");
   } catch (const Abort&) {  // already reported
   } catch (const YAML::DeepRecursion& e) {
     report({e.mark.line + 1, e.mark.column + 1}, "nested too deeply", "");
   } catch (const YAML::Exception& e) {
-    const Position at = e.mark.is_null() ? Position{} : Position{e.mark.line + 1, e.mark.column + 1};
-    report(at, "not valid YAML: " + e.msg, hint_for(e.msg, line_at(text, e.mark.line)));
+    if (e.mark.is_null()) {
+      report({}, "not valid YAML: " + e.msg, "");
+      return out;
+    }
+    if (const size_t conflict = text.find("\n<<<<<<< "); conflict != std::string_view::npos) {
+      report(position_of(text, conflict + 1), "not valid YAML: a merge conflict is left in the file",
+             "keep one side, and take out the lines with <<<<<<<, ======= and >>>>>>>");
+      return out;
+    }
+    Position at{e.mark.line + 1, e.mark.column + 1};
+    for (int line = e.mark.line; line >= 0 && line + 2 > e.mark.line; --line)  // or one the line before
+      if (const size_t tab = leading_tab(line_at(text, line)); tab != std::string_view::npos) {
+        report({line + 1, static_cast<int>(tab) + 1}, "not valid YAML: a tab in the indentation",
+               "indent with spaces: YAML does not take tabs");
+        return out;
+      }
+    const std::string_view line = line_at(text, e.mark.line);
+    std::string hint = hint_for(e.msg, line, static_cast<size_t>(e.mark.column));
+    if (const Node* open = builder.open_bracket();
+        open != nullptr && e.msg.find("flow not found") != std::string::npos) {
+      const bool at_end = text.find_last_not_of(" \t\r\n") < offset_of(text, at);
+      if (hint != kTemplate)
+        hint = at_end ? "the bracket that opens here is not closed"
+                      : "a `,` is missing before this, or the bracket of line " +
+                            std::to_string(open->at.line) + " is not closed";
+      if (at_end) at = open->at;
+    }
+    report(at, "not valid YAML: " + in_words(e.msg), std::move(hint));
   }
   if (windows.stopped()) {  // what was said of the rest was said of half of it
     diagnostics.erase(diagnostics.begin() + static_cast<ptrdiff_t>(before), diagnostics.end());

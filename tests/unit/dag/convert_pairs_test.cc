@@ -230,7 +230,7 @@ spec:
   tasks:
   - name: a
     taskRef: {name: t}
-    when: [{Input: "$(params.x)", Operator: in, Values: [y]}]
+    when: [{Input: "$(params.x)", Operator: in, Values: ['y']}]
     matrix: [{name: v, value: [a, b]}]
 )yaml",
      R"yaml(
@@ -241,7 +241,7 @@ spec:
   tasks:
   - name: a
     taskRef: {name: t}
-    when: [{input: "$(params.x)", operator: in, values: [y]}]
+    when: [{input: "$(params.x)", operator: in, values: ['y']}]
     matrix: {params: [{name: v, value: [a, b]}]}
 )yaml"},
     {"ACustomTasksSpecIsItsOwn", R"yaml(
@@ -385,7 +385,7 @@ spec:
   tasks:
   - name: a
     taskRef: {name: t}
-    params: [{name: y, value: "${params.x}/${HOME}"}]
+    params: [{name: 'y', value: "${params.x}/${HOME}"}]
 )yaml",
      R"yaml(
 apiVersion: tekton.dev/v1
@@ -396,7 +396,7 @@ spec:
   tasks:
   - name: a
     taskRef: {name: t}
-    params: [{name: y, value: "$(params.x)/${HOME}"}]
+    params: [{name: 'y', value: "$(params.x)/${HOME}"}]
 )yaml"},
     {"PipelinesInPipelines", R"yaml(
 apiVersion: tekton.dev/v1beta1

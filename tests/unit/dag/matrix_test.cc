@@ -104,10 +104,10 @@ const std::string kFanOut =
     "        results: [{name: digest}]\n"
     "        steps: [{image: i, script: \"$(params.os) $(params.x) $(context.taskRun.name)\"}]\n"
     "    - name: after\n"
-    "      params: [{name: d, value: \"$(tasks.build.results.digest[*])\"}, {name: n, value: "
+    "      params: [{name: d, value: \"$(tasks.build.results.digest[*])\"}, {name: 'n', value: "
     "$(tasks.build.matrix.length)}, {name: m, value: $(tasks.build.matrix.digest.length)}]\n"
     "      taskSpec:\n"
-    "        params: [{name: d, type: array}, {name: n}, {name: m}]\n"
+    "        params: [{name: d, type: array}, {name: 'n'}, {name: m}]\n"
     "        steps: [{image: i, args: [\"$(params.n)\", \"$(params.m)\", \"$(params.d[*])\"]}]\n";
 
 TEST(Matrix, FansOutOverParamsAndResults) {

@@ -45,7 +45,7 @@ TEST(Nested, AnInlinePipelineGetsItsParamsWhenItStarts) {
       "  workspaces: [{name: src}]\n"
       "  tasks:\n"
       "    - name: first\n"
-      "      taskSpec: {results: [{name: n}], steps: [{image: i, script: x}]}\n"
+      "      taskSpec: {results: [{name: 'n'}], steps: [{image: i, script: x}]}\n"
       "    - name: inner\n"
       "      params: [{name: tag, value: $(params.who)-$(tasks.first.results.n)}]\n"
       "      workspaces: [{name: in, workspace: src, subPath: sub}]\n"

@@ -45,7 +45,7 @@ void RandomPipeline::decorate(Task& task, Spec& spec) {
     spec.matrix.push_back("{name: m, value: [a, b]}");
     spec.declared.push_back("{name: m}");
   }
-  if (one_in(5)) spec.when.push_back("{input: '$(params.given)', operator: in, values: [x, y]}");
+  if (one_in(5)) spec.when.push_back("{input: '$(params.given)', operator: in, values: [x, 'y']}");
 }
 
 // One or several reasons to wait.
@@ -53,7 +53,7 @@ void RandomPipeline::need(Task& task, Spec& spec, const Task& from) {
   const size_t before = task.needs.size();
   if (one_in(2)) use_result(task, spec, from);
   if (!from.has_matrix && one_in(4)) {
-    spec.when.push_back("{input: '$(tasks." + from.name + ".results.r)', operator: notin, values: [no]}");
+    spec.when.push_back("{input: '$(tasks." + from.name + ".results.r)', operator: notin, values: ['no']}");
     task.needs[from.name].insert({Kind::When, "r"});
   }
   if (task.needs.size() == before || one_in(4)) task.needs[from.name].insert({Kind::RunAfter, ""});

@@ -55,8 +55,8 @@ TEST(Resolve, PutsInParamsContextsAndPaths) {
 
 TEST(Resolve, InlineSpecsSeeThePipelinesParamsUnlessTheyAreGivenTheirOwn) {
   const Plan plan =
-      plan_of(pipeline("  params: [{name: x, default: outer}, {name: y, default: outer}]\n  tasks:\n"
-                       "  - {name: t, params: [{name: x, value: explicit}], taskSpec: {params: [{name: y, "
+      plan_of(pipeline("  params: [{name: x, default: outer}, {name: 'y', default: outer}]\n  tasks:\n"
+                       "  - {name: t, params: [{name: x, value: explicit}], taskSpec: {params: [{name: 'y', "
                        "default: inner}], steps: [{image: i, script: '$(params.x) $(params.y)'}]}}\n"));
   EXPECT_EQ(script_of(plan, 0), "explicit outer");
 }
@@ -86,7 +86,7 @@ TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
 TEST(Resolve, StepActionsRunUnderTheirOwnParams) {
   const Plan plan = plan_of(
       "apiVersion: tekton.dev/v1beta1\nkind: StepAction\nmetadata: {name: say}\nspec: {params: [{name: word, "
-      "default: hm}, {name: n, default: '1'}], image: act, command: [echo, $(params.word), "
+      "default: hm}, {name: 'n', default: '1'}], image: act, command: [echo, $(params.word), "
       "$(params.n)]}\n---\n" +
       pipeline("  params: [{name: p, default: hi}]\n  tasks: [{name: t, taskSpec: {steps: [{name: s, ref: "
                "{name: say}, params: [{name: word, value: $(params.p)}]}]}}]\n"));
@@ -127,11 +127,11 @@ TEST(Resolve, WhenComparesAfterSubstitution) {
     facts.results[{0, "s"}] = ParamValue::string(value);
     return check_ready(plan, 1, facts, kContext).kind;
   };
-  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: [yes]}", "yes"),
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: ['yes']}", "yes"),
             Readiness::Kind::Ready);
-  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: [yes]}", "no"),
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: ['yes']}", "no"),
             Readiness::Kind::WhenFalse);
-  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: notin, values: [yes]}", "no"),
+  EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: notin, values: ['yes']}", "no"),
             Readiness::Kind::Ready);
   EXPECT_EQ(verdict("{input: $(tasks.a.results.s), operator: in, values: ['$(params.list[*])']}", "y"),
             Readiness::Kind::Ready);

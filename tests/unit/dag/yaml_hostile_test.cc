@@ -176,7 +176,7 @@ TEST(HostileYaml, UnclosedThings) {
     EXPECT_NE(first_error(text), "") << text;
   const Diagnostics found = errors_of("a: b\nc: &x \"d\\\"\ne: f\n");
   ASSERT_EQ(found.size(), 1u);
-  EXPECT_EQ(found[0].message, "not valid YAML: this quote is not closed");
+  EXPECT_EQ(found[0].message, "not valid YAML: the quote that opens here is not closed");
   EXPECT_EQ(found[0].at, (Position{2, 4}));
   for (const char* text :
        {"a: \"x\"\n", "a: 'x''y'\n", "a: ''\n", "a: \"\\\\\"\n", "'a': \"b\nc\"\n", "a: x\"\n"})

@@ -61,10 +61,10 @@ const std::string kMatrix =
     "        results: [{name: r}]\n"
     "        steps: [{name: s, image: i, args: [$(params.os), $(context.taskRun.name)]}]\n"
     "    - name: all\n"
-    "      params: [{name: list, value: \"$(tasks.build.results.r[*])\"}, {name: n, value: "
+    "      params: [{name: list, value: \"$(tasks.build.results.r[*])\"}, {name: 'n', value: "
     "$(tasks.build.matrix.length)}]\n"
     "      taskSpec:\n"
-    "        params: [{name: list, type: array}, {name: n}]\n"
+    "        params: [{name: list, type: array}, {name: 'n'}]\n"
     "        steps: [{name: s, image: i, args: [\"$(params.n)\", \"$(params.list[*])\"]}]\n";
 
 TEST_F(FanOutTest, AMatrixRunsOnceForEachCombinationAndItsResultsAreGathered) {
