@@ -14,7 +14,12 @@ struct PipelineRunOptions {
   bool allow_host = false;
   bool json = false;  // the PipelineRun object on stdout instead of result lines
   std::string network = "host";
+  bool allow_privileged = false;
+  std::vector<std::string> host_paths;
 };
+
+// The flags of a run that allow more than its sandboxes would.
+void add_allowance_options(CLI::App& verb, PipelineRunOptions& options);
 
 // Runs a plan to its end on this machine, printing as it goes; sets the context's exit code.
 void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options);

@@ -60,10 +60,22 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
                                            .stop = context.stop(),
                                            .kill = context.kill(),
                                            .allow_host_image = options.allow_host,
-                                           .network = network_named(options.network)});
+                                           .network = network_named(options.network),
+                                           .allow_privileged = options.allow_privileged,
+                                           .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
   printer.summary(end, plan, !options.json);
   if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
   context.exit_code = end.exit_code();
+}
+
+void add_allowance_options(CLI::App& verb, PipelineRunOptions& options) {
+  verb.add_flag("--allow-host", options.allow_host,
+                "Allow `image: host`: steps on this machine's own root, read-only");
+  verb.add_option("--allow-host-path", options.host_paths,
+                  "Allow hostPath volumes of this folder and what is below; repeat for more")
+      ->allow_extra_args(false);
+  verb.add_flag("--allow-privileged", options.allow_privileged,
+                "Allow privileged steps, and capabilities that a sandbox does not give");
 }
 
 void add_run(CLI::App& app, Context& context) {
@@ -81,8 +93,7 @@ void add_run(CLI::App& app, Context& context) {
   add_plan_options(*verb, options->input);
   verb->add_flag("-n,--dry-run", options->dry_run, "Show what would run");
   verb->add_option("-j,--jobs", options->run.jobs, "Tasks at once; default: one per CPU");
-  verb->add_flag("--allow-host", options->run.allow_host,
-                 "Allow `image: host`: steps on this machine's own root, read-only");
+  add_allowance_options(*verb, options->run);
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
       ->capture_default_str();
   verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout");
@@ -92,7 +103,7 @@ void add_run(CLI::App& app, Context& context) {
     options->run.json = options->output == "json";
     const dag::Plan plan = compile_plan(options->input, context);
     if (options->dry_run) return print(preview(plan));
-    refuse_unsupported(plan);
+    refuse_unsupported(plan, {options->run.allow_privileged, !options->run.host_paths.empty()});
     run_plan(context, plan, options->run);
   });
 }

@@ -183,7 +183,7 @@ void add_runs(CLI::App& app, Context& context) {
   describer->callback([options, &context] { describe(*options, context); });
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
-  again->add_flag("--allow-host", options->rerun.allow_host, "Allow `image: host`");
+  add_allowance_options(*again, options->rerun);
   again->callback([options, &context] { rerun(*options, context); });
   named("delete", "Delete a run, its logs and its folders")->callback([options, &context] {
     remove(*options, context);

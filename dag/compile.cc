@@ -74,6 +74,7 @@ Plan Compiler::run() {
   plan_.objects = catalog_.objects();
   plan_.sources = catalog_.documents().sources;
   plan_.remote = catalog_.remote();
+  check_objects();
   return std::move(plan_);
 }
 

@@ -33,8 +33,10 @@ void decode_value_from(DecodeContext& context, const Node& node, EnvVar& out) {
     Fields fields(context, *ref, "resourceFieldRef");
     out.from = EnvVar::From::ResourceField;
     out.key = fields.text("resource");
-    fields.ignore({"containerName", "divisor"});
+    out.object = fields.text("containerName");
+    out.divisor = fields.scalar("divisor");
     fields.done();
+    if (out.key.empty()) context.error(ref->at, "resourceFieldRef needs a `resource`");
   }
   from.ignore({"fileKeyRef"});
   from.done();

@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/dirs.h"
@@ -46,6 +47,8 @@ struct RunOptions {
   std::stop_token kill;  // second Ctrl-C: end everything now (Cancelled)
   bool allow_host_image = false;
   steps::Network network = steps::Network::Host;
+  bool allow_privileged = false;
+  std::vector<std::filesystem::path> host_paths = {};  // hostPath volumes may be these and what is below
 };
 
 struct RunEnd {

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "executor/origin.h"
+#include "executor/private_folder.h"
 
 namespace kiln::executor {
 namespace {
@@ -217,6 +218,7 @@ std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::
     const Event end{
         .kind = Event::Kind::RunFinished, .at = now, .reason = run.reason, .message = run.message};
     journal.append(run.id, dag::Plan{}, std::span(&end, 1));
+    remove_private_folder(runs / run.id);
     lost.push_back(std::move(run));
   }
   return lost;

@@ -2,10 +2,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
+#include "executor/private_folder.h"
 #include "executor/task_job.h"
 
 namespace kiln::executor {
@@ -21,6 +24,19 @@ std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEn
        dag::resolve_results(plan, StateFacts(plan, end.state), {end.run.id, end.run.uid, "default"}))
     out[name] = dag::to_text(value);
   return out;
+}
+
+void describe_machine(PodPlaces& places) {
+  utsname name{};
+  if (::uname(&name) == 0) places.node = name.nodename;
+  places.cpus = std::max(1u, std::thread::hardware_concurrency());
+  places.memory = static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+// Absolute, without a slash at its end: to compare by parts.
+fs::path normal_folder(const fs::path& path) {
+  const fs::path normal = fs::absolute(path).lexically_normal();
+  return normal.has_filename() || normal == normal.root_path() ? normal : normal.parent_path();
 }
 
 }  // namespace
@@ -41,6 +57,10 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver
   if (places_.workspaces.empty()) places_.workspaces = places_.run / "workspaces";
   make_dirs(places_.run, 0700);
   lock_ = open_file(places_.run / "lock", O_RDWR | O_CREAT, 0600);
+  places_.secrets = private_folder(services.dirs, places_.run, run_.uid);
+  describe_machine(places_);
+  places_.allow_privileged = options.allow_privileged;
+  for (const fs::path& path : options.host_paths) places_.host_paths.push_back(normal_folder(path));
   if (::flock(lock_.get(), LOCK_EX) != 0) throw_errno("lock " + (places_.run / "lock").string());
 }
 
@@ -67,6 +87,7 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
   workers_.clear();  // joins; nobody is busy any more
   std::error_code ignored;
   fs::remove(places_.run / "pods", ignored);  // empty by now
+  forget_secrets();
   run_.finished = state_.finished;
   run_.reason = state_.reason;
   run_.message = state_.message;
@@ -249,6 +270,14 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
 void LiveRun::abandon() {
   for (auto& [task, stop] : stops_) stop.request_stop();
   workers_.clear();
+  forget_secrets();
+}
+
+void LiveRun::forget_secrets() {
+  try {
+    remove_private_folder(places_.run);
+  } catch (const Error&) {  // close_lost_runs() or `kiln runs delete` will
+  }
 }
 
 }  // namespace kiln::executor

@@ -63,6 +63,7 @@ class LiveRun {
   Event run_job(Job& job);
   Outcome run_pipeline(const dag::RunRequest& request, const Job& job);
   void abandon();
+  void forget_secrets();
 
   RunServices services_;
   const dag::Plan& plan_;
