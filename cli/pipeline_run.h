@@ -5,6 +5,10 @@
 #include "executor/driver.h"
 #include "steps/pod.h"
 
+namespace CLI {
+class App;
+}
+
 namespace kiln::cli {
 
 class Context;

@@ -16,7 +16,7 @@ bool from_object(const EnvVar& variable) {
 
 bool from_object(const VolumeSource& source) {
   return source.kind == VolumeSource::Kind::ConfigMap || source.kind == VolumeSource::Kind::Secret ||
-         source.kind == VolumeSource::Kind::Projected;
+         source.kind == VolumeSource::Kind::Projected || source.kind == VolumeSource::Kind::DownwardApi;
 }
 
 bool needs_objects(const Step& step) {
@@ -52,6 +52,7 @@ class ObjectCheck {
 
   void source(const VolumeSource& source, Reporter& reporter) const {
     for (const VolumeSource& inner : source.sources) this->source(inner, reporter);
+    for (const KeyToPath& item : source.items) path(item.path, reporter);
     if (source.optional ||
         (source.kind != VolumeSource::Kind::ConfigMap && source.kind != VolumeSource::Kind::Secret))
       return;
@@ -63,6 +64,14 @@ class ObjectCheck {
 
  private:
   static std::string kind(bool secret) { return secret ? "Secret" : "ConfigMap"; }
+
+  static void path(const Text& path, Reporter& reporter) {
+    if (may_have_variables(path.value)) return;
+    const std::vector<std::string> parts = split(path.value, '/');
+    if (path.empty() || parts.front().empty() || std::ranges::find(parts, "..") != parts.end())
+      reporter.error(path.at, "invalid path \"" + path.value + "\" of a volume's file",
+                     "it is relative and does not contain `..`");
+  }
 
   const KeyValues* find(bool secret, const std::string& name, Position at, Reporter& reporter) const {
     const auto& known = secret ? objects_.secrets : objects_.config_maps;
