@@ -194,11 +194,10 @@ class Values(unittest.TestCase):
         self.assertIn("mounted", self.output(run_of("{privileged: true}", mount), "--allow-privileged"))
         admin = "{capabilities: {add: [SYS_ADMIN]}}"
         self.assertIn("--allow-privileged", self.output(run_of(admin, "true"), code=1))
-        none = self.output(run_of("{capabilities: {drop: [ALL], add: [CHOWN]}, allowPrivilegeEscalation: false}",
+        none = self.output(run_of("{runAsUser: 0, capabilities: {drop: [ALL], add: [CHOWN]}, allowPrivilegeEscalation: false}",
                                   "grep CapEff /proc/self/status"))
         self.assertIn("CapEff:\t0000000000000001", none)
-        if os.geteuid() == 0:
-            self.assertIn("runAsNonRoot", self.output(run_of("{runAsNonRoot: true}", "true"), code=1))
+        self.assertIn("runAsNonRoot", self.output(run_of("{runAsNonRoot: true, runAsUser: 0}", "true"), code=1))
         self.assertIn("uid=7", self.output(run_of("{runAsNonRoot: true, runAsUser: 7}", "id")))
 
     def test_credentials_are_where_programs_look_for_them(self):
