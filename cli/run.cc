@@ -55,14 +55,15 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
   RunPrinter printer(dirs);
-  const executor::RunEnd end = driver.run(plan, printer,
-                                          {.jobs = options.jobs,
-                                           .stop = context.stop(),
-                                           .kill = context.kill(),
-                                           .allow_host_image = options.allow_host,
-                                           .network = network_named(options.network),
-                                           .allow_privileged = options.allow_privileged,
-                                           .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
+  const executor::RunEnd end =
+      driver.run(plan, printer,
+                 {.jobs = options.jobs,
+                  .stop = context.stop(),
+                  .kill = context.kill(),
+                  .allow_host_image = options.allow_host,
+                  .network = network_named(options.network),
+                  .allow_privileged = options.allow_privileged,
+                  .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
   printer.summary(end, plan, !options.json);
   if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
   context.exit_code = end.exit_code();

@@ -75,8 +75,8 @@ class PodMaker {
     pod.name = std::move(name);
     pod.folder = folder_;
     pod.network = places_.network;
-    if (task_.settings->pod_template.host_network && pod.network == steps::Network::Private)
-      pod.network = steps::Network::Host;  // none stays none: that was a wish for less
+    if (task_.settings->pod_template.host_network && pod.network != steps::Network::Host)
+      out_.notes.push_back("hostNetwork is not honoured: --network asks for less");
     if (const auto& group = task_.settings->pod_template.security.fs_group)
       out_.group = static_cast<uint32_t>(*group);
     add_credentials();

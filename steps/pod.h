@@ -46,10 +46,10 @@ struct StepSpec {
   Resources resources;
 };
 
-// Files that every step finds below /tekton/creds, and in its $HOME where it has none of that name: in memory,
-// owned by the step's user, for nobody else.
+// Files that every step finds below /tekton/creds, and in its $HOME where it has none of that name: in
+// memory, owned by the step's user, for nobody else.
 struct CredentialFiles {
-  std::filesystem::path folder;  // of the host
+  std::filesystem::path folder;              // of the host
   std::vector<std::filesystem::path> files;  // below it
 };
 
@@ -61,7 +61,7 @@ struct PodSpec {
   std::vector<StepSpec> steps;
   std::vector<VolumeMount> workspaces;  // for all steps
   CredentialFiles credentials;
-  std::vector<std::string> results;     // declared names
+  std::vector<std::string> results;  // declared names
   Network network = Network::Host;
   bool allow_host_image = false;     // --allow-host
   uint64_t result_limit = 1u << 20;  // bytes per result
