@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "executor/driver.h"
@@ -18,6 +19,8 @@ struct PipelineRunOptions {
   bool allow_host = false;
   bool json = false;  // the PipelineRun object on stdout instead of result lines
   std::string network = "host";
+  executor::Reusable reuse;          // of an earlier run: see executor/rerun.h
+  std::filesystem::path workspaces;  // its folder of workspaces
   bool allow_privileged = false;
   std::vector<std::string> host_paths;
 };

@@ -62,6 +62,8 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
                   .kill = context.kill(),
                   .allow_host_image = options.allow_host,
                   .network = network_named(options.network),
+                  .reuse = options.reuse,
+                  .workspaces = options.workspaces,
                   .allow_privileged = options.allow_privileged,
                   .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
   printer.summary(end, plan, !options.json);

@@ -76,7 +76,8 @@ void RunPrinter::step_finished(const executor::RunningTask& task, const steps::S
 
 void RunPrinter::task_finished(const executor::RunningTask& task, const executor::TaskRunState& state) {
   if (state.phase == Phase::Succeeded)
-    say(paint(Colour::Green, "✔ ") + task.label + "  " + duration(state));
+    say(paint(Colour::Green, "✔ ") + task.label + "  " +
+        (state.message.starts_with("reused from") ? state.message : duration(state)));
   else if (state.phase == Phase::Ready)
     say(paint(Colour::Yellow, "↻ ") + task.label + "  " + state.message);
   else
@@ -127,7 +128,8 @@ void RunPrinter::summary(const executor::RunEnd& end, const dag::Plan& plan, boo
     for (size_t k = 0; k < state.tasks[i].run_count(); ++k)
       if (state.tasks[i].run(k).phase == Phase::Failed)
         show_failure(end.run, executor::task_run_label(plan.tasks[i], k), state.tasks[i].run(k));
-  if (!good) say("run it again: kiln runs rerun " + end.run.id);
+  const bool some_succeeded = state.counts.succeeded > 0 && plan.tasks.size() > 1;
+  if (!good) say("run it again: kiln runs rerun " + end.run.id + (some_succeeded ? " --from-failed" : ""));
   if (!print_results) return;
   for (const auto& [name, value] :
        dag::resolve_results(plan, executor::StateFacts(plan, state), {end.run.id, end.run.uid, "default"}))

@@ -10,8 +10,11 @@
 #include "cli/pipeline_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "executor/control.h"
+#include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/report.h"
+#include "executor/rerun.h"
 
 namespace kiln::cli {
 namespace {
@@ -21,6 +24,8 @@ using nlohmann::json;
 struct RunsOptions {
   std::string run, output, task;
   PipelineRunOptions rerun;
+  bool from_failed = false, reject = false;
+  std::string from, message, mode = "run-finally";
 };
 
 executor::State state_of(const executor::Journal& journal, const std::string& id, const dag::Plan& plan) {
@@ -111,7 +116,56 @@ void remove(const RunsOptions& options, Context& context) {
 
 void rerun(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
-  run_plan(context, journal.plan(journal.find(options.run).id), options.rerun);
+  const executor::RunRecord run = journal.find(options.run);
+  const dag::Plan plan = journal.plan(run.id);
+  PipelineRunOptions run_options = options.rerun;
+  if (options.from_failed || !options.from.empty()) {
+    if (!run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "cancel it first");
+    run_options.reuse = executor::reusable(journal, plan, run, options.from);
+    run_options.workspaces = context.dirs().runs() / run.id / "workspaces";
+  }
+  run_plan(context, plan, run_options);
+}
+
+void cancel(const RunsOptions& options, Context& context) {
+  static const std::map<std::string, std::string> kModes{
+      {"run-finally", "CancelledRunFinally"}, {"stop", "StoppedRunFinally"}, {"now", "Cancelled"}};
+  const auto mode = kModes.find(options.mode);
+  if (mode == kModes.end())
+    throw Error(ErrorKind::Usage, "there is no mode \"" + options.mode + "\"", "--mode run-finally, stop or now");
+  const executor::Journal journal(context.dirs().database());
+  const executor::RunRecord run = journal.find(options.run);
+  executor::request_cancel(context.dirs().runs() / run.id, mode->second);
+  print("asked " + run.id + " to end\n");
+}
+
+// Approvals that wait in a run and in the pipelines inside it: where, and what to call them.
+void find_approvals(const executor::Journal& journal, const Dirs& dirs, const std::string& run,
+                    const std::string& prefix, std::vector<std::pair<std::string, fs::path>>& out) {
+  for (const fs::path& approval : executor::waiting_approvals(dirs.runs() / run))
+    out.emplace_back(prefix + approval.filename().string(), approval);
+  for (const executor::RunRecord& child : journal.children(run))
+    find_approvals(journal, dirs, child.id, prefix + child.id.substr(run.size() + 1) + "/", out);
+}
+
+void approve(const RunsOptions& options, Context& context) {
+  const executor::Journal journal(context.dirs().database());
+  const executor::RunRecord run = journal.find(options.run);
+  std::vector<std::pair<std::string, fs::path>> waiting;
+  find_approvals(journal, context.dirs(), run.id, "", waiting);
+  if (!options.task.empty())
+    std::erase_if(waiting, [&](const auto& one) { return one.first != options.task; });
+  if (waiting.empty())
+    throw Error(ErrorKind::NotFound,
+                "run " + run.id + " waits for no approval" + (options.task.empty() ? "" : " at " + options.task));
+  if (waiting.size() > 1) {
+    std::vector<std::string> names;
+    for (const auto& [name, path] : waiting) names.push_back(name);
+    throw Error(ErrorKind::Usage, "several approvals wait: " + join(names, ", "), "name one: -t " + names.front());
+  }
+  const char* user = std::getenv("USER");
+  executor::decide(waiting.front().second, {!options.reject, user && *user ? user : "somebody", options.message});
+  print((options.reject ? "rejected " : "approved ") + waiting.front().first + " of " + run.id + "\n");
 }
 
 // The logs in one attempt's folder in the order in which the steps began; also of a run that was cut off.
@@ -184,7 +238,19 @@ void add_runs(CLI::App& app, Context& context) {
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
   add_allowance_options(*again, options->rerun);
+  CLI::Option* failed = again->add_flag("--from-failed", options->from_failed,
+                                        "Only what did not succeed, and what comes after it");
+  again->add_option("--from", options->from, "Only this task and what comes after it")->excludes(failed);
   again->callback([options, &context] { rerun(*options, context); });
+  CLI::App* canceller = named("cancel", "End a run that goes on, in whatever terminal it is");
+  canceller->add_option("--mode", options->mode, "run-finally, stop (let running tasks end) or now")
+      ->capture_default_str();
+  canceller->callback([options, &context] { cancel(*options, context); });
+  CLI::App* approver = named("approve", "Let a task of kind Approval go on");
+  approver->add_option("-t,--task", options->task, "Which, when several wait");
+  approver->add_flag("--reject", options->reject, "Fail it instead");
+  approver->add_option("-m,--message", options->message, "Why");
+  approver->callback([options, &context] { approve(*options, context); });
   named("delete", "Delete a run, its logs and its folders")->callback([options, &context] {
     remove(*options, context);
   });

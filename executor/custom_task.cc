@@ -6,14 +6,13 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/folder_watch.h"
 #include "base/fs.h"
 #include "dag/substitution.h"
 
 namespace kiln::executor {
 namespace {
 
-// How often an approval given by another process is looked for.
-constexpr auto kLook = std::chrono::milliseconds(100);
 constexpr std::string_view kWaiting = ".waiting", kDecided = ".decided";
 
 std::string param(const CustomRequest& request, std::string_view name) {
@@ -68,8 +67,8 @@ Outcome approval(const CustomRequest& request, std::stop_token stop) {
     fs::remove(waiting, ignored);
     fs::remove(decided, ignored);
   });
-  while (!fs::exists(decided))
-    if (!pause(stop, kLook)) return stopped();
+  FolderWatch watch(decided.parent_path());
+  if (!watch.wait_for(decided.filename(), stop)) return stopped();
   const auto json = nlohmann::json::parse(read_file(decided));
   const std::string by = json.at("by").get<std::string>(), message = json.at("message").get<std::string>();
   const bool approved = json.at("approved").get<bool>();
@@ -95,6 +94,15 @@ Outcome run_custom_task(const CustomRequest& request, const Clock& clock, std::s
   throw Error(ErrorKind::Invalid,
               "nobody here runs custom tasks of kind " + request.task.kind + " (" + request.task.api_version + ")",
               "kiln runs Wait and Approval itself");
+}
+
+std::vector<std::filesystem::path> waiting_approvals(const std::filesystem::path& run) {
+  std::vector<fs::path> out;
+  std::error_code missing;
+  for (const auto& entry : fs::directory_iterator(run / "approvals", missing))
+    if (entry.path().extension() == kWaiting) out.push_back(fs::path(entry.path()).replace_extension());
+  std::ranges::sort(out);
+  return out;
 }
 
 void decide(const std::filesystem::path& approval, const Decision& decision) {

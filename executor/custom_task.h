@@ -25,6 +25,9 @@ bool has_controller(const dag::CustomTask& task);
 // Blocks until the custom task has ended or `stop` was requested. Throws Invalid for params it cannot use.
 Outcome run_custom_task(const CustomRequest& request, const Clock& clock, std::stop_token stop);
 
+// Approvals that wait in a run (runs/<id>), each as decide() takes it.
+std::vector<std::filesystem::path> waiting_approvals(const std::filesystem::path& run);
+
 struct Decision {
   bool approved = true;
   std::string by, message;

@@ -10,6 +10,7 @@
 #include "base/dirs.h"
 #include "executor/journal.h"
 #include "executor/pod_runner.h"
+#include "executor/scheduler.h"
 #include "executor/state.h"
 
 namespace kiln::executor {
@@ -47,6 +48,9 @@ struct RunOptions {
   std::stop_token kill;  // second Ctrl-C: end everything now (Cancelled)
   bool allow_host_image = false;
   steps::Network network = steps::Network::Host;
+  // Of an earlier run: what is not run again, and the folder of its workspaces, used on as it is.
+  Reusable reuse = {};
+  std::filesystem::path workspaces = {};
   bool allow_privileged = false;
   std::vector<std::filesystem::path> host_paths = {};  // hostPath volumes may be these and what is below
 };

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
+#include "executor/control.h"
 #include "executor/private_folder.h"
 #include "executor/task_job.h"
 
@@ -52,16 +53,18 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver
       places_{services.dirs.runs() / run_.id, nesting_.workspaces, services.dirs.state / "claims",
               options.allow_host_image, options.network},
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
-      scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}}),
+      scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
-  if (places_.workspaces.empty()) places_.workspaces = places_.run / "workspaces";
   make_dirs(places_.run, 0700);
+  if (places_.workspaces.empty()) places_.workspaces = places_.run / "workspaces";
+  if (!options.workspaces.empty() && fs::exists(options.workspaces))
+    fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
   lock_ = open_file(places_.run / "lock", O_RDWR | O_CREAT, 0600);
+  if (::flock(lock_.get(), LOCK_EX) != 0) throw_errno("lock " + (places_.run / "lock").string());
   places_.secrets = private_folder(services.dirs, places_.run, run_.uid);
   describe_machine(places_);
   places_.allow_privileged = options.allow_privileged;
   for (const fs::path& path : options.host_paths) places_.host_paths.push_back(normal_folder(path));
-  if (::flock(lock_.get(), LOCK_EX) != 0) throw_errno("lock " + (places_.run / "lock").string());
 }
 
 RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
@@ -71,6 +74,9 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
   }
   const std::stop_callback on_stop(stop, [this] { post_cancel("CancelledRunFinally"); });
   const std::stop_callback on_kill(kill, [this] { post_cancel("Cancelled"); });
+  std::optional<ControlListener> control;
+  if (nesting_.prefix.empty())
+    control.emplace(places_.run, [this](std::string mode) { post_cancel(std::move(mode)); });
   try {
     const Time now = services_.clock.now();
     act(scheduler_.advance(state_, {.kind = Event::Kind::RunStarted, .at = now}, now));
@@ -255,7 +261,10 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
       job.task.task.matrix ? std::optional<size_t>(job.id.run) : std::nullopt;
   std::string name = dag::child_name(plan_, job.id.task, run_.id, in_matrix);
   if (job.task.attempt > 0) name += "-retry" + std::to_string(job.task.attempt);
-  LiveRun inner(services_, *compiled.plan, observer_, options_,
+  RunOptions options = options_;
+  options.reuse.clear();
+  options.workspaces.clear();
+  LiveRun inner(services_, *compiled.plan, observer_, options,
                 {{std::move(name), run_.id}, job.task.label + "/", places_.workspaces, &observing_});
   const RunEnd end = inner.run({}, job.stop.get_token());
   Outcome out;

@@ -157,7 +157,7 @@ class Turn {
       const TaskRunId id = *state_.ready.begin();
       const size_t i = id.task;
       if (state_.tasks[i].run(id.run).attempt > 0 || !state_.tasks[i].runs.empty()) {
-        emit(run_event(Event::Kind::TaskStarted, id));
+        begin(id);
         continue;
       }
       const dag::Readiness readiness = dag::check_ready(plan_, i, facts, options_.context);
@@ -178,11 +178,19 @@ class Turn {
   }
 
   void start(size_t i) {
-    if (!plan_.tasks[i].matrix) return emit(task_event(Event::Kind::TaskStarted, i));
+    if (!plan_.tasks[i].matrix) return begin({i, 0});
     Event fanned = task_event(Event::Kind::FannedOut, i);
     fanned.count =
         dag::resolve_matrix(plan_, i, StateFacts(plan_, state_), options_.context).size();
     emit(std::move(fanned));
+  }
+
+  void begin(TaskRunId id) {
+    const auto earlier = options_.reuse.find(id);
+    if (earlier == options_.reuse.end()) return emit(run_event(Event::Kind::TaskStarted, id));
+    Event finished = run_event(Event::Kind::TaskFinished, id);
+    finished.outcome = earlier->second;
+    emit(std::move(finished));
   }
 
   // What it is to be given cannot be made: no attempt would go better.

@@ -8,6 +8,9 @@
 
 namespace kiln::executor {
 
+// How TaskRuns of an earlier run ended that are not run again.
+using Reusable = std::map<TaskRunId, Outcome>;
+
 // Decides what happens next in a run. Pure: no clock, no I/O; everything it does is return events.
 //
 //   (Plan, State, Event, now) → (State, events that follow)
@@ -19,6 +22,7 @@ class Scheduler {
   struct Options {
     size_t jobs = 8;  // pods at once, at least 1
     dag::RunContext context;
+    Reusable reuse = {};  // taken, when their turn comes, for what running them would give
   };
   Scheduler(const dag::Plan& plan, Options options) : plan_(plan), options_(std::move(options)) {}
 
