@@ -11,8 +11,11 @@
 namespace kiln {
 
 FolderWatch::FolderWatch(std::filesystem::path folder)
-    : folder_(std::move(folder)), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)), wake_(::eventfd(0, EFD_CLOEXEC)) {
-  if (!inotify_ || !wake_ || ::inotify_add_watch(inotify_.get(), folder_.c_str(), IN_CREATE | IN_MOVED_TO) < 0)
+    : folder_(std::move(folder)),
+      inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)),
+      wake_(::eventfd(0, EFD_CLOEXEC)) {
+  if (!inotify_ || !wake_ ||
+      ::inotify_add_watch(inotify_.get(), folder_.c_str(), IN_CREATE | IN_MOVED_TO) < 0)
     throw_errno("watch " + folder_.string());
 }
 

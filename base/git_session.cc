@@ -138,7 +138,8 @@ GitRepository update_mirror(const std::string& url, const fs::path& mirror, cons
   git_remote* remote_raw = nullptr;
   if (int code = git_remote_create_anonymous(&remote_raw, repository.get(), url.c_str()))
     throw_git(code, doing);
-  GitTransfer transfer{stop, fetch.verify_tls, mirror.parent_path()};  // before the remote, which it must outlive
+  GitTransfer transfer{stop, fetch.verify_tls,
+                       mirror.parent_path()};  // before the remote, which it must outlive
   const GitRemote remote(remote_raw);
 
   git_fetch_options options = GIT_FETCH_OPTIONS_INIT;

@@ -6,6 +6,10 @@
 #include "executor/driver.h"
 #include "steps/pod.h"
 
+namespace CLI {
+class App;
+}
+
 namespace kiln::cli {
 
 class Context;
@@ -17,7 +21,12 @@ struct PipelineRunOptions {
   std::string network = "host";
   executor::Reusable reuse;          // of an earlier run: see executor/rerun.h
   std::filesystem::path workspaces;  // its folder of workspaces
+  bool allow_privileged = false;
+  std::vector<std::string> host_paths;
 };
+
+// The flags of a run that allow more than its sandboxes would.
+void add_allowance_options(CLI::App& verb, PipelineRunOptions& options);
 
 // Runs a plan to its end on this machine, printing as it goes; sets the context's exit code.
 void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options);

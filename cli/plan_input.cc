@@ -98,8 +98,8 @@ dag::Plan compile_plan(const PlanInput& input, Context& context) {
   return std::move(*compiled.plan);
 }
 
-void refuse_unsupported(const dag::Plan& plan) {
-  const Diagnostics found = dag::unsupported(plan);
+void refuse_unsupported(const dag::Plan& plan, const dag::Allowances& allowed) {
+  const Diagnostics found = dag::unsupported(plan, allowed);
   if (found.empty()) return;
   show(found, plan.sources);
   fail(ErrorKind::Invalid, found);

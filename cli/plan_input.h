@@ -30,6 +30,6 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
 dag::Plan compile_plan(const PlanInput& input, Context& context);
 
 // Throws Invalid, after printing each place, when the plan holds what Kiln cannot run yet.
-void refuse_unsupported(const dag::Plan& plan);
+void refuse_unsupported(const dag::Plan& plan, const dag::Allowances& allowed = {});
 
 }  // namespace kiln::cli

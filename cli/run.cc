@@ -55,17 +55,30 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
   RunPrinter printer(dirs);
-  const executor::RunEnd end = driver.run(plan, printer,
-                                          {.jobs = options.jobs,
-                                           .stop = context.stop(),
-                                           .kill = context.kill(),
-                                           .allow_host_image = options.allow_host,
-                                           .network = network_named(options.network),
-                                           .reuse = options.reuse,
-                                           .workspaces = options.workspaces});
+  const executor::RunEnd end =
+      driver.run(plan, printer,
+                 {.jobs = options.jobs,
+                  .stop = context.stop(),
+                  .kill = context.kill(),
+                  .allow_host_image = options.allow_host,
+                  .network = network_named(options.network),
+                  .reuse = options.reuse,
+                  .workspaces = options.workspaces,
+                  .allow_privileged = options.allow_privileged,
+                  .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
   printer.summary(end, plan, !options.json);
   if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
   context.exit_code = end.exit_code();
+}
+
+void add_allowance_options(CLI::App& verb, PipelineRunOptions& options) {
+  verb.add_flag("--allow-host", options.allow_host,
+                "Allow `image: host`: steps on this machine's own root, read-only");
+  verb.add_option("--allow-host-path", options.host_paths,
+                  "Allow hostPath volumes of this folder and what is below; repeat for more")
+      ->allow_extra_args(false);
+  verb.add_flag("--allow-privileged", options.allow_privileged,
+                "Allow privileged steps, and capabilities that a sandbox does not give");
 }
 
 void add_run(CLI::App& app, Context& context) {
@@ -83,8 +96,7 @@ void add_run(CLI::App& app, Context& context) {
   add_plan_options(*verb, options->input);
   verb->add_flag("-n,--dry-run", options->dry_run, "Show what would run");
   verb->add_option("-j,--jobs", options->run.jobs, "Tasks at once; default: one per CPU");
-  verb->add_flag("--allow-host", options->run.allow_host,
-                 "Allow `image: host`: steps on this machine's own root, read-only");
+  add_allowance_options(*verb, options->run);
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
       ->capture_default_str();
   verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout");
@@ -94,7 +106,7 @@ void add_run(CLI::App& app, Context& context) {
     options->run.json = options->output == "json";
     const dag::Plan plan = compile_plan(options->input, context);
     if (options->dry_run) return print(preview(plan));
-    refuse_unsupported(plan);
+    refuse_unsupported(plan, {options->run.allow_privileged, !options->run.host_paths.empty()});
     run_plan(context, plan, options->run);
   });
 }

@@ -52,7 +52,8 @@ void list(const RunsOptions& options, Context& context) {
 }
 
 // The runs of pipelines inside this run, by the name that their pipeline task gave them.
-std::map<std::string, executor::RunRecord> children_of(const executor::Journal& journal, const std::string& id) {
+std::map<std::string, executor::RunRecord> children_of(const executor::Journal& journal,
+                                                       const std::string& id) {
   std::map<std::string, executor::RunRecord> out;
   for (executor::RunRecord& child : journal.children(id)) out.emplace(child.id, std::move(child));
   return out;
@@ -120,7 +121,8 @@ void rerun(const RunsOptions& options, Context& context) {
   const dag::Plan plan = journal.plan(run.id);
   PipelineRunOptions run_options = options.rerun;
   if (options.from_failed || !options.from.empty()) {
-    if (!run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "cancel it first");
+    if (!run.finished)
+      throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "cancel it first");
     run_options.reuse = executor::reusable(journal, plan, run, options.from);
     run_options.workspaces = context.dirs().runs() / run.id / "workspaces";
   }
@@ -132,7 +134,8 @@ void cancel(const RunsOptions& options, Context& context) {
       {"run-finally", "CancelledRunFinally"}, {"stop", "StoppedRunFinally"}, {"now", "Cancelled"}};
   const auto mode = kModes.find(options.mode);
   if (mode == kModes.end())
-    throw Error(ErrorKind::Usage, "there is no mode \"" + options.mode + "\"", "--mode run-finally, stop or now");
+    throw Error(ErrorKind::Usage, "there is no mode \"" + options.mode + "\"",
+                "--mode run-finally, stop or now");
   const executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
   executor::request_cancel(context.dirs().runs() / run.id, mode->second);
@@ -156,15 +159,17 @@ void approve(const RunsOptions& options, Context& context) {
   if (!options.task.empty())
     std::erase_if(waiting, [&](const auto& one) { return one.first != options.task; });
   if (waiting.empty())
-    throw Error(ErrorKind::NotFound,
-                "run " + run.id + " waits for no approval" + (options.task.empty() ? "" : " at " + options.task));
+    throw Error(ErrorKind::NotFound, "run " + run.id + " waits for no approval" +
+                                         (options.task.empty() ? "" : " at " + options.task));
   if (waiting.size() > 1) {
     std::vector<std::string> names;
     for (const auto& [name, path] : waiting) names.push_back(name);
-    throw Error(ErrorKind::Usage, "several approvals wait: " + join(names, ", "), "name one: -t " + names.front());
+    throw Error(ErrorKind::Usage, "several approvals wait: " + join(names, ", "),
+                "name one: -t " + names.front());
   }
   const char* user = std::getenv("USER");
-  executor::decide(waiting.front().second, {!options.reject, user && *user ? user : "somebody", options.message});
+  executor::decide(waiting.front().second,
+                   {!options.reject, user && *user ? user : "somebody", options.message});
   print((options.reject ? "rejected " : "approved ") + waiting.front().first + " of " + run.id + "\n");
 }
 
@@ -200,7 +205,8 @@ void show_logs_of(const executor::Journal& journal, const Dirs& dirs, const exec
     if (!task.empty() && plan.tasks[i].name != task && label != task) return;
     const int last = i < state.tasks.size() ? state.tasks[i].run(k).attempt : 0;
     for (int attempt = 0; attempt <= last; ++attempt)
-      for (const fs::path& file : step_logs(executor::log_file(dirs, run.id, label, attempt, "x").parent_path()))
+      for (const fs::path& file :
+           step_logs(executor::log_file(dirs, run.id, label, attempt, "x").parent_path()))
         print_log("[" + prefix + label + " : " + file.stem().string() + "] ", file);
     if (const auto child = children.find(run.id + "-" + label); child != children.end())
       show_logs_of(journal, dirs, child->second, "", prefix + label + "/");
@@ -237,7 +243,7 @@ void add_runs(CLI::App& app, Context& context) {
   describer->callback([options, &context] { describe(*options, context); });
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
-  again->add_flag("--allow-host", options->rerun.allow_host, "Allow `image: host`");
+  add_allowance_options(*again, options->rerun);
   CLI::Option* failed = again->add_flag("--from-failed", options->from_failed,
                                         "Only what did not succeed, and what comes after it");
   again->add_option("--from", options->from, "Only this task and what comes after it")->excludes(failed);

@@ -179,7 +179,8 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   for (const Variable& variable : find_variables(step.script.value))
     if (variable.reference.path[0] == "params") {
       reporter.error(reporter.find(step.script.at, text_of(variable, step.script.value)),
-                     "param substitution in scripts is not allowed.", "put it into a variable under `env`, and read that in the script");
+                     "param substitution in scripts is not allowed.",
+                     "put it into a variable under `env`, and read that in the script");
       break;
     }
   for (const VolumeMount& mount : step.volume_mounts) {
@@ -237,7 +238,7 @@ void check_action_params(const Step& step, const StepAction& action, Reporter& r
       reporter.error(param.name.at, "extra params passed by Step to StepAction: [" + param.name.value + "]",
                      declared.empty() ? "StepAction `" + action.metadata.name.value + "` takes no params"
                                       : reporter.choices(param.name.value, declared,
-                                                "StepAction `" + action.metadata.name.value + "`"));
+                                                         "StepAction `" + action.metadata.name.value + "`"));
 }
 
 }  // namespace kiln::dag

@@ -80,11 +80,10 @@ void check_result_value(const Producers& producers, const ResultSpec& result, Re
     reporter.error(result.value_at, "invalid extracted step name \"" + path[1] + "\"",
                    "a step's name has lower-case letters, digits and `-`");
   else if (producer == producers.end())
-    reporter.error(
-        result.value_at, "the task has no step \"" + path[1] + "\"",
-        producers.size() == 1 && producers.contains("")
-            ? "give the step a `name`"
-            : reporter.choices(path[1], producers, "it", &Producers::value_type::first));
+    reporter.error(result.value_at, "the task has no step \"" + path[1] + "\"",
+                   producers.size() == 1 && producers.contains("")
+                       ? "give the step a `name`"
+                       : reporter.choices(path[1], producers, "it", &Producers::value_type::first));
   else if (!producer->second.step->ref.given() && !producer->second.results.contains(path[3]))
     reporter.error(result.value_at, "step \"" + path[1] + "\" declares no result \"" + path[3] + "\"",
                    "add it under the step's `results`: {name: " + path[3] + "}");

@@ -89,6 +89,7 @@ Plan Compiler::run() {
   plan_.index = std::move(index_);
   plan_.request = request_;
   plan_.objects = catalog_.objects();
+  check_objects();
   return std::move(plan_);
 }
 

@@ -57,8 +57,19 @@ Compiled compile(const Documents& documents, const RunRequest& request, Resolver
 Diagnostics lint(const Documents& documents, Resolver& resolver, Diagnostics so_far = {},
                  bool fetch_remote = false);
 
-// What is valid Tekton and cannot be run by this version of Kiln; empty when all of the plan can.
-Diagnostics unsupported(const Plan& plan);
+// What the user lets a run do beyond its sandboxes.
+struct Allowances {
+  bool privileged = false;  // --allow-privileged
+  bool host_paths = false;  // --allow-host-path
+};
+
+// What is valid Tekton and cannot be run by this version of Kiln, or not without being allowed to; empty when
+// all of the plan can.
+Diagnostics unsupported(const Plan& plan, const Allowances& allowed = {});
+
+// Whether `fieldRef` of an environment variable may name it, and `resourceFieldRef`.
+bool is_pod_field(std::string_view path);
+bool is_container_resource(std::string_view name);
 
 // load() of each source and compile(), from what a Plan keeps of itself.
 Compiled recompile(const std::map<std::string, std::string>& sources,

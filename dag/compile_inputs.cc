@@ -191,8 +191,8 @@ void Compiler::decide_timeouts() {
   const std::string whole = " should be <= pipeline duration";
   const std::string hint = "raise timeouts.pipeline, which is 1h when not given";
   bool fits = true;
-  for (const auto& [text, duration] : {std::pair{&given.tasks, plan_.tasks_timeout},
-                                       std::pair{&given.finally, plan_.finally_timeout}}) {
+  for (const auto& [text, duration] :
+       {std::pair{&given.tasks, plan_.tasks_timeout}, std::pair{&given.finally, plan_.finally_timeout}}) {
     const bool none = !text->empty() && parse_duration(text->value) == Duration{};
     if (!none && duration <= plan_.timeout) continue;
     fits = false;

@@ -165,8 +165,7 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
       if (spec->type != ParamType::Object)
         complain(of_task + " is not an object", "it is a " + std::string(to_string(spec->type)) +
                                                     ": leave out `." + reference.path[4] + "`");
-      else if (!spec->properties.empty() &&
-               !is_among(spec->properties, reference.path[4]))
+      else if (!spec->properties.empty() && !is_among(spec->properties, reference.path[4]))
         complain(of_task + " has no property \"" + reference.path[4] + "\"",
                  reporter_.choices(reference.path[4], spec->properties, "it"));
     }
@@ -209,15 +208,14 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
       const auto found = index_.find(path[1]);
       if (found == index_.end() || plan_.tasks[found->second].is_finally != (path[0] == "finally")) {
         const bool other = found != index_.end();
-        complain("invalid pipeline result reference: referencing a nonexistent task: " + path[1] +
-                     (other ? " is not among `" + path[0] + "`" : ""),
-                 other ? "write $(" + std::string(path[0] == "tasks" ? "finally." : "tasks.") +
-                             inside(written).substr(path[0].size() + 1) + ")"
-                       : reporter_.choices(path[1], plan_.tasks, "`" + path[0] + "`",
-                                           [&](const PlannedTask& one) {
-                                             return one.is_finally == (path[0] == "finally") ? one.name
-                                                                                             : std::string();
-                                           }));
+        complain(
+            "invalid pipeline result reference: referencing a nonexistent task: " + path[1] +
+                (other ? " is not among `" + path[0] + "`" : ""),
+            other ? "write $(" + std::string(path[0] == "tasks" ? "finally." : "tasks.") +
+                        inside(written).substr(path[0].size() + 1) + ")"
+                  : reporter_.choices(path[1], plan_.tasks, "`" + path[0] + "`", [&](const PlannedTask& one) {
+                      return one.is_finally == (path[0] == "finally") ? one.name : std::string();
+                    }));
         continue;
       }
       const PlannedTask& task = plan_.tasks[found->second];

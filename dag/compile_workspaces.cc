@@ -44,10 +44,12 @@ const std::string& name_of(const WorkspaceDeclaration& workspace) {
 
 // The binding that was meant for this declaration, by a name that is nearly its own.
 const WorkspacePipelineTaskBinding* nearly_bound(
-    const PipelineTask& from, const std::unordered_map<std::string_view, const WorkspaceDeclaration*>& of_task,
+    const PipelineTask& from,
+    const std::unordered_map<std::string_view, const WorkspaceDeclaration*>& of_task,
     const WorkspaceDeclaration& declaration) {
   for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
-    if (!of_task.contains(use.name.value) && !did_you_mean(use.name.value, {declaration.name.value}).empty()) return &use;
+    if (!of_task.contains(use.name.value) && !did_you_mean(use.name.value, {declaration.name.value}).empty())
+      return &use;
   }
   return nullptr;
 }
@@ -91,10 +93,12 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
     const WorkspaceDeclaration* outer = declared_workspace(use.workspace);
     if (outer == nullptr && binding_of(use.workspace) == nullptr) {
       const std::string near = reporter_.suggest(use.workspace.value, target_.spec->workspaces, name_of);
-      reporter_.error(use.workspace.at,
-                      "pipeline task \"" + task.name + "\" expects workspace with name \"" +
-                          use.workspace.value + "\" but none exists in pipeline spec",
-                      near.empty() ? "declare it under the pipeline's `workspaces`: {name: " + use.workspace.value + "}" : near);
+      reporter_.error(
+          use.workspace.at,
+          "pipeline task \"" + task.name + "\" expects workspace with name \"" + use.workspace.value +
+              "\" but none exists in pipeline spec",
+          near.empty() ? "declare it under the pipeline's `workspaces`: {name: " + use.workspace.value + "}"
+                       : near);
       continue;
     }
     if (signature.workspaces == nullptr) continue;

@@ -153,6 +153,9 @@ class Compiler {
   const WorkspaceBinding* binding_of(const std::string& name) const;
   const WorkspaceDeclaration* declared_workspace(const std::string& name) const;
 
+  // compile_objects.cc: the ConfigMaps and Secrets that the run needs
+  void check_objects();
+
   // compile_results.cc: what tasks take from each other
   using Complaint = std::function<void(std::string message, std::string hint)>;
   void use_result(size_t index, const Reference& reference, std::string_view written, Position at,

@@ -13,10 +13,13 @@
 // selection) is read, so that it is no unknown field, and not kept.
 namespace kiln::dag {
 
-// `items` of a configMap, secret or projected volume: which key becomes which file.
+// `items` of a volume: which key becomes which file. Of a downwardAPI `key` is a field's path, or with
+// `resource` a resource: "limits.cpu".
 struct KeyToPath {
   Text key, path;
   std::optional<int64_t> mode;
+  bool resource = false;
+  Text container, divisor;  // with `resource`
 };
 
 // What a volume or a workspace is filled with.
@@ -34,7 +37,7 @@ struct VolumeSource {
     Other,                // the kinds of cloud storage
   };
   Kind kind = Kind::EmptyDir;
-  Text name;  // of the claim, path, ConfigMap, Secret, or CSI driver
+  Text name;  // of the claim, host path, ConfigMap, Secret, or CSI driver; the path of a token
   std::vector<KeyToPath> items;
   std::vector<VolumeSource> sources;  // Projected
   std::optional<int64_t> default_mode;
@@ -66,8 +69,10 @@ struct EnvVar {
   Text name;
   Text value;
   From from = From::Value;
-  Text object, key;  // of the ConfigMap or Secret; `key` alone: the field's path
+  // Of the ConfigMap or Secret; `key` alone: the field's path; of a resource: the container, if not its own.
+  Text object, key;
   bool optional = false;
+  Text divisor;  // ResourceField
 };
 
 struct EnvFrom {
@@ -92,8 +97,8 @@ struct SecurityContext {
   std::optional<int64_t> run_as_user, run_as_group;
   std::optional<bool> run_as_non_root, read_only_root, privileged, allow_privilege_escalation;
   std::vector<Text> add_capabilities, drop_capabilities;
-  std::optional<int64_t> fs_group;                 // of a pod template only
-  std::vector<int64_t> supplemental_groups;        // likewise
+  std::optional<int64_t> fs_group;           // of a pod template only
+  std::vector<int64_t> supplemental_groups;  // likewise
 };
 
 // What steps, sidecars and StepActions have in common.
@@ -131,8 +136,8 @@ struct StepAction;
 struct Step : Container {
   Text display_name;
   Text timeout;
-  Text on_error;  // "continue" or "stopAndFail"
-  Ref ref;        // a StepAction
+  Text on_error;                             // "continue" or "stopAndFail"
+  Ref ref;                                   // a StepAction
   std::shared_ptr<const StepAction> action;  // what `ref` means; set when a plan is made
   std::vector<Param> params;                 // of the StepAction
   std::vector<ResultSpec> results;

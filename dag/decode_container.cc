@@ -33,8 +33,10 @@ void decode_value_from(DecodeContext& context, const Node& node, EnvVar& out) {
     Fields fields(context, *ref, "resourceFieldRef");
     out.from = EnvVar::From::ResourceField;
     out.key = fields.text("resource");
-    fields.ignore({"containerName", "divisor"});
+    out.object = fields.text("containerName");
+    out.divisor = fields.scalar("divisor");
     fields.done();
+    if (out.key.empty()) context.error(ref->at, "resourceFieldRef needs a `resource`");
   }
   from.ignore({"fileKeyRef"});
   from.done();
@@ -140,7 +142,8 @@ SecurityContext decode_security(DecodeContext& context, Fields& owner) {
   out.allow_privilege_escalation = fields.optional_flag("allowPrivilegeEscalation");
   out.fs_group = fields.integer("fsGroup");
   for (const Node* group : fields.items("supplementalGroups"))
-    if (const auto id = integer_of(context, *group, "supplementalGroups")) out.supplemental_groups.push_back(*id);
+    if (const auto id = integer_of(context, *group, "supplementalGroups"))
+      out.supplemental_groups.push_back(*id);
   decode_capabilities(context, fields, out);
   fields.ignore({"seLinuxOptions", "seccompProfile", "procMount", "windowsOptions", "appArmorProfile",
                  "sysctls", "fsGroupChangePolicy", "supplementalGroupsPolicy", "seLinuxChangePolicy"});
@@ -187,9 +190,9 @@ std::optional<Probe> decode_probe(DecodeContext& context, Fields& owner, std::st
     out.command = action.texts("command");
     action.done();
   }
-  for (const auto& [field, kind] : {std::pair{"httpGet", Probe::Kind::HttpGet},
-                                    std::pair{"tcpSocket", Probe::Kind::TcpSocket},
-                                    std::pair{"grpc", Probe::Kind::Grpc}})
+  for (const auto& [field, kind] :
+       {std::pair{"httpGet", Probe::Kind::HttpGet}, std::pair{"tcpSocket", Probe::Kind::TcpSocket},
+        std::pair{"grpc", Probe::Kind::Grpc}})
     if (const Node* found = fields.mapping(field)) {
       Fields action(context, *found, field);
       out.kind = kind;

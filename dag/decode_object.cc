@@ -12,8 +12,8 @@ void decode_base64(DecodeContext& context, Fields& object, std::string_view key,
     std::string compact;
     for (char c : entry.value->scalar)
       if (c != '\n' && c != ' ' && c != '\r') compact += c;
-    if (auto bytes = base64_decode(compact); bytes && entry.value->kind != Node::Kind::Sequence &&
-                                             entry.value->kind != Node::Kind::Mapping)
+    if (auto bytes = base64_decode(compact);
+        bytes && entry.value->kind != Node::Kind::Sequence && entry.value->kind != Node::Kind::Mapping)
       out.values[entry.key] = std::move(*bytes);
     else
       context.error(entry.value->at, "`" + entry.key + "` is not valid base64",

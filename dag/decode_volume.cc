@@ -12,11 +12,62 @@ std::vector<KeyToPath> decode_items(DecodeContext& context, Fields& source) {
   std::vector<KeyToPath> out;
   for (const Node* item : source.items("items")) {
     Fields fields(context, *item, "item");
-    KeyToPath one{fields.text("key"), fields.text("path"), fields.integer("mode")};
-    fields.ignore({"fieldRef", "resourceFieldRef"});  // of a downwardAPI
+    KeyToPath one;
+    one.key = fields.text("key");
+    one.path = fields.text("path");
+    one.mode = fields.integer("mode");
     fields.done();
     out.push_back(std::move(one));
   }
+  return out;
+}
+
+// An item of a downwardAPI: one of `fieldRef` and `resourceFieldRef` instead of a key.
+KeyToPath decode_downward_item(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "item");
+  KeyToPath out;
+  out.path = fields.text("path");
+  out.mode = fields.integer("mode");
+  if (const Node* ref = fields.mapping("fieldRef")) {
+    Fields field(context, *ref, "fieldRef");
+    out.key = field.text("fieldPath");
+    field.ignore({"apiVersion"});
+    field.done();
+  }
+  if (const Node* ref = fields.mapping("resourceFieldRef")) {
+    Fields field(context, *ref, "resourceFieldRef");
+    out.resource = true;
+    out.key = field.text("resource");
+    out.container = field.text("containerName");
+    out.divisor = field.scalar("divisor");
+    field.done();
+  }
+  fields.done();
+  if (out.key.empty())
+    context.error(node.at, "expected exactly one, got neither: fieldRef, resourceFieldRef",
+                  "for example fieldRef: {fieldPath: metadata.labels}");
+  return out;
+}
+
+VolumeSource decode_downward(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "downwardAPI");
+  VolumeSource out;
+  out.kind = Kind::DownwardApi;
+  out.at = node.at;
+  for (const Node* item : fields.items("items")) out.items.push_back(decode_downward_item(context, *item));
+  out.default_mode = fields.integer("defaultMode");
+  fields.done();
+  return out;
+}
+
+VolumeSource decode_token(DecodeContext& context, const Node& node) {
+  Fields fields(context, node, "serviceAccountToken");
+  VolumeSource out;
+  out.kind = Kind::ServiceAccountToken;
+  out.at = node.at;
+  out.name = fields.text("path");
+  fields.ignore({"audience", "expirationSeconds"});
+  fields.done();
   return out;
 }
 
@@ -50,12 +101,13 @@ VolumeSource decode_projected(DecodeContext& context, const Node& node) {
       out.sources.push_back(decode_named(context, *map, Kind::ConfigMap, "configMap", "name"));
     if (const Node* secret = source.mapping("secret"))
       out.sources.push_back(decode_named(context, *secret, Kind::Secret, "secret", "name"));
-    for (const auto& [key, kind] :
-         {std::pair{"downwardAPI", Kind::DownwardApi},
-          std::pair{"serviceAccountToken", Kind::ServiceAccountToken},
-          std::pair{"clusterTrustBundle", Kind::Other}, std::pair{"podCertificate", Kind::Other}})
+    if (const Node* downward = source.mapping("downwardAPI"))
+      out.sources.push_back(decode_downward(context, *downward));
+    if (const Node* token = source.mapping("serviceAccountToken"))
+      out.sources.push_back(decode_token(context, *token));
+    for (std::string_view key : {"clusterTrustBundle", "podCertificate"})
       if (const Node* other = source.mapping(key)) {
-        out.sources.emplace_back().kind = kind;
+        out.sources.emplace_back().kind = Kind::Other;
         out.sources.back().at = other->at;
       }
     source.done();
@@ -122,8 +174,8 @@ std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
     Volume volume;
     volume.name = fields.text("name");
     std::vector<VolumeSource> sources = decode_volume_sources(context, fields);
-    for (std::string_view other : {"downwardAPI",
-                                   "ephemeral",
+    if (const Node* node = fields.mapping("downwardAPI")) sources.push_back(decode_downward(context, *node));
+    for (std::string_view other : {"ephemeral",
                                    "nfs",
                                    "image",
                                    "gcePersistentDisk",
@@ -146,8 +198,7 @@ std::vector<Volume> decode_volumes(DecodeContext& context, Fields& spec) {
                                    "photonPersistentDisk",
                                    "scaleIO",
                                    "storageos"})
-      if (const Node* node = fields.mapping(other))
-        sources.push_back(decode_opaque(*node, other == "downwardAPI" ? Kind::DownwardApi : Kind::Other, ""));
+      if (const Node* node = fields.mapping(other)) sources.push_back(decode_opaque(*node, Kind::Other, ""));
     fields.done();
     if (sources.size() > 1)
       context.error(item->at, "volume \"" + volume.name.value + "\" has more than one source",

@@ -90,7 +90,8 @@ class Ascii {
     constexpr size_t kDeepestIndent = 20;
     const std::vector<size_t> depth = depths(plan);
     const auto indent = [&](size_t i) {
-      return margin + std::string(2 + 2 * (plan.tasks[i].is_finally ? 1 : std::min(depth[i], kDeepestIndent)), ' ');
+      return margin +
+             std::string(2 + 2 * (plan.tasks[i].is_finally ? 1 : std::min(depth[i], kDeepestIndent)), ' ');
     };
     size_t widest = 0;
     for (size_t i = 0; i < plan.dag_size; ++i)
@@ -134,9 +135,11 @@ void dot_tasks(const Plan& plan, const std::string& prefix, std::string& out) {
   const auto id = [&](const PlannedTask& task) { return dot_text(prefix + task.name); };
   for (const PlannedTask& task : plan.tasks) {
     const std::string title = task.name + (task.matrix ? " " + fan_out(task) : "");
-    out += "  " + id(task) + " [label=" + dot_text(title) + (task.is_finally ? ", style=dashed" : "") + "];\n";
+    out +=
+        "  " + id(task) + " [label=" + dot_text(title) + (task.is_finally ? ", style=dashed" : "") + "];\n";
     if (!task.pipeline) continue;
-    out += "  subgraph " + dot_text("cluster " + prefix + task.name) + " {\n  label=" + dot_text(task.name) + ";\n";
+    out += "  subgraph " + dot_text("cluster " + prefix + task.name) + " {\n  label=" + dot_text(task.name) +
+           ";\n";
     dot_tasks(*task.pipeline, prefix + task.name + "/", out);
     out += "  }\n";
   }

@@ -34,7 +34,7 @@ struct TaskSpec {
   std::vector<Sidecar> sidecars;
   std::vector<Volume> volumes;
   std::string description, display_name;
-  Labels annotations, labels;  // `metadata` of an inline spec
+  Labels annotations, labels;               // `metadata` of an inline spec
   std::vector<Text> unconverted_resources;  // types of PipelineResources that have no place in v1; convert.h
   bool unreadable = false;                  // `steps` are no list: reported when they were read
   Position at;
@@ -73,7 +73,7 @@ struct PipelineTask {
   std::string display_name, description;
   // Exactly one of these five, or mistakes are reported.
   std::vector<Text> kinds;  // the fields given of taskRef, taskSpec, …, and where their names stand
-  Ref task_ref;  // a Task, or a custom task when its apiVersion is not Tekton's
+  Ref task_ref;             // a Task, or a custom task when its apiVersion is not Tekton's
   std::shared_ptr<const TaskSpec> task_spec;  // shared with the Plan, which keeps it
   std::optional<CustomSpec> custom_spec;
   Ref pipeline_ref;
@@ -186,7 +186,7 @@ struct PipelineRun : Object {
   std::vector<Param> params;
   std::vector<WorkspaceBinding> workspaces;
   Timeouts timeouts;
-  TaskRunSettings settings;                      // taskRunTemplate
+  TaskRunSettings settings;  // taskRunTemplate
   std::vector<TaskRunSettings> task_run_specs;
   Text status;  // "", Cancelled, CancelledRunFinally, StoppedRunFinally, PipelineRunPending
   std::vector<ResourceBinding> resources;
@@ -199,7 +199,7 @@ struct TaskRun : Object {
   std::vector<WorkspaceBinding> workspaces;
   TaskRunSettings settings;
   int retries = 0;
-  Text status;  // "", TaskRunCancelled, TaskRunPending
+  Text status;                    // "", TaskRunCancelled, TaskRunPending
   std::vector<Text> breakpoints;  // debug.breakpoints: "onFailure", or names of steps to stop before
   std::vector<ResourceBinding> resources;
 };

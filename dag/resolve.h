@@ -42,7 +42,8 @@ const RunFacts& no_facts();
 struct Readiness {
   enum class Kind { Ready, WhenFalse, MissingResults, EmptyMatrix, Invalid };
   Kind kind = Kind::Ready;
-  std::string reason;   // Invalid: InvalidTaskResultReference, InvalidMatrixParameterTypes, CELEvaluationFailed
+  std::string
+      reason;  // Invalid: InvalidTaskResultReference, InvalidMatrixParameterTypes, CELEvaluationFailed
   std::string message;  // Invalid: Tekton's words, e.g. an index past the end of an array result
 };
 

@@ -110,8 +110,11 @@ class Selection {
  private:
   std::optional<Target> fail(std::string message, std::string hint) {
     const auto& sources = documents_.sources;
-    diagnostics_.push_back({Severity::Error, sources.empty() ? "" : sources.begin()->first, {},
-                            std::move(message), std::move(hint)});
+    diagnostics_.push_back({Severity::Error,
+                            sources.empty() ? "" : sources.begin()->first,
+                            {},
+                            std::move(message),
+                            std::move(hint)});
     return std::nullopt;
   }
 
@@ -124,8 +127,7 @@ class Selection {
 
 std::optional<Target> select(Catalog& catalog, const RunRequest& request, Diagnostics& diagnostics) {
   Selection selection(catalog, diagnostics);
-  std::optional<Target> target =
-      request.target.empty() ? selection.only() : selection.named(request.target);
+  std::optional<Target> target = request.target.empty() ? selection.only() : selection.named(request.target);
   if (!target || request.within.empty()) return target;
   return selection.within(std::move(*target), request);
 }

@@ -11,8 +11,8 @@ namespace kiln::dag {
 // How a text may use an array: nowhere inside it, standing alone in a list, or also as a whole value.
 enum class ArrayUse { Never, Alone, Whole };
 
-// The visitor is called as v(text), v(list of texts), v(param value, position). T may be const or not, and the
-// visitor's arguments follow it.
+// The visitor is called as v(text), v(list of texts), v(param value, position). T may be const or not, and
+// the visitor's arguments follow it.
 template <class T, class V>
 void visit_when(T& when, V& v) {
   v(when.input);
@@ -33,8 +33,8 @@ void visit_volume_source(T& source, V& v) {
 
 template <class T, class V>
 void visit_resources(T& resources, V& v) {
-  for (auto* text : {&resources.cpu_limit, &resources.memory_limit, &resources.cpu_request,
-                     &resources.memory_request})
+  for (auto* text :
+       {&resources.cpu_limit, &resources.memory_limit, &resources.cpu_request, &resources.memory_request})
     v(*text);
 }
 

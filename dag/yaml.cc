@@ -109,7 +109,7 @@ class Builder final : public YAML::EventHandler {
   struct Frame {
     Node* node;
     bool anchored = false;  // an alias may ask for it: whether it is open, and how much it holds
-    bool flow = false;  // written with brackets
+    bool flow = false;      // written with brackets
     bool have_key = false;
     Entry entry;
     uint64_t weight = 1;
@@ -368,8 +368,8 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
     if (const Position at = builder.last_quoted(); at.line > 0 && is_open_quote(text, offset_of(text, at)))
       report(at, "not valid YAML: the quote that opens here is not closed", "close it where the value ends");
     else if (ends_in_quotes(text, builder.last_scalar()))
-      report(position_of(text, builder.last_scalar()), "not valid YAML: the quote that opens here is not closed",
-             "close it where the value ends");
+      report(position_of(text, builder.last_scalar()),
+             "not valid YAML: the quote that opens here is not closed", "close it where the value ends");
   } catch (const Abort&) {  // already reported
   } catch (const YAML::DeepRecursion& e) {
     report({e.mark.line + 1, e.mark.column + 1}, "nested too deeply", "");

@@ -50,7 +50,8 @@ Outcome wait(const CustomRequest& request, const Clock& clock, std::stop_token s
   const std::string text = param(request, "duration");
   const auto duration = parse_duration(text);
   if (!duration || *duration < Duration{})
-    throw Error(ErrorKind::Invalid, "Wait: param `duration` is \"" + text + "\"", "write it like 90s or 1h30m");
+    throw Error(ErrorKind::Invalid, "Wait: param `duration` is \"" + text + "\"",
+                "write it like 90s or 1h30m");
   const Time end = clock.now() + *duration;
   for (Time now = clock.now(); now < end; now = clock.now())
     if (!pause(stop, std::min<Duration>(end - now, std::chrono::minutes(1)))) return stopped();
@@ -72,8 +73,9 @@ Outcome approval(const CustomRequest& request, std::stop_token stop) {
   const auto json = nlohmann::json::parse(read_file(decided));
   const std::string by = json.at("by").get<std::string>(), message = json.at("message").get<std::string>();
   const bool approved = json.at("approved").get<bool>();
-  Outcome out = ended(approved, approved ? "Succeeded" : "Rejected",
-                      (approved ? "approved by " : "rejected by ") + by + (message.empty() ? "" : ": " + message));
+  Outcome out =
+      ended(approved, approved ? "Succeeded" : "Rejected",
+            (approved ? "approved by " : "rejected by ") + by + (message.empty() ? "" : ": " + message));
   out.results = {{"approved-by", by}, {"message", message}};
   return out;
 }
@@ -91,9 +93,10 @@ bool has_controller(const dag::CustomTask& task) {
 Outcome run_custom_task(const CustomRequest& request, const Clock& clock, std::stop_token stop) {
   if (request.task.kind == "Wait") return wait(request, clock, stop);
   if (is_approval(request.task)) return approval(request, stop);
-  throw Error(ErrorKind::Invalid,
-              "nobody here runs custom tasks of kind " + request.task.kind + " (" + request.task.api_version + ")",
-              "kiln runs Wait and Approval itself");
+  throw Error(
+      ErrorKind::Invalid,
+      "nobody here runs custom tasks of kind " + request.task.kind + " (" + request.task.api_version + ")",
+      "kiln runs Wait and Approval itself");
 }
 
 std::vector<std::filesystem::path> waiting_approvals(const std::filesystem::path& run) {

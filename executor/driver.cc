@@ -9,8 +9,7 @@ std::string task_run_label(const dag::PlannedTask& task, size_t run) {
   return task.matrix ? task.name + "-" + std::to_string(run) : task.name;
 }
 
-std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run,
-                               int attempt,
+std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run, int attempt,
                                std::string_view step) {
   return dirs.runs() / run / "logs" / (std::string(task_run) + "." + std::to_string(attempt)) /
          (std::string(step) + ".log");

@@ -4,6 +4,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/dirs.h"
@@ -19,8 +20,8 @@ struct RunningTask {
   const dag::PlannedTask& task;
   size_t run = 0;
   int attempt = 0;
-  // What to call it: "build", "build-2" of a matrix, "inner/build" in a pipeline inside the pipeline. Also the
-  // start of its log folder's name.
+  // What to call it: "build", "build-2" of a matrix, "inner/build" in a pipeline inside the pipeline. Also
+  // the start of its log folder's name.
   std::string label;
 };
 
@@ -33,7 +34,8 @@ class RunObserver {
   virtual void task_started(const RunningTask&) {}
   virtual void step_started(const RunningTask&, const steps::StepSpec&) {}
   // Bytes as they came, not lines.
-  virtual void step_output(const RunningTask&, const steps::StepSpec&, bool /*is_stderr*/, std::string_view) {}
+  virtual void step_output(const RunningTask&, const steps::StepSpec&, bool /*is_stderr*/, std::string_view) {
+  }
   virtual void step_finished(const RunningTask&, const steps::StepOutcome&) {}
   // Also for a failed attempt that will be retried: then state.phase is Ready.
   virtual void task_finished(const RunningTask&, const TaskRunState&) {}
@@ -50,6 +52,8 @@ struct RunOptions {
   // Of an earlier run: what is not run again, and the folder of its workspaces, used on as it is.
   Reusable reuse = {};
   std::filesystem::path workspaces = {};
+  bool allow_privileged = false;
+  std::vector<std::filesystem::path> host_paths = {};  // hostPath volumes may be these and what is below
 };
 
 struct RunEnd {

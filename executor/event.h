@@ -44,7 +44,8 @@ struct Event {
     TaskStarted,   // task, run, attempt: a TaskRun is to be started
     TaskStopped,   // task, run, attempt, reason, message: it is to be ended; TaskFinished still follows
     TaskFinished,  // task, run, attempt, outcome
-    TaskSkipped,   // task, reason: Tekton's skip reason; of a matrix that fanned out: one run that never started
+    TaskSkipped,   // task, reason: Tekton's skip reason; of a matrix that fanned out: one run that never
+                   // started
     FinallyStarted,
     CancelRequested,  // reason: Cancelled, CancelledRunFinally or StoppedRunFinally
     TimedOut,         // reason: pipeline, tasks or finally

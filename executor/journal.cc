@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "executor/origin.h"
+#include "executor/private_folder.h"
 
 namespace kiln::executor {
 namespace {
@@ -71,8 +72,8 @@ Journal::Journal(const std::filesystem::path& database) : database_(database) {
 
 RunRecord Journal::create(const dag::Plan& plan, Time now, const Child& child) {
   const std::lock_guard lock(mutex_);
-  RunRecord run{child.id, random_uid(), std::string(plan.kind_name()), plan.name, now, {}, "Running", "",
-                child.parent};
+  RunRecord run{child.id, random_uid(), std::string(plan.kind_name()), plan.name, now, {}, "Running",
+                "",       child.parent};
   const std::string origin = origin_of(plan).dump();
   Transaction transaction(database_);
   Statement taken = database_.prepare("SELECT 1 FROM runs WHERE id = ?");
@@ -123,7 +124,8 @@ void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const
 std::vector<RunRecord> Journal::list(size_t limit) const {
   const std::lock_guard lock(mutex_);
   std::vector<RunRecord> out;
-  Statement rows = database_.prepare(std::string(kColumns) + "WHERE parent = '' ORDER BY created DESC, rowid DESC LIMIT ?");
+  Statement rows = database_.prepare(std::string(kColumns) +
+                                     "WHERE parent = '' ORDER BY created DESC, rowid DESC LIMIT ?");
   rows.bind(1, static_cast<int64_t>(limit));
   while (rows.step()) out.push_back(record(rows));
   return out;
@@ -217,6 +219,7 @@ std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::
     const Event end{
         .kind = Event::Kind::RunFinished, .at = now, .reason = run.reason, .message = run.message};
     journal.append(run.id, dag::Plan{}, std::span(&end, 1));
+    remove_private_folder(runs / run.id);
     lost.push_back(std::move(run));
   }
   return lost;

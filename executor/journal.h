@@ -42,7 +42,7 @@ class Journal {
   // Appends in one transaction. A RunFinished among them closes the run.
   void append(std::string_view id, const dag::Plan& plan, std::span<const Event> events);
 
-  std::vector<RunRecord> list(size_t limit = 100) const;  // newest first, without children
+  std::vector<RunRecord> list(size_t limit = 100) const;           // newest first, without children
   std::vector<RunRecord> children(std::string_view parent) const;  // runs that this one started
   std::vector<RunRecord> unfinished() const;
   // "" or "last" is the newest. Throws NotFound with the nearest name.

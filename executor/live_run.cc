@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/utsname.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
 #include "executor/control.h"
+#include "executor/private_folder.h"
 #include "executor/task_job.h"
 
 namespace kiln::executor {
@@ -22,6 +25,20 @@ std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEn
        dag::resolve_results(plan, StateFacts(plan, end.state), {end.run.id, end.run.uid, "default"}))
     out[name] = dag::to_text(value);
   return out;
+}
+
+void describe_machine(PodPlaces& places) {
+  utsname name{};
+  if (::uname(&name) == 0) places.node = name.nodename;
+  places.cpus = std::max(1u, std::thread::hardware_concurrency());
+  places.memory =
+      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
+}
+
+// Absolute, without a slash at its end: to compare by parts.
+fs::path normal_folder(const fs::path& path) {
+  const fs::path normal = fs::absolute(path).lexically_normal();
+  return normal.has_filename() || normal == normal.root_path() ? normal : normal.parent_path();
 }
 
 }  // namespace
@@ -45,6 +62,10 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver
     fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
   lock_ = open_file(places_.run / "lock", O_RDWR | O_CREAT, 0600);
   if (::flock(lock_.get(), LOCK_EX) != 0) throw_errno("lock " + (places_.run / "lock").string());
+  places_.secrets = private_folder(services.dirs, places_.run, run_.uid);
+  describe_machine(places_);
+  places_.allow_privileged = options.allow_privileged;
+  for (const fs::path& path : options.host_paths) places_.host_paths.push_back(normal_folder(path));
 }
 
 RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
@@ -73,6 +94,7 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
   workers_.clear();  // joins; nobody is busy any more
   std::error_code ignored;
   fs::remove(places_.run / "pods", ignored);  // empty by now
+  forget_secrets();
   run_.finished = state_.finished;
   run_.reason = state_.reason;
   run_.message = state_.message;
@@ -159,8 +181,9 @@ LiveRun::Job LiveRun::job_for(const Event& event) {
       job.what = dag::nested_request(plan_, event.task, facts, context, which);
       break;
     case dag::PlannedTask::Kind::Custom:
-      job.what = CustomRequest{*task.custom, dag::resolve_task(plan_, event.task, facts, context, which).params,
-                               places_.run / "approvals" / task_run_label(task, event.run)};
+      job.what =
+          CustomRequest{*task.custom, dag::resolve_task(plan_, event.task, facts, context, which).params,
+                        places_.run / "approvals" / task_run_label(task, event.run)};
       break;
   }
   return job;
@@ -202,19 +225,19 @@ void LiveRun::work(std::stop_token token) {
 }
 
 Event LiveRun::run_job(Job& job) {
-  Event event{.kind = Event::Kind::TaskFinished,
-              .task = job.id.task,
-              .run = job.id.run,
-              .attempt = job.task.attempt};
+  Event event{
+      .kind = Event::Kind::TaskFinished, .task = job.id.task, .run = job.id.run, .attempt = job.task.attempt};
   try {
     if (const auto* pod = std::get_if<PodRequest>(&job.what)) {
-      const fs::path logs = places_.run / "logs" /
-                            (task_run_label(job.task.task, job.id.run) + "." + std::to_string(job.task.attempt));
+      const fs::path logs =
+          places_.run / "logs" /
+          (task_run_label(job.task.task, job.id.run) + "." + std::to_string(job.task.attempt));
       event.outcome = run_pod(services_.pods, *pod, logs, job.task, observer_, observing_, job.stop);
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {
       event.outcome = run_pipeline(*request, job);
     } else {
-      event.outcome = run_custom_task(std::get<CustomRequest>(job.what), services_.clock, job.stop.get_token());
+      event.outcome =
+          run_custom_task(std::get<CustomRequest>(job.what), services_.clock, job.stop.get_token());
     }
   } catch (const Error& error) {
     event.outcome = outcome_of(error);
@@ -258,6 +281,14 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
 void LiveRun::abandon() {
   for (auto& [task, stop] : stops_) stop.request_stop();
   workers_.clear();
+  forget_secrets();
+}
+
+void LiveRun::forget_secrets() {
+  try {
+    remove_private_folder(places_.run);
+  } catch (const Error&) {  // close_lost_runs() or `kiln runs delete` will
+  }
 }
 
 }  // namespace kiln::executor

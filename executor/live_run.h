@@ -30,7 +30,7 @@ struct RunServices {
 // Where a pipeline inside a pipeline stands.
 struct Nesting {
   Journal::Child child;
-  std::string prefix;               // of its tasks' labels: "inner/"
+  std::string prefix;  // of its tasks' labels: "inner/"
   std::filesystem::path workspaces;
   std::mutex* observing = nullptr;  // the outermost run's: one call of the observer at a time
 };
@@ -39,8 +39,8 @@ struct Nesting {
 // inbox. Used by driver.cc only.
 class LiveRun {
  public:
-  LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver& observer, const RunOptions& options,
-          Nesting nesting = {});
+  LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver& observer,
+          const RunOptions& options, Nesting nesting = {});
   RunEnd run(std::stop_token stop, std::stop_token kill);
 
  private:
@@ -63,6 +63,7 @@ class LiveRun {
   Event run_job(Job& job);
   Outcome run_pipeline(const dag::RunRequest& request, const Job& job);
   void abandon();
+  void forget_secrets();
 
   RunServices services_;
   const dag::Plan& plan_;

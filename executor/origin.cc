@@ -50,6 +50,8 @@ json source_json(const dag::VolumeSource& source) {
   for (const dag::KeyToPath& item : source.items) {
     json one{{"key", item.key.value}, {"path", item.path.value}};
     if (item.mode) one["mode"] = *item.mode;
+    if (item.resource)
+      one.update({{"resource", true}, {"container", item.container.value}, {"divisor", item.divisor.value}});
     out["items"].push_back(std::move(one));
   }
   for (const dag::VolumeSource& inner : source.sources) out["sources"].push_back(source_json(inner));
@@ -64,8 +66,13 @@ dag::VolumeSource source_from(const json& value) {
   out.read_only = value.value("readOnly", false);
   if (value.contains("defaultMode")) out.default_mode = value.at("defaultMode").get<int64_t>();
   for (const json& item : value.value("items", json::array())) {
-    dag::KeyToPath one{{item.at("key").get<std::string>(), {}}, {item.at("path").get<std::string>(), {}}, {}};
+    dag::KeyToPath one;
+    one.key.value = item.at("key").get<std::string>();
+    one.path.value = item.at("path").get<std::string>();
     if (item.contains("mode")) one.mode = item.at("mode").get<int64_t>();
+    one.resource = item.value("resource", false);
+    one.container.value = item.value("container", "");
+    one.divisor.value = item.value("divisor", "");
     out.items.push_back(std::move(one));
   }
   for (const json& inner : value.value("sources", json::array())) out.sources.push_back(source_from(inner));
@@ -122,8 +129,9 @@ json origin_of(const dag::Plan& plan) {
 dag::Plan plan_of(const json& origin) {
   const std::string why = "it was made by another version of kiln: ";
   try {
-    dag::Compiled compiled = dag::recompile(origin.at("sources").get<Texts>(), origin.at("remote").get<Texts>(),
-                                            request_from(origin.at("request")));
+    dag::Compiled compiled =
+        dag::recompile(origin.at("sources").get<Texts>(), origin.at("remote").get<Texts>(),
+                       request_from(origin.at("request")));
     if (compiled.plan) return std::move(*compiled.plan);
     for (const Diagnostic& diagnostic : compiled.diagnostics)
       if (diagnostic.severity == Severity::Error) throw Error(ErrorKind::Invalid, why + diagnostic.message);

@@ -7,17 +7,24 @@
 #include <vector>
 
 #include "dag/resolve.h"
+#include "executor/pod_volumes.h"
 #include "steps/pod.h"
 
 namespace kiln::executor {
 
 // Where a run keeps what its pods see.
 struct PodPlaces {
-  std::filesystem::path run;     // runs/<id>
+  std::filesystem::path run;         // runs/<id>
   std::filesystem::path workspaces;  // one folder per workspace that nobody bound: the outermost run's
   std::filesystem::path claims;      // one kept folder per PersistentVolumeClaim
   bool allow_host_image = false;
   steps::Network network = steps::Network::Host;
+  std::filesystem::path secrets;  // private_folder.h: what is made of Secrets, a folder per pod
+  bool allow_privileged = false;
+  std::vector<std::filesystem::path> host_paths;  // --allow-host-path: these and what is below
+  // This machine, as the Downward API shows it.
+  std::string node;
+  double cpus = 0, memory = 0;
 };
 
 struct PodRequest {
@@ -27,10 +34,18 @@ struct PodRequest {
     std::filesystem::path path, inside;
   };
   std::vector<Folder> folders;
+  // Folders of this machine that have to be there already, each inside one that is allowed.
+  std::vector<Folder> host_paths;
+  // What to write before the pod starts, all below `private_folder`, which goes with it.
+  std::filesystem::path private_folder;
+  std::vector<VolumeContent> contents;
+  std::optional<uint32_t> group;   // fsGroup
+  std::vector<std::string> notes;  // what the pod has to do without, one sentence each; for its log
 };
 
 // dag's task as steps' pod. Pure. Throws Invalid for what only shows after substitution: a step without an
-// image, a malformed quantity or duration, a subPath that climbs out of its workspace.
+// image, a malformed quantity or duration, a subPath that climbs out of its workspace, a Secret that is not
+// there; and for what was not allowed.
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
                     std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places);
 

@@ -149,7 +149,8 @@ json child_references(const RunRecord& run, const dag::Plan& plan, const State& 
              {"pipelineTaskName", planned.name}};
     if (!planned.display_name.empty())
       one["displayName"] =
-          dag::resolve_task(plan, i, StateFacts(plan, state), {run.id, run.uid, "default"}, which).display_name;
+          dag::resolve_task(plan, i, StateFacts(plan, state), {run.id, run.uid, "default"}, which)
+              .display_name;
     if (!planned.when.empty()) one["whenExpressions"] = when_json(planned.when);
     out.push_back(std::move(one));
   }

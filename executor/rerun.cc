@@ -5,7 +5,8 @@
 
 namespace kiln::executor {
 
-Reusable reusable(const Journal& journal, const dag::Plan& plan, const RunRecord& run, std::string_view from) {
+Reusable reusable(const Journal& journal, const dag::Plan& plan, const RunRecord& run,
+                  std::string_view from) {
   const std::vector<Event> events = journal.events(run.id, plan);
   State state;
   for (const Event& event : events) apply(plan, state, event);

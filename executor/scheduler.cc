@@ -103,8 +103,8 @@ class Turn {
       const size_t i = id.task;
       const std::string name = dag::child_name(plan_, i, options_.context.run_name, in_matrix(id));
       emit(run_event(Event::Kind::TaskStopped, id, "TaskRunTimeout",
-                      "TaskRun \"" + name + "\" failed to finish within \"" +
-                          go_duration(plan_.tasks[i].timeout) + "\""));
+                     "TaskRun \"" + name + "\" failed to finish within \"" +
+                         go_duration(plan_.tasks[i].timeout) + "\""));
     }
   }
 
@@ -180,8 +180,7 @@ class Turn {
   void start(size_t i) {
     if (!plan_.tasks[i].matrix) return begin({i, 0});
     Event fanned = task_event(Event::Kind::FannedOut, i);
-    fanned.count =
-        dag::resolve_matrix(plan_, i, StateFacts(plan_, state_), options_.context).size();
+    fanned.count = dag::resolve_matrix(plan_, i, StateFacts(plan_, state_), options_.context).size();
     emit(std::move(fanned));
   }
 

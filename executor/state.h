@@ -95,7 +95,7 @@ struct State {
   std::set<TaskRunId> ready;                       // phase Ready
   std::set<std::pair<Time, TaskRunId>> deadlines;  // of running TaskRuns
   size_t running = 0;                              // TaskRuns
-  size_t dag_left = 0, finally_left = 0;  // not terminal
+  size_t dag_left = 0, finally_left = 0;           // not terminal
 
   bool succeeded() const;  // status "True": reason Succeeded or Completed
   bool operator==(const State&) const = default;

@@ -26,8 +26,8 @@ Outcome outcome_of(steps::PodOutcome pod) {
 // Writes one pod's output to its log files and hands it on.
 class LogWriter final : public steps::PodObserver {
  public:
-  LogWriter(const RunningTask& task, const steps::PodSpec& pod, const fs::path& folder,
-            RunObserver& observer, std::mutex& observing, std::stop_source& stop)
+  LogWriter(const RunningTask& task, const steps::PodSpec& pod, const fs::path& folder, RunObserver& observer,
+            std::mutex& observing, std::stop_source& stop)
       : task_(task), pod_(pod), observer_(observer), observing_(observing), stop_(stop) {
     make_dirs(folder);
     for (const steps::StepSpec& step : pod.steps)
@@ -90,6 +90,22 @@ void make_folders(const PodRequest& request) {
   }
 }
 
+// A link may lead anywhere: what counts is where the folder really is.
+void check_host_paths(const PodRequest& request) {
+  for (const PodRequest::Folder& folder : request.host_paths) {
+    std::error_code missing;
+    const fs::path target = fs::canonical(folder.path, missing);
+    if (missing)
+      throw Error(ErrorKind::Invalid, "the hostPath " + folder.path.string() + " is not there",
+                  "make it first");
+    const fs::path inside = fs::canonical(folder.inside);
+    const auto [end, rest] = std::mismatch(inside.begin(), inside.end(), target.begin(), target.end());
+    if (end != inside.end())
+      throw Error(ErrorKind::Invalid, "the hostPath " + folder.path.string() + " leads to " +
+                                          target.string() + ", which was not allowed");
+  }
+}
+
 }  // namespace
 
 Outcome outcome_of(const Error& error) {
@@ -106,13 +122,18 @@ Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesyste
   const steps::PodSpec& pod = request.spec;
   const OnExit clean([&] {
     try {
+      remove_tree(request.private_folder);
       remove_tree(pod.folder);
     } catch (const Error&) {  // left behind for `kiln runs delete`
     }
   });
   make_dirs(pod.folder, 0755);
   make_folders(request);
+  check_host_paths(request);
+  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
   LogWriter log(task, pod, logs, observer, observing, stop);
+  if (!pod.steps.empty())
+    for (const std::string& note : request.notes) log.step_output(0, true, "kiln: note: " + note + "\n");
   steps::PodOutcome outcome = pods.run(pod, log, stop.get_token());
   return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
 }

@@ -12,7 +12,8 @@ namespace kiln::executor {
 
 // Runs a pod with its folders made and its output logged; the pod's folder is gone afterwards.
 Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesystem::path& logs,
-                const RunningTask& task, RunObserver& observer, std::mutex& observing, std::stop_source& stop);
+                const RunningTask& task, RunObserver& observer, std::mutex& observing,
+                std::stop_source& stop);
 
 // What an exception on the way to a pod, or out of one, comes to.
 Outcome outcome_of(const Error& error);

@@ -62,6 +62,18 @@ int idmap_of(const Mount& mount, const SandboxSpec& spec) {
   return on_disk == inside ? -1 : swapping_user_namespace(on_disk, inside);
 }
 
+wire::MountKind kind_of(const Mount& mount) {
+  switch (mount.kind) {
+    case Mount::Kind::Tmpfs:
+      return wire::MountKind::Tmpfs;
+    case Mount::Kind::Copy:
+      return wire::MountKind::Copy;
+    case Mount::Kind::Bind:
+      break;
+  }
+  return wire::MountKind::Bind;
+}
+
 // `idmaps` receives the descriptors that mounts are mapped with; they follow `first_idmap` in the program.
 UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mount_point,
                     const Cgroup* cgroup, int first_idmap, std::vector<int>& idmaps) {
@@ -80,6 +92,7 @@ UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mou
       .env = static_cast<uint32_t>(spec.env.size()),
       .seccomp = static_cast<uint32_t>(seccomp.size()),
       .cgroups = cgroup ? static_cast<uint32_t>(cgroup->procs().size()) : 0,
+      .capabilities = spec.capabilities.value_or(wire::kRootCapabilities),
   };
   std::vector<wire::MountEntry> mounts;
   for (const Mount& mount : spec.mounts) {
@@ -87,7 +100,7 @@ UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mou
     auto at = std::find(idmaps.begin(), idmaps.end(), fd);
     if (fd >= 0 && at == idmaps.end()) at = idmaps.insert(at, fd);
     const int inside = fd < 0 ? -1 : first_idmap + static_cast<int>(at - idmaps.begin());
-    mounts.push_back({mount.kind == Mount::Kind::Tmpfs, mount.read_only, mount.mode, inside, mount.size});
+    mounts.push_back({kind_of(mount), mount.read_only, mount.mode, inside, mount.size});
   }
   SpecWriter writer;
   writer.put(std::span(&header, 1));

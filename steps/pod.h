@@ -38,8 +38,19 @@ struct StepSpec {
   Duration timeout{};  // zero: none
   bool continue_on_error = false;
   std::optional<uint32_t> run_as_user, run_as_group;
+  bool run_as_non_root = false;  // refuse to run as user 0
+  std::vector<uint32_t> groups;  // supplementary, beside those of its user
   bool read_only_root = false;
+  std::optional<uint64_t> capabilities;  // SandboxSpec::capabilities
+  bool privileged = false;               // SandboxSpec::trusted; the user allowed it
   Resources resources;
+};
+
+// Files that every step finds below /tekton/creds, and in its $HOME where it has none of that name: in
+// memory, owned by the step's user, for nobody else.
+struct CredentialFiles {
+  std::filesystem::path folder;              // of the host
+  std::vector<std::filesystem::path> files;  // below it
 };
 
 // One TaskRun's world: its steps run one after another, sharing /workspace, /tekton/{home,results,…} and the
@@ -49,7 +60,8 @@ struct PodSpec {
   std::filesystem::path folder;  // host folder for this attempt; results/ and the step files go here
   std::vector<StepSpec> steps;
   std::vector<VolumeMount> workspaces;  // for all steps
-  std::vector<std::string> results;     // declared names
+  CredentialFiles credentials;
+  std::vector<std::string> results;  // declared names
   Network network = Network::Host;
   bool allow_host_image = false;     // --allow-host
   uint64_t result_limit = 1u << 20;  // bytes per result

@@ -15,6 +15,7 @@ namespace kiln::steps {
 namespace {
 
 constexpr std::string_view kKilnImage = "kiln", kHostImage = "host";
+constexpr const char* kCredentials = "/tekton/creds";
 constexpr const char* kKilnInside = "/tekton/bin/kiln";
 
 // A host name from any text: RFC 1123, at most 63 characters.
@@ -32,6 +33,18 @@ bool is_infrastructure(ErrorKind kind) {
 
 std::string with_hint(const Error& error) {
   return error.full() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
+}
+
+void restrict_user(const StepSpec& step, SandboxSpec& sandbox) {
+  if (step.image == kKilnImage) return;
+  if (step.run_as_non_root && sandbox.uid == 0)
+    throw Error(ErrorKind::Invalid,
+                "it has runAsNonRoot, and " + (step.run_as_user ? std::string("runAsUser is 0")
+                                                                : "the user of " + step.image + " is root"),
+                "set securityContext.runAsUser to another user");
+  sandbox.groups.insert(sandbox.groups.end(), step.groups.begin(), step.groups.end());
+  sandbox.capabilities = step.capabilities;
+  if (step.privileged) sandbox.trusted = true;
 }
 
 }  // namespace
@@ -113,6 +126,24 @@ bool PodRun::resolve_images() {
     if (failed_) break;
   }
   return !failed_;
+}
+
+// Tekton's creds-init: a folder of the step's own in memory, and copies where programs look for them.
+void add_credentials(const CredentialFiles& credentials, bool in_home, SandboxSpec& sandbox) {
+  if (credentials.files.empty()) return;
+  std::erase_if(sandbox.mounts, [](const Mount& mount) { return mount.destination == kCredentials; });
+  sandbox.mounts.push_back({.kind = Mount::Kind::Tmpfs, .source = {}, .destination = kCredentials});
+  const auto copy = [&](const fs::path& folder) {
+    for (const fs::path& file : credentials.files)
+      sandbox.mounts.push_back(
+          {.kind = Mount::Kind::Copy, .source = credentials.folder / file, .destination = folder / file});
+  };
+  copy(kCredentials);
+  if (!in_home) return;
+  for (const std::string& variable : sandbox.env)
+    if (variable.starts_with("HOME=/"))
+      if (const fs::path home = fs::path(variable.substr(5)).lexically_normal(); home != kCredentials)
+        copy(home);
 }
 
 // image: kiln and image: host run on this machine's root, read-only but for their own folders.
@@ -201,6 +232,8 @@ SandboxSpec PodRun::sandbox_of(size_t index) {
                                 .destination = volume.destination,
                                 .read_only = volume.read_only,
                                 .owned_by_step = true});
+  add_credentials(spec_.credentials, step.image != kKilnImage, sandbox);
+  restrict_user(step, sandbox);
   std::string cwd = expand_variables(step.working_dir, variables);
   if (cwd.empty() && !on_host) cwd = step_images_[index].config.working_dir;
   if (cwd.empty()) cwd = on_host ? "/workspace" : "/";

@@ -6,25 +6,22 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
+#include "steps/capabilities.h"
 #include "steps/seccomp_profile.h"
+#include "steps/wire.h"
 
 namespace kiln::steps {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-// wire::kRootCapabilities by name.
-constexpr const char* kRootCapabilityNames[] = {
-    "CAP_CHOWN",      "CAP_DAC_OVERRIDE", "CAP_FOWNER",  "CAP_FSETID",           "CAP_KILL",
-    "CAP_SETGID",     "CAP_SETUID",       "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_NET_RAW",
-    "CAP_SYS_CHROOT", "CAP_AUDIT_WRITE",  "CAP_SETFCAP"};
-
 Json process_of(const SandboxSpec& spec) {
   Json user{{"uid", spec.uid}, {"gid", spec.gid}};
   if (!spec.groups.empty()) user["additionalGids"] = spec.groups;
   Json names = Json::array();
-  if (spec.uid == 0)
-    for (const char* name : kRootCapabilityNames) names.push_back(name);
+  const uint64_t keep = spec.uid == 0 ? spec.capabilities.value_or(wire::kRootCapabilities) : 0;
+  for (unsigned bit = 0; bit < 64; ++bit)
+    if (keep >> bit & 1) names.push_back(capability_name(bit));
   const Json none = Json::array();
   return {{"terminal", false},
           {"user", user},
@@ -56,6 +53,7 @@ Json mounts_of(const SandboxSpec& spec) {
   mounts.push_back(mount("/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}));
   mounts.push_back(mount("/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}));
   for (const Mount& m : spec.mounts) {
+    const bool read_only = m.read_only || m.kind == Mount::Kind::Copy;
     if (m.kind == Mount::Kind::Tmpfs) {
       char mode[16];
       std::snprintf(mode, sizeof mode, "mode=%o", m.mode);
@@ -64,8 +62,8 @@ Json mounts_of(const SandboxSpec& spec) {
                 {"nosuid", "nodev", mode, "size=" + std::to_string(m.size ? m.size : 64u << 20)}));
     } else {
       mounts.push_back(mount(m.destination.c_str(), "bind", m.source.c_str(),
-                             {"rbind", "rprivate", "nosuid", "nodev", m.read_only ? "rro" : "rw"}));
-      if (m.read_only) mounts.back()["options"].push_back("ro");
+                             {"rbind", "rprivate", "nosuid", "nodev", read_only ? "rro" : "rw"}));
+      if (read_only) mounts.back()["options"].push_back("ro");
     }
   }
   return mounts;

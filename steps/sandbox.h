@@ -26,8 +26,11 @@ struct Rootfs {
 };
 
 struct Mount {
-  enum class Kind { Bind, Tmpfs } kind = Kind::Bind;
-  std::filesystem::path source;       // host path (Bind)
+  // Copy: the bytes of `source`, a file, for the sandbox's user alone, where nothing is at `destination` yet
+  // (and the place can be written). No mount, so that programs can replace the file. Runtimes of others get a
+  // read-only bind instead.
+  enum class Kind { Bind, Tmpfs, Copy } kind = Kind::Bind;
+  std::filesystem::path source;       // host path (Bind, Copy)
   std::filesystem::path destination;  // inside; made when missing (in the upper layer)
   bool read_only = false;
   uint64_t size = 0;  // Tmpfs: bytes, 0 = 64 MiB
@@ -64,8 +67,10 @@ struct SandboxSpec {
   bool make_cwd = true;
   uint32_t uid = 0, gid = 0;
   std::vector<uint32_t> groups;
+  // What user 0 keeps, as a mask of capability bits (capabilities.h); not given: wire::kRootCapabilities.
+  std::optional<uint64_t> capabilities;
   // Trusted code of our own (image: kiln): keeps all capabilities, no seccomp filter, so that it can make
-  // sandboxes itself. Never set from a user's document.
+  // sandboxes itself. From a user's document (`privileged`) only when the user allowed it by flag.
   bool trusted = false;
   Resources resources;
 };

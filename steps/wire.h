@@ -38,10 +38,13 @@ struct alignas(8) Header {
   uint32_t env;
   uint32_t seccomp;  // instructions
   uint32_t cgroups;
+  uint64_t capabilities;  // that user 0 keeps, as a bit mask
 };
 
+enum class MountKind : uint32_t { Bind, Tmpfs, Copy };
+
 struct MountEntry {
-  uint32_t tmpfs;  // else a bind
+  MountKind kind;
   uint32_t read_only;
   uint32_t mode;
   int32_t idmap_fd;  // a user namespace to map owners with; -1: none

@@ -48,7 +48,7 @@ void drop_privileges(Launch& launch) {
   const Spec& spec = *launch.spec;
   const wire::Header& h = *spec.header;
   const bool trusted = spec.has(wire::kTrusted);
-  const uint64_t keep = h.uid == 0 ? wire::kRootCapabilities : 0;
+  const uint64_t keep = h.uid == 0 ? h.capabilities : 0;
   if (!trusted) {
     for (unsigned cap = 0; cap < 64; ++cap)
       if (!(keep >> cap & 1) && prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0) {

@@ -218,6 +218,44 @@ void mount_tmpfs(const char* target, uint64_t size, unsigned mode) {
   must_mount("tmpfs", target, "tmpfs", MS_NOSUID | MS_NODEV, options);
 }
 
+// The folders above `target` that are missing, for the step's user alone.
+bool make_own_dirs(const Spec& spec, const char* target) {
+  char path[4096];
+  const size_t length = strlen(target);
+  if (length >= sizeof path) return false;
+  for (size_t i = 1; i < length; ++i) {
+    if (target[i] != '/') continue;
+    memcpy(path, target, i);
+    path[i] = 0;
+    if (mkdir(path, 0700) == 0) {
+      if (chown(path, spec.header->uid, spec.header->gid) != 0) return false;
+    } else if (errno != EEXIST) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Mount::Kind::Copy. A read-only place (a home on the host's own root) simply stays without.
+void copy_file(const Spec& spec, int source, const char* target) {
+  const bool folders = make_own_dirs(spec, target);
+  const int file = folders ? open(target, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600) : -1;
+  if (file < 0 && errno != EEXIST && errno != EROFS) fail("cannot copy to", target);
+  if (file >= 0) {
+    char bytes[16 << 10];
+    ssize_t n;
+    while ((n = read(source, bytes, sizeof bytes)) > 0)
+      for (ssize_t done = 0; done < n;) {
+        const ssize_t wrote = write(file, bytes + done, n - done);
+        if (wrote < 0) fail("cannot copy to", target);
+        done += wrote;
+      }
+    if (n < 0 || fchown(file, spec.header->uid, spec.header->gid) != 0) fail("cannot copy to", target);
+    close(file);
+  }
+  close(source);
+}
+
 }  // namespace
 
 void enter_root(const Spec& spec) {
@@ -228,8 +266,13 @@ void enter_root(const Spec& spec) {
   if (!trees) fail("cannot allocate memory");
   for (uint32_t i = 0; i < mounts; ++i) {
     trees[i] = -1;
-    if (spec.mounts[i].tmpfs) continue;
+    if (spec.mounts[i].kind == wire::MountKind::Tmpfs) continue;
     const char* source = spec.mount_paths[2 * i];
+    if (spec.mounts[i].kind == wire::MountKind::Copy) {
+      trees[i] = open(source, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+      if (trees[i] < 0) fail("cannot open", source);
+      continue;
+    }
     trees[i] = open_tree(AT_FDCWD, source, kTreeFlags);
     if (trees[i] < 0) fail("cannot open the mount's source", source);
     set_attributes(trees[i],
@@ -262,7 +305,9 @@ void enter_root(const Spec& spec) {
   if (spec.has(wire::kHostRoot) && !spec.has(wire::kTrusted)) mount_tmpfs("/tmp", 0, 01777);
   for (uint32_t i = 0; i < mounts; ++i) {
     const char* target = spec.mount_paths[2 * i + 1];
-    if (trees[i] >= 0)
+    if (spec.mounts[i].kind == wire::MountKind::Copy)
+      copy_file(spec, trees[i], target);
+    else if (trees[i] >= 0)
       attach(trees[i], target);
     else
       mount_tmpfs(target, spec.mounts[i].size, spec.mounts[i].mode);

@@ -62,10 +62,10 @@ TEST(Matrix, IncludeAddsToWhatItAgreesWithAndElseIsNew) {
   matrix.include.push_back({.params = {text("os", "linux"), text("flags", "-O3")}});
   matrix.include.push_back({.params = {text("common", "yes")}});
   matrix.include.push_back({.params = {text("os", "bsd"), text("v", "3")}});
-  EXPECT_EQ(shown(combinations(matrix)),
-            (std::vector<std::string>{"common=yes flags=-O3 os=linux v=1", "common=yes os=mac v=1",
-                                      "common=yes flags=-O3 os=linux v=2", "common=yes os=mac v=2",
-                                      "os=bsd v=3"}));
+  EXPECT_EQ(
+      shown(combinations(matrix)),
+      (std::vector<std::string>{"common=yes flags=-O3 os=linux v=1", "common=yes os=mac v=1",
+                                "common=yes flags=-O3 os=linux v=2", "common=yes os=mac v=2", "os=bsd v=3"}));
   EXPECT_EQ(count_combinations(matrix), 5u);
 }
 
@@ -77,8 +77,7 @@ TEST(Matrix, IncludeAloneIsTheCombinations) {
 }
 
 TEST(Matrix, AnEmptyArrayMakesNone) {
-  const Matrix matrix{.params = {list("a", {}), list("b", {"1"})},
-                      .include = {{.params = {text("c", "1")}}}};
+  const Matrix matrix{.params = {list("a", {}), list("b", {"1"})}, .include = {{.params = {text("c", "1")}}}};
   EXPECT_TRUE(combinations(matrix).empty());
   EXPECT_EQ(count_combinations(matrix), 0u);
 }
@@ -150,18 +149,19 @@ TEST(Matrix, IsSkippedWhenEmptyAndInvalidWhenNotAnArray) {
 }
 
 TEST(Matrix, OnlyAWholeListIsTakenFromIt) {
-  const Compiled compiled = compile_text(pipeline(
-      "  tasks:\n"
-      "    - name: a\n"
-      "      matrix: {params: [{name: x, value: [\"1\"]}]}\n"
-      "      taskSpec: {params: [{name: x}], results: [{name: r}], steps: [{image: i, script: x}]}\n"
-      "    - name: b\n"
-      "      params: [{name: r, value: $(tasks.a.results.r)}]\n"
-      "      taskSpec: {params: [{name: r}], steps: [{image: i, script: x}]}\n"));
-  EXPECT_NE(messages(compiled.diagnostics)
-                .find("p.yaml:10:33: error: A matrixed pipelineTask can only be consumed in aggregate using [*] "
-                      "notation, but is currently set to tasks.a.results.r\n  hint: write $(tasks.a.results.r[*])"),
-            std::string::npos)
+  const Compiled compiled = compile_text(
+      pipeline("  tasks:\n"
+               "    - name: a\n"
+               "      matrix: {params: [{name: x, value: [\"1\"]}]}\n"
+               "      taskSpec: {params: [{name: x}], results: [{name: r}], steps: [{image: i, script: x}]}\n"
+               "    - name: b\n"
+               "      params: [{name: r, value: $(tasks.a.results.r)}]\n"
+               "      taskSpec: {params: [{name: r}], steps: [{image: i, script: x}]}\n"));
+  EXPECT_NE(
+      messages(compiled.diagnostics)
+          .find("p.yaml:10:33: error: A matrixed pipelineTask can only be consumed in aggregate using [*] "
+                "notation, but is currently set to tasks.a.results.r\n  hint: write $(tasks.a.results.r[*])"),
+      std::string::npos)
       << messages(compiled.diagnostics);
 }
 

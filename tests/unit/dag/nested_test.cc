@@ -40,29 +40,29 @@ std::string script(const Plan& plan, size_t task) {
 }
 
 TEST(Nested, AnInlinePipelineGetsItsParamsWhenItStarts) {
-  const Plan plan = plan_of(pipeline(
-      "  params: [{name: who, default: me}, {name: tag, default: outer}]\n"
-      "  workspaces: [{name: src}]\n"
-      "  tasks:\n"
-      "    - name: first\n"
-      "      taskSpec: {results: [{name: 'n'}], steps: [{image: i, script: x}]}\n"
-      "    - name: inner\n"
-      "      params: [{name: tag, value: $(params.who)-$(tasks.first.results.n)}]\n"
-      "      workspaces: [{name: in, workspace: src, subPath: sub}]\n"
-      "      pipelineSpec:\n"
-      "        params: [{name: tag}]\n"
-      "        workspaces: [{name: in}]\n"
-      "        results: [{name: out, value: $(tasks.a.results.r)}]\n"
-      "        tasks:\n"
-      "          - name: a\n"
-      "            workspaces: [{name: in, subPath: deeper}]\n"
-      "            taskSpec:\n"
-      "              workspaces: [{name: in}]\n"
-      "              results: [{name: r}]\n"
-      "              steps: [{image: i, script: $(params.tag) $(params.who)}]\n"
-      "    - name: last\n"
-      "      params: [{name: p, value: $(tasks.inner.results.out)}]\n"
-      "      taskSpec: {params: [{name: p}], steps: [{image: i, script: x}]}\n"));
+  const Plan plan =
+      plan_of(pipeline("  params: [{name: who, default: me}, {name: tag, default: outer}]\n"
+                       "  workspaces: [{name: src}]\n"
+                       "  tasks:\n"
+                       "    - name: first\n"
+                       "      taskSpec: {results: [{name: 'n'}], steps: [{image: i, script: x}]}\n"
+                       "    - name: inner\n"
+                       "      params: [{name: tag, value: $(params.who)-$(tasks.first.results.n)}]\n"
+                       "      workspaces: [{name: in, workspace: src, subPath: sub}]\n"
+                       "      pipelineSpec:\n"
+                       "        params: [{name: tag}]\n"
+                       "        workspaces: [{name: in}]\n"
+                       "        results: [{name: out, value: $(tasks.a.results.r)}]\n"
+                       "        tasks:\n"
+                       "          - name: a\n"
+                       "            workspaces: [{name: in, subPath: deeper}]\n"
+                       "            taskSpec:\n"
+                       "              workspaces: [{name: in}]\n"
+                       "              results: [{name: r}]\n"
+                       "              steps: [{image: i, script: $(params.tag) $(params.who)}]\n"
+                       "    - name: last\n"
+                       "      params: [{name: p, value: $(tasks.inner.results.out)}]\n"
+                       "      taskSpec: {params: [{name: p}], steps: [{image: i, script: x}]}\n"));
   ASSERT_EQ(plan.tasks.size(), 3u);
   EXPECT_EQ(plan.tasks[1].kind, PlannedTask::Kind::Pipeline);
   ASSERT_TRUE(plan.tasks[1].pipeline);
@@ -78,12 +78,12 @@ TEST(Nested, AnInlinePipelineGetsItsParamsWhenItStarts) {
 }
 
 TEST(Nested, AReferredPipelineSeesOnlyWhatItIsPassed) {
-  const std::string text =
-      pipeline("  params: [{name: who, default: me}]\n"
-               "  tasks: [{name: inner, pipelineRef: {name: q}}]\n") +
-      "---\napiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: q}\nspec:\n"
-      "  params: [{name: x, default: fallback}]\n"
-      "  tasks: [{name: a, taskSpec: {steps: [{image: i, script: $(params.x)}]}}]\n";
+  const std::string text = pipeline(
+                               "  params: [{name: who, default: me}]\n"
+                               "  tasks: [{name: inner, pipelineRef: {name: q}}]\n") +
+                           "---\napiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: q}\nspec:\n"
+                           "  params: [{name: x, default: fallback}]\n"
+                           "  tasks: [{name: a, taskSpec: {steps: [{image: i, script: $(params.x)}]}}]\n";
   const Plan plan = plan_of(text);  // p, which no other refers to
   EXPECT_EQ(plan.name, "p");
   EXPECT_EQ(plan.tasks[0].task_name, "q");
@@ -93,42 +93,44 @@ TEST(Nested, AReferredPipelineSeesOnlyWhatItIsPassed) {
 }
 
 TEST(Nested, ReachesTwoLevelsDown) {
-  const Plan plan = plan_of(pipeline(
-      "  params: [{name: v, default: one}]\n"
-      "  tasks:\n"
-      "    - name: outer\n"
-      "      params: [{name: v, value: $(params.v)-two}]\n"
-      "      pipelineSpec:\n"
-      "        params: [{name: v}]\n"
-      "        tasks:\n"
-      "          - name: middle\n"
-      "            params: [{name: v, value: $(params.v)-three}]\n"
-      "            pipelineSpec:\n"
-      "              params: [{name: v}]\n"
-      "              tasks: [{name: a, taskSpec: {steps: [{image: i, script: $(params.v)}]}}]\n"));
+  const Plan plan = plan_of(
+      pipeline("  params: [{name: v, default: one}]\n"
+               "  tasks:\n"
+               "    - name: outer\n"
+               "      params: [{name: v, value: $(params.v)-two}]\n"
+               "      pipelineSpec:\n"
+               "        params: [{name: v}]\n"
+               "        tasks:\n"
+               "          - name: middle\n"
+               "            params: [{name: v, value: $(params.v)-three}]\n"
+               "            pipelineSpec:\n"
+               "              params: [{name: v}]\n"
+               "              tasks: [{name: a, taskSpec: {steps: [{image: i, script: $(params.v)}]}}]\n"));
   const Plan middle = inner_of(plan, 0);
   const Plan innermost = inner_of(middle, 0);
   EXPECT_EQ(script(innermost, 0), "one-two-three");
 }
 
 TEST(Nested, ParamsAreChecked) {
-  const std::string said = messages(
-      compile_text(pipeline("  tasks:\n"
-                            "    - name: inner\n"
-                            "      pipelineSpec:\n"
-                            "        params: [{name: tag}]\n"
-                            "        tasks: [{name: a, runAfter: [b], " + kStep + "}]\n"))
-          .diagnostics);
-  EXPECT_NE(said.find("pipeline task \"inner\": missing values for these params which have no default values: "
-                      "[tag]"),
-            std::string::npos)
+  const std::string said = messages(compile_text(pipeline("  tasks:\n"
+                                                          "    - name: inner\n"
+                                                          "      pipelineSpec:\n"
+                                                          "        params: [{name: tag}]\n"
+                                                          "        tasks: [{name: a, runAfter: [b], " +
+                                                          kStep + "}]\n"))
+                                        .diagnostics);
+  EXPECT_NE(
+      said.find("pipeline task \"inner\": missing values for these params which have no default values: "
+                "[tag]"),
+      std::string::npos)
       << said;
   EXPECT_NE(said.find("task a depends on b but b wasn't present in Pipeline"), std::string::npos) << said;
 }
 
 TEST(Nested, APipelineThatRunsItselfIsACycle) {
-  const std::string ref = "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: q}\nspec:\n"
-                          "  tasks: [{name: t, pipelineRef: {name: p}}]\n---\n";
+  const std::string ref =
+      "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: q}\nspec:\n"
+      "  tasks: [{name: t, pipelineRef: {name: p}}]\n---\n";
   const Compiled compiled =
       compile_text(ref + pipeline("  tasks: [{name: t, pipelineRef: {name: q}}]\n"), {.target = "p"});
   const std::string said = messages(compiled.diagnostics);
@@ -154,21 +156,22 @@ TEST(Nested, CustomTasksKeepWhatTheirControllerReads) {
 }
 
 TEST(Nested, ACustomRunStandsAlone) {
-  const Plan plan = plan_of("apiVersion: tekton.dev/v1beta1\nkind: CustomRun\nmetadata: {generateName: w-}\n"
-                            "spec: {customRef: {apiVersion: example.dev/v1, kind: Wait}, retries: 2}\n");
+  const Plan plan = plan_of(
+      "apiVersion: tekton.dev/v1beta1\nkind: CustomRun\nmetadata: {generateName: w-}\n"
+      "spec: {customRef: {apiVersion: example.dev/v1, kind: Wait}, retries: 2}\n");
   EXPECT_EQ(plan.kind_name(), "CustomRun");
   EXPECT_EQ(plan.tasks.at(0).retries, 2);
 }
 
 TEST(Nested, WhatCannotRunYetIsSaidByPlace) {
-  const Plan plan = plan_of(pipeline(
-      "  tasks:\n"
-      "    - name: a\n"
-      "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
-      "    - name: b\n"
-      "      taskSpec:\n"
-      "        sidecars: [{name: db, image: postgres}]\n"
-      "        steps: [{image: i, script: x}]\n"));
+  const Plan plan =
+      plan_of(pipeline("  tasks:\n"
+                       "    - name: a\n"
+                       "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
+                       "    - name: b\n"
+                       "      taskSpec:\n"
+                       "        sidecars: [{name: db, image: postgres}]\n"
+                       "        steps: [{image: i, script: x}]\n"));
   const std::string said = messages(unsupported(plan));
   EXPECT_NE(said.find("p.yaml:6:13: error: a custom task of kind Loop cannot be run yet"), std::string::npos)
       << said;
@@ -177,14 +180,16 @@ TEST(Nested, WhatCannotRunYetIsSaidByPlace) {
 }
 
 TEST(Nested, GraphsShowTheInside) {
-  const Plan plan = plan_of(pipeline(
-      "  tasks:\n"
-      "    - name: inner\n"
-      "      pipelineSpec: {tasks: [{name: a, " + kStep + "}, {name: b, runAfter: [a], " + kStep + "}]}\n"
-      "    - name: many\n"
-      "      runAfter: [inner]\n"
-      "      matrix: {params: [{name: x, value: [\"1\", \"2\"]}]}\n"
-      "      taskSpec: {params: [{name: x}], steps: [{image: i, script: x}]}\n"));
+  const Plan plan =
+      plan_of(pipeline("  tasks:\n"
+                       "    - name: inner\n"
+                       "      pipelineSpec: {tasks: [{name: a, " +
+                       kStep + "}, {name: b, runAfter: [a], " + kStep +
+                       "}]}\n"
+                       "    - name: many\n"
+                       "      runAfter: [inner]\n"
+                       "      matrix: {params: [{name: x, value: [\"1\", \"2\"]}]}\n"
+                       "      taskSpec: {params: [{name: x}], steps: [{image: i, script: x}]}\n"));
   EXPECT_EQ(graph_ascii(plan),
             "Pipeline p\n"
             "  inner  [pipeline]\n"

@@ -21,8 +21,7 @@ class Recorder final : public RunObserver {
   void task_started(const RunningTask& t) override {
     line("start " + t.label + "." + std::to_string(t.attempt));
   }
-  void step_output(const RunningTask& t, const steps::StepSpec& s, bool,
-                   std::string_view bytes) override {
+  void step_output(const RunningTask& t, const steps::StepSpec& s, bool, std::string_view bytes) override {
     line(t.label + ":" + s.name + " " + std::string(bytes));
   }
   void task_finished(const RunningTask& t, const TaskRunState& state) override {

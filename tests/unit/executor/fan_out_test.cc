@@ -207,10 +207,11 @@ TEST_F(FanOutTest, WaitEndsWhenItsTimeHasPassed) {
 }
 
 TEST_F(FanOutTest, AnApprovalWaitsForSomebodyToDecide) {
-  const dag::Plan plan =
-      plan_of(custom("Approval", "") + "    - name: after\n      runAfter: [c]\n      params: [{name: by, value: "
-              "$(tasks.c.results.approved-by)}]\n      taskSpec: {params: [{name: by}], steps: [{name: s, image: "
-              "i, args: [$(params.by)]}]}\n");
+  const dag::Plan plan = plan_of(
+      custom("Approval", "") +
+      "    - name: after\n      runAfter: [c]\n      params: [{name: by, value: "
+      "$(tasks.c.results.approved-by)}]\n      taskSpec: {params: [{name: by}], steps: [{name: s, image: "
+      "i, args: [$(params.by)]}]}\n");
   std::jthread approver;
   observer.on_start = [&](const std::string& label) {
     if (label != "c") return;

@@ -13,7 +13,8 @@ using testing::plan_of;
 
 PodRequest pod_of(const std::string& spec) {
   const dag::Plan plan = plan_of("  tasks:\n  - name: t\n    taskSpec:\n" + spec);
-  const dag::ResolvedTask task = dag::resolve_task(plan, 0, dag::no_facts(), {"r", "u", "default"}, {.attempt = 1});
+  const dag::ResolvedTask task =
+      dag::resolve_task(plan, 0, dag::no_facts(), {"r", "u", "default"}, {.attempt = 1});
   return make_pod(plan, 0, task, "r", {.attempt = 1}, {"/runs/r", "/runs/r/workspaces", "/claims"});
 }
 
@@ -59,9 +60,124 @@ TEST(PodSpec, RefusesASubPathThatClimbsOut) {
              "subPath: a/../b}]}]\n"));
 }
 
+constexpr const char* kObjects =
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {tekton.dev/git-0: x.example}}\n"
+    "type: kubernetes.io/ssh-auth\nstringData: {ssh-privatekey: K}\n---\n"
+    "apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: bot}\nsecrets: [{name: s}]\n---\n"
+    "apiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata: {name: r, labels: {team: blue}}\nspec:\n";
+
+// A lone TaskRun's pod; `places` beyond the usual ones.
+PodRequest pod_of_run(const std::string& spec, PodPlaces places = {}) {
+  dag::Documents documents;
+  Diagnostics diagnostics;
+  load(documents, "p.yaml", kObjects + spec, diagnostics);
+  dag::StoredResolver resolver;
+  const dag::Compiled compiled = compile(documents, {}, resolver, std::move(diagnostics));
+  if (!compiled.plan) throw Error(ErrorKind::Usage, dag::render(compiled.diagnostics, documents.sources));
+  places.run = "/runs/r";
+  places.workspaces = "/runs/r/workspaces";
+  places.claims = "/claims";
+  places.secrets = "/private";
+  const dag::ResolvedTask task = dag::resolve_task(*compiled.plan, 0, dag::no_facts(), {"r", "u", "default"});
+  return make_pod(*compiled.plan, 0, task, "r", {}, places);
+}
+
+TEST(PodSpec, MakesAVolumeOfObjectsOnceAndReadOnly) {
+  const PodRequest pod = pod_of_run(
+      "  taskSpec:\n    volumes: [{name: v, secret: {secretName: s}}]\n    steps:\n"
+      "    - {image: i, volumeMounts: [{name: v, mountPath: /v}]}\n"
+      "    - {image: i, volumeMounts: [{name: v, mountPath: /k, subPath: ssh-privatekey}]}\n");
+  ASSERT_EQ(pod.contents.size(), 1u);
+  EXPECT_EQ(pod.contents[0].folder, "/private/r.0/volumes/v");
+  EXPECT_EQ(pod.private_folder, "/private/r.0");
+  EXPECT_EQ(pod.spec.steps[0].mounts.at(0).source, "/private/r.0/volumes/v");
+  EXPECT_EQ(pod.spec.steps[1].mounts.at(0).source, "/private/r.0/volumes/v/ssh-privatekey");
+  EXPECT_TRUE(pod.spec.steps[0].mounts[0].read_only && pod.spec.steps[1].mounts[0].read_only);
+  EXPECT_THROW(pod_of_run("  taskSpec:\n    volumes: [{name: v, secret: {secretName: s}}]\n    steps:\n"
+                          "    - {image: i, volumeMounts: [{name: v, mountPath: /v, subPath: other}]}\n"),
+               Error);
+}
+
+TEST(PodSpec, TakesCredentialsFromTheRunsServiceAccount) {
+  const std::string task = "  taskSpec: {steps: [{image: i, script: x}]}\n";
+  const PodRequest pod = pod_of_run("  serviceAccountName: bot\n" + task);
+  EXPECT_EQ(pod.spec.credentials.folder, "/private/r.0/creds");
+  EXPECT_EQ(pod.spec.credentials.files, (std::vector<std::filesystem::path>{".ssh/config", ".ssh/id_s"}));
+  EXPECT_TRUE(pod_of_run(task).spec.credentials.files.empty());
+  const PodRequest other = pod_of_run("  serviceAccountName: nobody\n" + task);
+  ASSERT_EQ(other.notes.size(), 1u);
+  EXPECT_NE(other.notes[0].find("\"nobody\" is not among the documents loaded"), std::string::npos);
+}
+
+TEST(PodSpec, TellsAStepAboutItsPod) {
+  const PodRequest pod = pod_of_run(
+      "  taskSpec:\n    steps:\n    - image: i\n      env:\n"
+      "      - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}\n"
+      "      - {name: TEAM, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['team']\"}}}\n"
+      "      - {name: RUN, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['tekton.dev/taskRun']\"}}}\n");
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(pod.spec.steps[0].env, (Pairs{{"POD", "r-pod"}, {"TEAM", "blue"}, {"RUN", "r"}}));
+}
+
+TEST(PodSpec, TakesAHostPathOnlyBelowWhatIsAllowed) {
+  const auto run = [](const std::string& path, std::vector<std::filesystem::path> allowed) {
+    PodPlaces places;
+    places.host_paths = std::move(allowed);
+    return pod_of_run("  taskSpec:\n    volumes: [{name: v, hostPath: {path: " + path +
+                          "}}]\n    steps: [{image: i, volumeMounts: [{name: v, mountPath: /v}]}]\n",
+                      places);
+  };
+  EXPECT_EQ(run("/srv/a", {"/srv"}).spec.steps[0].mounts.at(0).source, "/srv/a");
+  EXPECT_EQ(run("/srv", {"/srv"}).host_paths.size(), 1u);
+  EXPECT_THROW(run("/srv/a", {}), Error);
+  EXPECT_THROW(run("/srv/../etc", {"/srv"}), Error);
+  EXPECT_THROW(run("/srvx", {"/srv"}), Error);
+}
+
+TEST(PodSpec, GivesPrivilegesOnlyWhenAllowed) {
+  const auto run = [](const std::string& context, bool allowed) {
+    PodPlaces places;
+    places.allow_privileged = allowed;
+    return pod_of_run("  taskSpec: {steps: [{image: i, script: x, securityContext: " + context + "}]}\n",
+                      places)
+        .spec.steps.at(0);
+  };
+  EXPECT_THROW(run("{privileged: true}", false), Error);
+  EXPECT_TRUE(run("{privileged: true}", true).privileged);
+  EXPECT_THROW(run("{capabilities: {add: [SYS_ADMIN]}}", false), Error);
+  EXPECT_EQ(run("{capabilities: {drop: [ALL]}}", false).capabilities, 0u);
+  EXPECT_FALSE(run("{}", true).capabilities);
+  EXPECT_TRUE(run("{runAsNonRoot: true}", false).run_as_non_root);
+}
+
+TEST(PodSpec, TakesGroupsFromThePodTemplateAndKeepsTheUsersNetwork) {
+  const std::string run =
+      "  podTemplate: {hostNetwork: true, securityContext: {fsGroup: 7, supplementalGroups: [8, 9], "
+      "runAsUser: 5}}\n"
+      "  taskSpec: {steps: [{image: i, script: x}]}\n";
+  PodPlaces places;
+  places.network = steps::Network::Private;
+  const PodRequest pod = pod_of_run(run, places);
+  EXPECT_EQ(pod.group, 7u);
+  EXPECT_EQ(pod.spec.steps[0].groups, (std::vector<uint32_t>{8, 9, 7}));
+  EXPECT_EQ(pod.spec.steps[0].run_as_user, 5u);
+  EXPECT_EQ(pod.spec.network, steps::Network::Private);  // what the user asked for stays
+  EXPECT_EQ(pod.notes.size(), 1u);
+}
+
+TEST(PodSpec, TakesLimitsFromStepSpecsAndNotRequests) {
+  const PodRequest pod = pod_of_run(
+      "  stepSpecs: [{name: s, computeResources: {requests: {cpu: 8}, limits: {memory: 32Mi}}}]\n"
+      "  taskSpec: {steps: [{name: s, image: i, script: x, computeResources: {limits: {memory: 64Mi, cpu: "
+      "1}}}]}\n");
+  EXPECT_EQ(pod.spec.steps[0].resources.memory_bytes, 32u << 20);
+  EXPECT_DOUBLE_EQ(pod.spec.steps[0].resources.cpus, 0);
+}
+
 TEST(PodSpec, RefusesAMalformedQuantity) {
   EXPECT_THROW(pod_of("      params: [{name: m, default: lots}]\n"
-                      "      steps: [{image: i, computeResources: {limits: {memory: $(params.m)}}}]\n"), Error);
+                      "      steps: [{image: i, computeResources: {limits: {memory: $(params.m)}}}]\n"),
+               Error);
 }
 
 TEST(PodSpec, ReadsQuantities) {

@@ -40,13 +40,14 @@ class RerunTest : public ::testing::Test {
   Journal journal{dirs.database()};
   FakePodRunner pods;
   RunObserver observer;
-  dag::Plan plan = plan_of(
-      "  workspaces: [{name: w}]\n  tasks:\n" + task("a") +
-      task("m, runAfter: [a], matrix: {params: [{name: x, value: [p, q]}]}") +
-      "  - {name: b, params: [{name: v, value: $(tasks.a.results.r)}, {name: l, value: "
-      "\"$(tasks.m.results.r[*])\"}], workspaces: [{name: w}], taskSpec: {params: [{name: v}, {name: l, type: "
-      "array}], workspaces: [{name: w}], steps: [{name: s, image: i, args: [$(params.v), \"$(params.l[*])\"]}]}}\n" +
-      task("c, runAfter: [b]") + task("side") + "  finally:\n" + task("z"));
+  dag::Plan plan = plan_of("  workspaces: [{name: w}]\n  tasks:\n" + task("a") +
+                           task("m, runAfter: [a], matrix: {params: [{name: x, value: [p, q]}]}") +
+                           "  - {name: b, params: [{name: v, value: $(tasks.a.results.r)}, {name: l, value: "
+                           "\"$(tasks.m.results.r[*])\"}], workspaces: [{name: w}], taskSpec: {params: "
+                           "[{name: v}, {name: l, type: "
+                           "array}], workspaces: [{name: w}], steps: [{name: s, image: i, args: "
+                           "[$(params.v), \"$(params.l[*])\"]}]}}\n" +
+                           task("c, runAfter: [b]") + task("side") + "  finally:\n" + task("z"));
 };
 
 TEST_F(RerunTest, OnlyWhatDidNotSucceedAndWhatComesAfterRunsAgain) {

@@ -43,16 +43,16 @@ class Simulation {
       for (unsigned k = 0; k < i; ++k) {
         if (chance(25)) after += "t" + std::to_string(k) + ", ";
         if (chance(15))
-          params += "{name: p" + std::to_string(k) + ", value: \"$(tasks.t" + std::to_string(k) + ".results.r" +
-                    (matrix[k] ? "[*]" : "") + ")\"}, ";
+          params += "{name: p" + std::to_string(k) + ", value: \"$(tasks.t" + std::to_string(k) +
+                    ".results.r" + (matrix[k] ? "[*]" : "") + ")\"}, ";
       }
       matrix.push_back(chance(25));
       if (matrix[i]) head += ", matrix: {params: [{name: m, value: [x, y, z]}]}";
       if (!after.empty()) head += ", runAfter: [" + after + "]";
       if (!params.empty()) head += ", params: [" + params + "]";
       if (const unsigned k = i > 0 ? random_() % i : 0; i > 0 && !matrix[k] && chance(25))
-        head += ", when: [{input: $(tasks.t" + std::to_string(k) +
-                ".results.r), operator: in, values: [\"1\"]}]";
+        head +=
+            ", when: [{input: $(tasks.t" + std::to_string(k) + ".results.r), operator: in, values: [\"1\"]}]";
       if (chance(20))
         head += ", retries: 2";
       else if (chance(20))
@@ -86,8 +86,7 @@ class Simulation {
     ASSERT_FALSE(running.empty()) << "nothing runs and the run has not ended";
     const TaskRunId id = running[random_() % running.size()];
     const TaskRunState& ending = state_.tasks[id.task].run(id.run);
-    Event event{
-        .kind = Event::Kind::TaskFinished, .task = id.task, .run = id.run, .attempt = ending.attempt};
+    Event event{.kind = Event::Kind::TaskFinished, .task = id.task, .run = id.run, .attempt = ending.attempt};
     event.outcome.succeeded = chance(75) && ending.stop_reason.empty();
     event.outcome.reason = event.outcome.succeeded ? "Succeeded" : "Failed";
     if (chance(80)) event.outcome.results["r"] = std::to_string(random_() % 2);
