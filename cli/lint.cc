@@ -69,6 +69,7 @@ void add_graph(CLI::App& app, Context& context) {
       app.add_subcommand("graph", "Show the DAG of a pipeline\n\n  kiln graph pipeline.yaml -o mermaid\n");
   add_plan_options(*verb, *input);
   verb->add_option("-o,--output", *format, "ascii, dot, mermaid or json")->capture_default_str();
+  input->preview = true;
   verb->callback([input, format, &context] { print(dag::graph(compile_plan(*input, context), *format)); });
 }
 

@@ -85,6 +85,7 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
 dag::Plan compile_plan(const PlanInput& input, Context& context) {
   dag::RunRequest request;
   request.target = input.target;
+  request.preview = input.preview;
   for (const std::string& param : input.params) request.params.push_back(split_pair("-p", param));
   for (const std::string& workspace : input.workspaces)
     request.workspaces.push_back(dag::parse_workspace_flag(workspace));

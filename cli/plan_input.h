@@ -18,6 +18,7 @@ struct PlanInput {
   std::vector<std::string> params;      // -p k=v
   std::vector<std::string> workspaces;  // -w name=SPEC
   std::string target;                   // --pipeline
+  bool preview = false;                 // nothing will run: see dag::RunRequest
   RemoteOptions remote;
 };
 void add_plan_options(CLI::App& verb, PlanInput& input);

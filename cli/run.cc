@@ -104,6 +104,7 @@ void add_run(CLI::App& app, Context& context) {
     if (!options->output.empty() && options->output != "json")
       throw Error(ErrorKind::Usage, "there is no output format \"" + options->output + "\"", "-o json");
     options->run.json = options->output == "json";
+    options->input.preview = options->dry_run;
     const dag::Plan plan = compile_plan(options->input, context);
     if (options->dry_run) return print(preview(plan));
     refuse_unsupported(plan, {options->run.allow_privileged, !options->run.host_paths.empty()});

@@ -114,7 +114,8 @@ bool named_in(const std::vector<T>& list, const std::string& name) {
 }  // namespace
 
 void Compiler::check_objects() {
-  const ObjectCheck check(*plan_.objects, lenient_.names ? Severity::Warning : Severity::Error);
+  const ObjectCheck check(*plan_.objects,
+                          lenient_.names || request_.preview ? Severity::Warning : Severity::Error);
   for (const WorkspaceBinding& binding : plan_.workspaces)
     if (binding.kind == WorkspaceBinding::Kind::Volume) check.source(binding.source, run_reporter_);
   for (size_t i = 0; i < plan_.tasks.size(); ++i) {

@@ -20,6 +20,9 @@ struct RunRequest {
   std::vector<std::pair<std::string, std::string>> params;  // -p, in order; a repeated array param appends
   std::vector<WorkspaceBinding> workspaces;                 // -w
 
+  // Only to be looked at: ConfigMaps and Secrets that a run would need may be missing.
+  bool preview = false;
+
   // A pipeline inside the target's, as nested_request() asks for it: the pipeline tasks that lead to it,
   // outermost first, each with the params of the pipeline it stands in; and its own params.
   struct Level {

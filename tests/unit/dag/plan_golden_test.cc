@@ -35,7 +35,9 @@ std::vector<std::pair<std::string, std::string>> placeholders(const std::vector<
 
 std::string compiled(const Documents& documents, const Diagnostics& loaded, const RunRequest& request) {
   StoredResolver nothing;
-  const Compiled result = compile(documents, request, nothing, loaded);
+  RunRequest looked_at = request;
+  looked_at.preview = true;
+  const Compiled result = compile(documents, looked_at, nothing, loaded);
   std::string out = result.plan ? testing::summary(*result.plan) : "no plan of " + request.target + "\n";
   for (const Diagnostic& said : result.diagnostics) out += render(said);
   return out;
