@@ -177,9 +177,8 @@ void Compiler::report_cycles(const std::vector<bool>& placed) {
     if (walked_from[at] != start) continue;
     std::vector<size_t> cycle{at};
     for (size_t task = next(at); task != at; task = next(task)) cycle.push_back(task);
-    std::ranges::rotate(cycle, std::ranges::min_element(cycle, {}, [&](size_t i) {
-                          return std::string_view(plan_.tasks[i].name);
-                        }));
+    const auto by_name = [&](size_t i) { return std::string_view(plan_.tasks[i].name); };
+    std::rotate(cycle.begin(), std::ranges::min_element(cycle, {}, by_name), cycle.end());
     report_cycle(placed, cycle);
   }
 }
