@@ -1,5 +1,6 @@
 #include "base/fs.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
@@ -75,6 +76,10 @@ void write_file_atomic(const fs::path& path, std::string_view content, mode_t mo
   if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("cannot write " + path.string());
   cleanup.dismiss();
   fsync_dir(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+bool is_within(const fs::path& path, const fs::path& folder) {
+  return std::mismatch(folder.begin(), folder.end(), path.begin(), path.end()).first == folder.end();
 }
 
 void make_dirs(const fs::path& path, mode_t mode) {

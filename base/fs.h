@@ -34,6 +34,9 @@ void write_all_at(int fd, std::string_view content, off_t offset, std::string_vi
 void make_dirs(const fs::path& path, mode_t mode = 0755);
 void fsync_dir(const fs::path& path);
 
+// Whether `path` is `folder` or below it, by their names alone: both normal, without a slash at the end.
+bool is_within(const fs::path& path, const fs::path& folder);
+
 // rm -rf that never follows a link, copes with unwritable folders and vanished entries.
 void remove_tree(const fs::path& path);
 

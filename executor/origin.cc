@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "executor/param_json.h"
 
 namespace kiln::executor {
 namespace {
@@ -10,29 +11,10 @@ namespace {
 using nlohmann::json;
 using Texts = std::map<std::string, std::string>;
 
-json value_json(const dag::ParamValue& value) {
-  switch (value.type) {
-    case dag::ParamType::Array:
-      return value.items;
-    case dag::ParamType::Object:
-      return value.fields;
-    case dag::ParamType::String:
-      break;
-  }
-  return value.text;
-}
-
 dag::ParamValue value_from(const json& value) {
   if (value.is_array()) return dag::ParamValue::array(value.get<std::vector<std::string>>());
   if (value.is_object()) return dag::ParamValue::object(value.get<Texts>());
   return dag::ParamValue::string(value.get<std::string>());
-}
-
-json params_json(const std::vector<dag::Param>& params) {
-  json out = json::array();
-  for (const dag::Param& param : params)
-    out.push_back({{"name", param.name.value}, {"value", value_json(param.value)}});
-  return out;
 }
 
 std::vector<dag::Param> params_from(const json& list) {

@@ -6,14 +6,13 @@
 
 #include "base/digest.h"
 #include "base/error.h"
+#include "base/fs.h"
 #include "base/text.h"
 #include "executor/credentials.h"
 #include "steps/capabilities.h"
 
 namespace kiln::executor {
 namespace {
-
-namespace fs = std::filesystem;
 
 [[noreturn]] void refuse(const dag::PlannedTask& task, const std::string& step, const std::string& message) {
   throw Error(ErrorKind::Invalid, "task " + task.name + ", step " + step + ": " + message);
@@ -122,10 +121,8 @@ class PodMaker {
     if (made == out_.contents.end())
       made = out_.contents.insert(made, {folder, volume_files(source, facts_, out_.notes)});
     if (below.empty()) return folder;
-    const bool there = std::ranges::any_of(made->files, [&](const VolumeFile& file) {
-      const auto [end, rest] = std::mismatch(below.begin(), below.end(), file.path.begin(), file.path.end());
-      return end == below.end();
-    });
+    const bool there =
+        std::ranges::any_of(made->files, [&](const VolumeFile& file) { return is_within(file.path, below); });
     if (!there)
       throw Error(ErrorKind::Invalid, "task " + task_.name + ": volume " + name.filename().string() +
                                           " has no file \"" + below.string() + "\" for its subPath");
@@ -135,8 +132,7 @@ class PodMaker {
   fs::path host_path(const dag::Volume& volume, const fs::path& below) {
     const fs::path path = fs::path(volume.source.name.value).lexically_normal();
     for (const fs::path& allowed : places_.host_paths) {
-      const auto [end, rest] = std::mismatch(allowed.begin(), allowed.end(), path.begin(), path.end());
-      if (end != allowed.end()) continue;
+      if (!is_within(path, allowed)) continue;
       out_.host_paths.push_back({path, allowed});
       if (below.empty()) return path;
       out_.host_paths.push_back({path / below, path});

@@ -1,10 +1,10 @@
 #include "executor/task_job.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "executor/step_log.h"
 
 namespace kiln::executor {
 namespace {
@@ -23,55 +23,6 @@ Outcome outcome_of(steps::PodOutcome pod) {
   return out;
 }
 
-// Writes one pod's output to its log files and hands it on.
-class LogWriter final : public steps::PodObserver {
- public:
-  LogWriter(const RunningTask& task, const steps::PodSpec& pod, const fs::path& folder, RunObserver& observer,
-            std::mutex& observing, std::stop_source& stop)
-      : task_(task), pod_(pod), observer_(observer), observing_(observing), stop_(stop) {
-    make_dirs(folder);
-    for (const steps::StepSpec& step : pod.steps)
-      files_.push_back(
-          open_file(folder / (step.name + ".log"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600));
-  }
-
-  void step_started(size_t, const steps::StepSpec& spec) override {
-    const std::lock_guard lock(observing_);
-    observer_.step_started(task_, spec);
-  }
-  void step_output(size_t step, bool is_stderr, std::string_view bytes) override {
-    write(step, bytes);
-    const std::lock_guard lock(observing_);
-    observer_.step_output(task_, pod_.steps.at(step), is_stderr, bytes);
-  }
-  void step_finished(size_t, const steps::StepOutcome& outcome) override {
-    const std::lock_guard lock(observing_);
-    observer_.step_finished(task_, outcome);
-  }
-
-  const std::optional<Error>& problem() const { return problem_; }
-
- private:
-  // A log that cannot be written (disk full) ends the pod: output must not be lost without a word.
-  void write(size_t step, std::string_view bytes) {
-    if (problem_) return;
-    try {
-      write_all(files_.at(step).get(), bytes, "log of task " + task_.label);
-    } catch (const Error& e) {
-      problem_ = e;
-      stop_.request_stop();
-    }
-  }
-
-  const RunningTask& task_;
-  const steps::PodSpec& pod_;
-  RunObserver& observer_;
-  std::mutex& observing_;
-  std::stop_source& stop_;
-  std::vector<UniqueFd> files_;
-  std::optional<Error> problem_;
-};
-
 void make_folders(const PodRequest& request) {
   for (const PodRequest::Folder& folder : request.folders) {
     make_dirs(folder.inside);
@@ -79,8 +30,7 @@ void make_folders(const PodRequest& request) {
     // A step may have put a link where the next one's subPath is: the host must not follow it outside.
     const fs::path inside = fs::canonical(folder.inside);
     const fs::path target = fs::weakly_canonical(folder.path);
-    const auto [end, rest] = std::mismatch(inside.begin(), inside.end(), target.begin(), target.end());
-    if (end != inside.end())
+    if (!is_within(target, inside))
       throw Error(ErrorKind::Invalid, "subPath " + folder.path.lexically_relative(folder.inside).string() +
                                           " leads out of its workspace");
     if (target != inside) {
@@ -99,8 +49,7 @@ void check_host_paths(const PodRequest& request) {
       throw Error(ErrorKind::Invalid, "the hostPath " + folder.path.string() + " is not there",
                   "make it first");
     const fs::path inside = fs::canonical(folder.inside);
-    const auto [end, rest] = std::mismatch(inside.begin(), inside.end(), target.begin(), target.end());
-    if (end != inside.end())
+    if (!is_within(target, inside))
       throw Error(ErrorKind::Invalid, "the hostPath " + folder.path.string() + " leads to " +
                                           target.string() + ", which was not allowed");
   }
@@ -131,7 +80,7 @@ Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesyste
   make_folders(request);
   check_host_paths(request);
   for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
-  LogWriter log(task, pod, logs, observer, observing, stop);
+  StepLog log(task, pod, logs, observer, observing, stop);
   if (!pod.steps.empty())
     for (const std::string& note : request.notes) log.step_output(0, true, "kiln: note: " + note + "\n");
   steps::PodOutcome outcome = pods.run(pod, log, stop.get_token());

@@ -100,10 +100,11 @@ const char* make_overlay_root(const Spec& spec) {
   snprintf(work, sizeof work, "%s/work", place);
   if (*spec.upper) {
     if (!make_dirs(upper, 0755) || !make_dirs(work, 0755)) fail("cannot make the upper layer", place);
-    // What a `volatile` overlay leaves to say that it was not synced; see mount_overlay.
+    // What a `volatile` overlay leaves to say that it was not synced (in a "work" of its own within the work
+    // folder); see mount_overlay.
     static char mark[4200];
-    for (const char* name : {"/work/incompat/volatile/dirty", "/work/incompat/volatile", "/work/incompat"}) {
-      snprintf(mark, sizeof mark, "%s%s", work, name);
+    for (const char* name : {"incompat/volatile/dirty", "incompat/volatile", "incompat"}) {
+      snprintf(mark, sizeof mark, "%s/%s/%s", work, "work", name);
       if (unlink(mark) != 0) rmdir(mark);
     }
     snprintf(root, sizeof root, "%s", spec.mount_point);

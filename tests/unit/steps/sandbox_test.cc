@@ -176,11 +176,11 @@ TEST_F(SandboxTest, HundredsOfLayersMakeOneRoot) {
 }
 
 TEST_F(SandboxTest, ReadOnlyRootIsReadOnly) {
-  SandboxSpec spec = world.shell("touch /x 2>&1; touch /work/y && echo ok");
+  SandboxSpec spec = world.shell("touch /x 2>&1; touch /mnt/kept/y && echo ok");
   spec.rootfs.read_only = true;
   make_dirs(world.folder() / "work");
   ::chmod((world.folder() / "work").c_str(), 0777);
-  spec.mounts.push_back({.source = world.folder() / "work", .destination = "/work"});
+  spec.mounts.push_back({.source = world.folder() / "work", .destination = "/mnt/kept"});
   const auto ran = world.run(spec);
   EXPECT_NE(ran.out.find("Read-only file system"), std::string::npos);
   EXPECT_NE(ran.out.find("ok\n"), std::string::npos);
