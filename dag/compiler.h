@@ -135,8 +135,8 @@ class Compiler {
 
   // compile_params.cc: what a pipeline task passes
   void check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature);
-  bool report_renamed_param(const PipelineTask& from, const PlannedTask& task, const std::string& name,
-                            const std::set<std::string_view>& declared, std::set<std::string_view>& renamed);
+  void report_params(const PipelineTask& from, const PlannedTask& task, const Signature& signature,
+                     std::vector<std::string> missing);
   void check_given(const Param& given, const Param& value, const ParamSpec& spec);
   void check_matrix(const PipelineTask& from, PlannedTask& task);
   void check_when(const PipelineTask& from, PlannedTask& task);
@@ -145,7 +145,10 @@ class Compiler {
 
   // compile_workspaces.cc
   void bind_workspaces(const PipelineTask& from, PlannedTask& task, const Signature& signature);
-  void check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature);
+  std::map<std::string, std::string> workspace_slips(const PipelineTask& from, const PlannedTask& task,
+                                                     const Signature& signature) const;
+  void check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature,
+                  const std::map<std::string, std::string>& slips);
   void propagate_workspaces(const PipelineTask& from, PlannedTask& task);
   void bind(PlannedTask& task, const WorkspaceDeclaration& declaration, const std::string& pipeline_name,
             const Text& sub_path);
@@ -158,6 +161,8 @@ class Compiler {
 
   // compile_results.cc: what tasks take from each other
   using Complaint = std::function<void(std::string message, std::string hint)>;
+  const ResultSpec* declared_result(const PlannedTask& producer, const std::string& result,
+                                    std::string_view invalid, const Complaint& complain);
   void use_result(size_t index, const Reference& reference, std::string_view written, Position at,
                   EdgeReason::Kind kind, bool in_spec);
   bool check_result(const PlannedTask& producer, const Reference& reference, std::string_view written,

@@ -5,10 +5,23 @@
 
 namespace kiln::dag {
 
+std::optional<std::string> near_name(std::string_view word, const std::vector<std::string>& candidates) {
+  if (word.size() < 3) return std::nullopt;  // every short name is near every other
+  return nearest(word, candidates);
+}
+
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-  if (word.size() < 3) return "";  // every short name is near every other
-  const auto near = nearest(word, candidates);
+  const auto near = near_name(word, candidates);
   return near ? "did you mean `" + *near + "`?" : "";
+}
+
+std::map<std::string, std::string> Reporter::slips(const std::vector<std::string>& unknown,
+                                                   const std::vector<std::string>& missing) const {
+  std::map<std::string, std::string> out;
+  if (missing.empty() || !may_suggest(unknown.size() * missing.size())) return out;
+  for (const std::string& name : unknown)
+    if (auto near = near_name(name, missing)) out.emplace(std::move(*near), name);
+  return out;
 }
 
 std::string Reporter::shown_choices(std::vector<std::string> names, std::string_view owner) {
