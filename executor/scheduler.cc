@@ -20,6 +20,8 @@ class Turn {
     log_.push_back(std::move(event));
   }
 
+  void cancel(std::string_view how) { emit(event(Event::Kind::CancelRequested, how)); }
+
   std::vector<Event> settle() {
     if (state_.has_started && !state_.has_finished) {
       check_run_timeouts();
@@ -212,10 +214,14 @@ class Turn {
     const std::string& name = options_.context.run_name;
     if (plan_.kind != dag::Plan::Kind::Pipeline && !plan_.tasks.empty() && !state_.pipeline_timed_out) {
       const TaskState& task = state_.tasks.front();
-      reason = task.phase == Phase::Skipped ? "Cancelled" : task.reason;
+      const bool is_task = plan_.kind == dag::Plan::Kind::Task;
+      reason = task.reason;
       message = task.message.empty() ? "All Steps have completed executing" : task.message;
       if (task.phase == Phase::Succeeded) reason = "Succeeded";
-      if (task.phase == Phase::Cancelled) reason = "Cancelled";
+      if (task.phase == Phase::Cancelled || task.phase == Phase::Skipped) {
+        reason = is_task ? "TaskRunCancelled" : "CustomRunCancelled";
+        message = std::string(is_task ? "TaskRun" : "CustomRun") + " \"" + name + "\" was cancelled";
+      }
     } else if (state_.cancel == Cancel::Now) {
       reason = "Cancelled";
       message = "PipelineRun \"" + name + "\" was cancelled";
@@ -243,7 +249,9 @@ class Turn {
 
 std::vector<Event> Scheduler::advance(State& state, Event event, Time now) const {
   Turn turn(plan_, options_, state, now);
+  const bool born = event.kind == Event::Kind::RunStarted;
   turn.emit(std::move(event));
+  if (born && !plan_.status.empty() && !is_pending(plan_)) turn.cancel(plan_.status);
   return turn.settle();
 }
 
@@ -262,6 +270,10 @@ std::optional<Time> Scheduler::next_deadline(const State& state) const {
     consider(state.finally_started + plan_.finally_timeout);
   if (!state.deadlines.empty()) consider(state.deadlines.begin()->first);
   return next;
+}
+
+bool is_pending(const dag::Plan& plan) {
+  return plan.status == "PipelineRunPending" || plan.status == "TaskRunPending";
 }
 
 std::string summary(const dag::Plan& plan, const State& state) {

@@ -39,6 +39,10 @@ class Scheduler {
   Options options_;
 };
 
+// Whether its documents say that the run waits until somebody starts it. (Every other `status` of a plan asks
+// for its end, and advance() hears it with RunStarted.)
+bool is_pending(const dag::Plan& plan);
+
 // "Tasks Completed: 2 (Failed: 0, Cancelled 0), Skipped: 1", with "Incomplete: n" while it runs.
 std::string summary(const dag::Plan& plan, const State& state);
 
