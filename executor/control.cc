@@ -25,12 +25,13 @@ void request_cancel(const fs::path& run, const std::string& mode, bool will_come
 void end_pending_run(Journal& journal, const fs::path& runs, const RunRecord& run, Time now) {
   make_dirs(runs / run.id, 0700);
   const UniqueFd lock = try_lock_run(runs / run.id);
-  dag::Plan plan = journal.plan(run.id);
+  const dag::Plan plan = journal.plan(run.id);
   State state = replay(journal, run.id, plan);
   if (!lock || state.has_started) throw Error(ErrorKind::Failed, "run " + run.id + " has just been started");
-  plan.status = "Cancelled";
   const Scheduler scheduler(plan, {1, {run.id, run.uid, "default"}});
-  journal.append(run.id, plan, scheduler.advance(state, {.kind = Event::Kind::RunStarted, .at = now}, now));
+  journal.append(
+      run.id, plan,
+      scheduler.advance(state, {.kind = Event::Kind::RunStarted, .at = now, .reason = "Cancelled"}, now));
 }
 
 ControlListener::ControlListener(const fs::path& run, std::function<void(std::string)> on_cancel)

@@ -31,6 +31,8 @@ class RunObserver {
  public:
   virtual ~RunObserver() = default;
   virtual void run_started(const RunRecord&, const dag::Plan&) {}
+  // It does not go on before `other` has ended: they are of one concurrency group.
+  virtual void run_waits(const RunRecord&, std::string_view /*other*/) {}
   virtual void task_started(const RunningTask&) {}
   virtual void step_started(const RunningTask&, const steps::StepSpec&) {}
   // Bytes as they came, not lines.

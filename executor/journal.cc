@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "executor/concurrency.h"
 #include "executor/origin.h"
 
 namespace kiln::executor {
@@ -101,7 +102,7 @@ RunRecord Journal::create(const dag::Plan& plan, Time now, const NewRun& given) 
                 .message = {},
                 .parent = given.parent,
                 .owner = given.owner,
-                .group = given.group};
+                .group = given.parent.empty() ? concurrency_group(plan) : ""};
   const std::string origin = origin_of(plan).dump();
   Transaction transaction(database_);
   Statement taken = database_.prepare("SELECT 1 FROM runs WHERE id = ?");
@@ -154,7 +155,7 @@ void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const
 }
 
 void Journal::update(std::string_view id, std::string_view reason, std::string_view message) {
-  database_.prepare("UPDATE runs SET reason = ?, message = ? WHERE id = ?")
+  database_.prepare("UPDATE runs SET reason = ?, message = ? WHERE id = ? AND finished IS NULL")
       .bind(1, reason)
       .bind(2, message)
       .bind(3, id)

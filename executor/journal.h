@@ -42,7 +42,6 @@ struct NewRun {
   std::string id = {}, parent = {};  // of a run that another starts: a name of its making, if that is free
   Owner owner = Owner::Terminal;
   std::string options = {};  // what its owner has to know again, in words of the owner's own
-  std::string group = {};
 };
 
 // Runs and their events, on disk (SQLite, tables `runs` and `events`). What append() has returned from

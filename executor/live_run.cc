@@ -17,6 +17,9 @@ namespace {
 // However far the next deadline is: a clock that was set back must not make us sleep for years.
 constexpr Duration kLongestWait = std::chrono::minutes(1);
 
+// A lock cannot be waited for together with whatever else may happen to a run: it is tried again and again.
+constexpr Duration kTurnInterval = std::chrono::milliseconds(50);
+
 // Results of a pipeline inside a pipeline, as a task hands them on: the bytes of a result file.
 std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEnd& end) {
   std::map<std::string, std::string> out;
@@ -112,8 +115,40 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
   return {run_, std::move(state_)};
 }
 
+// False when the run is to end, or is left, before its turn comes.
+bool LiveRun::wait_for_turn() {
+  if (run_.group.empty()) return true;
+  place_.emplace(services_.dirs, run_);
+  cancel_previous(plan_, services_.journal, services_.dirs.runs(), run_);
+  std::string waits_for;
+  while (!place_->try_enter()) {
+    if (waits_for.empty() || waits_for != place_->waits_for()) {
+      waits_for = place_->waits_for();
+      say_waiting();
+    }
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kTurnInterval, [this] { return !inbox_.empty() || leaving_; })) return false;
+  }
+  if (!waits_for.empty()) services_.journal.set_waiting(run_.id, "Running", "");
+  return true;
+}
+
+void LiveRun::say_waiting() {
+  const std::string& other = place_->waits_for();
+  services_.journal.set_waiting(run_.id, "Queued",
+                                "waits for " + (other.empty() ? "another run" : "run " + other) +
+                                    " of concurrency group \"" + run_.group + "\"");
+  const std::lock_guard lock(observing_);
+  observer_.run_waits(run_, other);
+}
+
 void LiveRun::go() {
-  begin();
+  const bool entered = wait_for_turn();
+  {
+    const std::lock_guard lock(mutex_);
+    if (leaving_ && inbox_.empty()) return;  // nothing has begun
+  }
+  begin(!entered);
   while (!state_.has_finished) {
     std::optional<Event> event = next_event();
     const Time at = services_.clock.now();
@@ -130,11 +165,17 @@ void LiveRun::go() {
   if (!state_.has_finished) leave();
 }
 
-void LiveRun::begin() {
+// `cancelled` before its turn came: nothing starts, `finally` neither, since another run may be under way.
+void LiveRun::begin(bool cancelled) {
   state_ = replay(services_.journal, run_.id, plan_);
-  if (state_.has_started) return carry_on();
+  if (state_.has_finished) return;
   const Time now = services_.clock.now();
-  act(scheduler_.advance(state_, {.kind = Event::Kind::RunStarted, .at = now}, now));
+  const std::string how = cancelled ? "Cancelled" : "";
+  if (!state_.has_started)
+    return act(scheduler_.advance(state_, {.kind = Event::Kind::RunStarted, .at = now, .reason = how}, now));
+  if (cancelled)
+    act(scheduler_.advance(state_, {.kind = Event::Kind::CancelRequested, .at = now, .reason = how}, now));
+  carry_on();
 }
 
 // The kiln before this one died, or left the run.

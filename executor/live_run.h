@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fs.h"
+#include "executor/concurrency.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
@@ -52,8 +53,10 @@ class LiveRun {
   };
 
   bool is_outermost() const { return nesting_.prefix.empty(); }
+  bool wait_for_turn();
+  void say_waiting();
   void go();
-  void begin();
+  void begin(bool cancelled);
   void carry_on();
   void leave();
   void record(Event event);
@@ -84,6 +87,7 @@ class LiveRun {
   Scheduler scheduler_;
   State state_;
   UniqueFd lock_;
+  std::optional<GroupPlace> place_;              // in its concurrency group
   std::map<TaskRunId, std::stop_source> stops_;  // of what runs; the deciding thread's alone
 
   std::mutex own_observing_;

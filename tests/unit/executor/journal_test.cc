@@ -73,11 +73,10 @@ TEST_F(JournalTest, RemembersWhatTheUserAskedFor) {
 TEST_F(JournalTest, RunsOfAServerAndPendingOnesAreNotLost) {
   Journal journal(database);
   for (const Owner owner : {Owner::Server, Owner::Nobody}) {
-    const RunRecord run = journal.create(plan, Time(10s), {.owner = owner, .options = "{}", .group = "g"});
+    const RunRecord run = journal.create(plan, Time(10s), {.owner = owner, .options = "{}"});
     make_dirs(runs / run.id);
     write_file(runs / run.id / "lock", "");
     EXPECT_EQ(journal.find(run.id).owner, owner);
-    EXPECT_EQ(journal.find(run.id).group, "g");
     EXPECT_EQ(journal.options(run.id), "{}");
   }
   EXPECT_TRUE(close_lost_runs(journal, runs, Time(1h)).empty());
