@@ -180,10 +180,7 @@ void LiveRun::begin(bool cancelled) {
 
 // The kiln before this one died, or left the run.
 void LiveRun::carry_on() {
-  std::vector<TaskRunId> cut_off;
-  for (size_t i = 0; i < state_.tasks.size(); ++i)
-    for (size_t k = 0; k < state_.tasks[i].run_count(); ++k)
-      if (state_.tasks[i].run(k).phase == Phase::Running) cut_off.push_back({i, k});
+  const std::vector<TaskRunId> cut_off = running_task_runs(state_);
   const Time now = services_.clock.now();
   act(scheduler_.tick(state_, now));
   for (const TaskRunId id : cut_off) {

@@ -26,6 +26,14 @@ bool State::succeeded() const {
   return has_finished && (reason == "Succeeded" || reason == "Completed");
 }
 
+std::vector<TaskRunId> running_task_runs(const State& state) {
+  std::vector<TaskRunId> out;
+  for (size_t i = 0; i < state.tasks.size(); ++i)
+    for (size_t k = 0; k < state.tasks[i].run_count(); ++k)
+      if (state.tasks[i].run(k).phase == Phase::Running) out.push_back({i, k});
+  return out;
+}
+
 const dag::ParamValue* StateFacts::result(size_t task, std::string_view name) const {
   const TaskState& state = state_.tasks[task];
   if (!is_terminal(state.phase)) return nullptr;

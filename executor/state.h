@@ -106,6 +106,9 @@ struct State {
 // One step of the fold. Total: an event that makes no sense in this state changes nothing.
 void apply(const dag::Plan& plan, State& state, const Event& event);
 
+// The TaskRuns of phase Running, in order.
+std::vector<TaskRunId> running_task_runs(const State& state);
+
 // What substitution may ask of a run.
 class StateFacts final : public dag::RunFacts {
  public:

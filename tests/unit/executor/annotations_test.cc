@@ -112,6 +112,11 @@ TEST(ResultDefault, IsNothingToATaskThatSucceededWithoutIt) {
   EXPECT_EQ(run.of("user").phase, Phase::Skipped);
 }
 
+TEST(Annotations, OfAPipelineHoldForItsRunsToo) {
+  const dag::Plan plan = plan_of("  tasks:\n" + task("maybe"), "  timeouts: {pipeline: 5m}\n", kDefault);
+  EXPECT_TRUE(plan.annotations.contains("kiln.dev/result-default.maybe.r"));
+}
+
 std::string problem_of(const std::string& annotations) {
   dag::Documents documents;
   Diagnostics diagnostics;
