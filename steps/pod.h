@@ -44,6 +44,9 @@ struct StepSpec {
   std::optional<uint64_t> capabilities;  // SandboxSpec::capabilities
   bool privileged = false;               // SandboxSpec::trusted; the user allowed it
   Resources resources;
+  std::vector<std::string> results;  // declared names; the step leaves them in its own results folder
+  // Files that its output goes to as well: absolute or below /workspace, in a folder that is mounted.
+  std::string stdout_path, stderr_path;
 };
 
 // Files that every step finds below /tekton/creds, and in its $HOME where it has none of that name: in
@@ -52,6 +55,19 @@ struct CredentialFiles {
   std::filesystem::path folder;              // of the host
   std::vector<std::filesystem::path> files;  // below it
 };
+
+struct StepOutcome;
+
+// Whether a step runs, now that its turn has come.
+struct StepTurn {
+  bool run = true;
+  std::vector<std::string> notes;  // for its log, one sentence each
+};
+
+// Puts into a step what only the steps before it could tell. Called right before the step, on the thread that
+// runs the pod; throws kiln::Error when the step cannot be run.
+using StepGuide =
+    std::function<StepTurn(size_t index, StepSpec& step, const std::vector<StepOutcome>& before)>;
 
 // One TaskRun's world: its steps run one after another, sharing /workspace, /tekton/{home,results,…} and the
 // network. A pure value: an implementation for another machine can take the same one.
@@ -64,7 +80,8 @@ struct PodSpec {
   std::vector<std::string> results;  // declared names
   Network network = Network::Host;
   bool allow_host_image = false;     // --allow-host
-  uint64_t result_limit = 1u << 20;  // bytes per result
+  uint64_t result_limit = 1u << 20;  // bytes per result, and of a provenance.json
+  StepGuide guide;                   // none: every step runs as it stands here
 };
 
 enum class StepReason {
@@ -86,6 +103,8 @@ struct StepOutcome {
   std::string message;
   std::string image_digest;
   Time started{}, finished{};
+  std::map<std::string, std::string> results = {};  // verbatim bytes of those that it left
+  std::string artifacts = {};  // its provenance.json (`$(step.artifacts.path)`), verbatim; empty: none
 };
 
 struct PodOutcome {
@@ -96,6 +115,7 @@ struct PodOutcome {
   bool infrastructure = false;  // the machine's or a registry's fault rather than the step's: exit 3
   std::vector<StepOutcome> steps;
   std::map<std::string, std::string> results;  // verbatim bytes, read even after a failure
+  std::string artifacts;                       // the TaskRun's provenance.json (`$(artifacts.path)`)
 };
 
 // What happens while a pod runs. Called on the thread that runs the pod.
