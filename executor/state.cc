@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "dag/artifacts.h"
+
 namespace kiln::executor {
 namespace {
 
@@ -86,6 +88,8 @@ class Fold {
     run.message = outcome.message;
     run.infrastructure = outcome.infrastructure;
     run.steps = std::move(outcome.steps);
+    run.sidecars = std::move(outcome.sidecars);
+    run.artifacts = std::move(outcome.artifacts);
     run.phase = outcome.succeeded ? Phase::Succeeded : cancelled ? Phase::Cancelled : Phase::Failed;
     settle(id.task);
   }
@@ -352,6 +356,13 @@ std::optional<size_t> StateFacts::matrix_length(size_t task) const {
   const TaskState& state = state_.tasks[task];
   if (state.runs.empty()) return std::nullopt;
   return state.runs.size();
+}
+
+std::optional<std::string> StateFacts::artifact(size_t task, std::string_view kind,
+                                                std::string_view name) const {
+  const TaskState& state = state_.tasks[task];
+  if (!is_terminal(state.phase)) return std::nullopt;
+  return dag::artifact_values(state.artifacts, kind, name);
 }
 
 std::string_view StateFacts::aggregate_status() const {

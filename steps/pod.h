@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "registry/images.h"
+#include "steps/probe.h"
 #include "steps/sandbox.h"
 
 namespace kiln::steps {
@@ -49,6 +50,11 @@ struct StepSpec {
   std::string stdout_path, stderr_path;
 };
 
+// What runs beside the steps. Of a StepSpec it has no timeout, results, or files for its output.
+struct SidecarSpec : StepSpec {
+  std::optional<Probe> startup, readiness, liveness;
+};
+
 // Files that every step finds below /tekton/creds, and in its $HOME where it has none of that name: in
 // memory, owned by the step's user, for nobody else.
 struct CredentialFiles {
@@ -75,7 +81,10 @@ struct PodSpec {
   std::string name;              // "<run>-<task>[-retryN]": for people and for cgroups
   std::filesystem::path folder;  // host folder for this attempt; results/ and the step files go here
   std::vector<StepSpec> steps;
-  std::vector<VolumeMount> workspaces;  // for all steps
+  // Started before the steps, which wait until each is ready or has ended, and ended after the last of them.
+  // They share the steps' network, workspaces and hosts, not /tekton and /workspace.
+  std::vector<SidecarSpec> sidecars;
+  std::vector<VolumeMount> workspaces;  // for all steps and sidecars
   CredentialFiles credentials;
   std::vector<std::string> results;  // declared names
   Network network = Network::Host;
@@ -113,18 +122,21 @@ struct PodOutcome {
                         // TaskRunTimeout, TaskRunResultLargerThanAllowedLimit, …
   std::string message;  // for people: names the step, its exit code
   bool infrastructure = false;  // the machine's or a registry's fault rather than the step's: exit 3
-  std::vector<StepOutcome> steps;
+  std::vector<StepOutcome> steps, sidecars;
   std::map<std::string, std::string> results;  // verbatim bytes, read even after a failure
   std::string artifacts;                       // the TaskRun's provenance.json (`$(artifacts.path)`)
 };
 
-// What happens while a pod runs. Called on the thread that runs the pod.
+// What happens while a pod runs. Called on the thread that runs the pod; of sidecars on threads of their own.
+// One call at a time.
 class PodObserver {
  public:
   virtual ~PodObserver() = default;
   virtual void step_started(size_t step, const StepSpec& spec) = 0;
   virtual void step_output(size_t step, bool is_stderr, std::string_view bytes) = 0;
   virtual void step_finished(size_t step, const StepOutcome& outcome) = 0;
+  virtual void sidecar_output(size_t /*sidecar*/, bool /*is_stderr*/, std::string_view) {}
+  virtual void sidecar_finished(size_t /*sidecar*/, const StepOutcome&) {}
 };
 
 // Runs pods on this machine. Thread-safe: many pods at once, one thread each.
