@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fs.h"
+#include "base/secret_mask.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
@@ -72,6 +73,7 @@ class LiveRun {
   Nesting nesting_;
   RunRecord run_;
   PodPlaces places_;
+  SecretMask secrets_;  // must not be shown
   size_t jobs_;
   Scheduler scheduler_;
   State state_;
