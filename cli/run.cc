@@ -11,6 +11,7 @@
 #include "cli/plan_input.h"
 #include "cli/preview.h"
 #include "cli/run_printer.h"
+#include "cli/run_summary.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/report.h"
@@ -46,17 +47,18 @@ steps::Network network_named(const std::string& name) {
 void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options) {
   const Dirs& dirs = context.dirs();
   executor::Journal journal(dirs.database());
+  const std::unique_ptr<RunPrinter> printer = make_run_printer(options.progress);
+  const OnExit give_terminal_back([&] { printer->close(); });
   for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
-    say("note: run " + lost.id + " was cut off earlier: " + lost.message);
+    printer->note("run " + lost.id + " was cut off earlier: " + lost.message);
   steps::LocalPods pods(context.runtime(), context.images(),
                         {.kiln_binary = "/proc/self/exe",
                          .kiln_dirs = {dirs.data, dirs.state, dirs.cache, dirs.runtime},
                          .inherited_env = step_environment(context)});
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
-  RunPrinter printer(dirs);
   const executor::RunEnd end =
-      driver.run(plan, printer,
+      driver.run(plan, *printer,
                  {.jobs = options.jobs,
                   .stop = context.stop(),
                   .kill = context.kill(),
@@ -66,8 +68,13 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
                   .workspaces = options.workspaces,
                   .allow_privileged = options.allow_privileged,
                   .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
-  printer.summary(end, plan, !options.json);
-  if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
+  printer->close();
+  if (printer->wants_summary() && (options.progress != "quiet" || !end.state.succeeded()))
+    print_summary(end, plan, journal, dirs, printer->cached());
+  if (options.json)
+    print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
+  else
+    print_results(end, plan);
   context.exit_code = end.exit_code();
 }
 
@@ -79,6 +86,13 @@ void add_allowance_options(CLI::App& verb, PipelineRunOptions& options) {
       ->allow_extra_args(false);
   verb.add_flag("--allow-privileged", options.allow_privileged,
                 "Allow privileged steps, and capabilities that a sandbox does not give");
+}
+
+void add_progress_option(CLI::App& verb, PipelineRunOptions& options) {
+  verb.add_option("--progress", options.progress,
+                  "How to tell of it: auto, tty (live list), plain (lines), json (events on stderr) or quiet")
+      ->check(CLI::IsMember({"auto", "tty", "plain", "json", "quiet"}))
+      ->capture_default_str();
 }
 
 void add_run(CLI::App& app, Context& context) {
@@ -99,6 +113,7 @@ void add_run(CLI::App& app, Context& context) {
   add_allowance_options(*verb, options->run);
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
       ->capture_default_str();
+  add_progress_option(*verb, options->run);
   verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout");
   verb->callback([options, &context] {
     if (!options->output.empty() && options->output != "json")
