@@ -34,9 +34,12 @@ def children(expected):
     return {task: int(count or 1) for task, _, count in (entry.partition(" x") for entry in expected["children"])}
 
 
-def message(expected, skipped):
+def message(expected, run):
+    if "message" in expected:
+        return expected["message"].replace("{run}", run)
     if "children" not in expected:
         return "All Steps have completed executing"
+    skipped = sum(len(tasks) for tasks in expected.get("skipped", {}).values())
     ignored, failed = len(expected.get("ignored", [])), len(expected.get("failed", []))
     aside = f" (Ignored: {ignored})" if ignored else ""
     return (f"Tasks Completed: {len(children(expected))} (Failed: {failed + ignored}{aside}, Cancelled 0), "
@@ -71,25 +74,47 @@ def unresolved(status):
     return said
 
 
-def differences(expected, reason, run, log):
+def exit_code(reason):
+    """Of `kiln run`, when a run ended with this reason."""
+    return 0 if reason in ("Succeeded", "Completed") else 4 if "Timeout" in reason else 1
+
+
+def invalid(run):
+    """Why the object is no valid one of its kind, or not what the user's document says."""
+    kind = "pipeline" if run["kind"] == "PipelineRun" else "task"
+    said = []
+    if sum(f"{kind}{what}" in run["spec"] for what in ("Ref", "Spec")) != 1:
+        said.append(f"spec has not exactly one of {kind}Ref and {kind}Spec")
+    if f"{kind}Spec" not in run["status"]:
+        said.append(f"status has no {kind}Spec")
+    return said
+
+
+def skips(expected, status):
+    """Skipped tasks: the order is that of the document, so expected and found are compared sorted."""
+    wanted = sorted([task, why] for why, tasks in expected.get("skipped", {}).items() for task in tasks)
+    return same(wanted, sorted([one["name"], one["reason"]] for one in status.get("skippedTasks", [])), "skippedTasks")
+
+
+def differences(expected, run, log):
     """What differs in a finished run, in words."""
     status, name = run["status"], run["metadata"]["name"]
-    skipped = [[task, why] for why, tasks in expected.get("skipped", {}).items() for task in tasks]
     condition = next(one for one in status["conditions"] if one["type"] == "Succeeded")
-    said = same(reason, condition["reason"], "reason") + same(message(expected, len(skipped)), condition["message"], "message")
+    said = same(expected["reason"], condition["reason"], "reason")
+    said += same(message(expected, name), condition["message"], "message")
     if "children" in expected:
         wanted = [[task, child] for task, count in children(expected).items() for child in child_names(name, task, count)]
         said += same(wanted, [[one["pipelineTaskName"], one["name"]] for one in status.get("childReferences", [])],
                      "childReferences")
-        said += same(skipped, [[one["name"], one["reason"]] for one in status.get("skippedTasks", [])], "skippedTasks")
-        said += unresolved(status)
+        said += skips(expected, status) + unresolved(status)
     if "steps" in expected:
         steps = [f"{one['name']} {one.get('terminationReason')}" for one in status.get("steps", [])]
         said += same([step if " " in step else f"{step} Completed" for step in expected["steps"]], steps, "steps")
     results = {one["name"]: one["value"] for one in status.get("results", [])}
     said += same(sorted(expected.get("results", {})), sorted(results), "names of results")
     said += same(expected.get("results", {}), results, "results")
-    said += same(expected.get("status", {}), status, "status")
+    said += same(expected.get("status", {}), status, "status") + same(expected.get("metadata", {}), run["metadata"], "metadata")
+    said += [f"status has {key}" for key in expected.get("absent", []) if key in status]
     there = lines_of(log)
     said += [f"no line {line!r}" for line in (one.replace("{run}", name) for one in expected.get("output", []))
              if line not in there]
