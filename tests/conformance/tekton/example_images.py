@@ -28,12 +28,17 @@ STAND_INS = {
     "alpine-git-nonroot": "git",
     "bash": "bash",
     "busybox": "alpine",
+    "curl": "curl",
     "git": "git",
     "node": "node",
     "node:lts-alpine3.20": "node-alpine",
     "nop-8eac7c133edad5df719dc37b36b62482": "nop",
+    "origin-cli": "bash",
     "perl": "perl",
     "python": "python",
+    "python-38": "platform-python",
+    "ubi": "platform-python",
+    "ubi-minimal": "platform-python",
     "ubuntu": "ubuntu",
 }
 
@@ -41,6 +46,23 @@ STAND_INS = {
 BASH_ENTRYPOINT = b"""#!/bin/sh
 case "${1--}" in -*) set -- bash "$@" ;; esac
 exec "$@"
+"""
+
+# As much of the program as Tasks that clone with it use.
+GIT_INIT = b"""#!/bin/sh
+set -eu
+for argument; do
+  case $argument in
+    -url=*) url=${argument#*=} ;;
+    -revision=*) revision=${argument#*=} ;;
+    -path=*) path=${argument#*=} ;;
+  esac
+done
+git init -q "$path"
+cd "$path"
+git remote add origin "$url"
+git fetch -q origin "${revision:-HEAD}"
+git checkout -q -f FETCH_HEAD
 """
 
 
@@ -185,8 +207,11 @@ def make(folder):
     store = Store(folder)
     missing = {}
     for name, base in (("ubuntu", "kiln/run"), ("perl", "kiln/build"), ("node", "kiln/run-node"),
-                       ("python", "kiln/run-python")):
+                       ("python", "kiln/run-python"), ("curl", "kiln/build")):
         store.image(f"stand-in/{name}", [], base, Cmd=["/bin/bash"])
+    platform = Layer()
+    platform.link("usr/libexec/platform-python", "../bin/python3")
+    store.image("stand-in/platform-python", [platform.bytes()], "kiln/run-python", Cmd=["/bin/bash"])
     try:
         static = debian("extract", ["busybox-static", "bash-static"])
         busybox = static.extractfile("./bin/busybox").read()
@@ -201,12 +226,15 @@ def make(folder):
         store.image("stand-in/bash", [root, bash.bytes()], Entrypoint=["docker-entrypoint.sh"], Cmd=["bash"])
         store.image("stand-in/node-alpine", [shell.bytes()], "kiln/run-node", Cmd=["node"])
     except Unavailable as reason:
-        missing.update({name: str(reason) for name in ("alpine", "nop", "bash", "node-alpine")})
+        missing.update(dict.fromkeys(("stand-in/alpine", "stand-in/nop", "stand-in/bash", "stand-in/node-alpine"), str(reason)))
     try:
         packages = debian("essential", ["busybox-static", "ca-certificates", "git", "jq", "openssh-client", "openssh-server"])
-        store.image("stand-in/git", git_layers(packages), Entrypoint=["git"])
+        layers, init = git_layers(packages), Layer()
+        init.file("ko-app/git-init", GIT_INIT)
+        store.image("stand-in/git", layers, Entrypoint=["git"])
+        store.image("stand-in/git-init", [*layers, init.bytes()], Entrypoint=["/ko-app/git-init"])
     except Unavailable as reason:
-        missing["git"] = str(reason)
+        missing.update(dict.fromkeys(("stand-in/git", "stand-in/git-init"), str(reason)))
     store.save()
     return missing
 
@@ -231,7 +259,13 @@ def data_folder():
     return data, missing
 
 
-def stand_in(image):
-    """The name of what stands in for an image, or None: tag and digest matter only where the table says so."""
-    name = image.split("@")[0].rsplit("/", 1)[-1]
-    return STAND_INS.get(name) or STAND_INS.get(name.split(":")[0])
+def aliases(images):
+    """What config.toml's [images] says: image, with its tag only where STAND_INS has that, → name of what stands in."""
+    found = {}
+    for image in images:
+        place, slash, name = image.split("@")[0].rpartition("/")
+        if name not in STAND_INS:
+            name = name.split(":")[0]
+        if name in STAND_INS:
+            found[place + slash + name] = "stand-in/" + STAND_INS[name]
+    return found
