@@ -183,7 +183,7 @@ def busybox_layer(busybox):
 
 
 def git_layers(packages):
-    """A root with git, ssh and its server, jq and busybox's ash; a user of id 1000 whose home is /home/nonroot."""
+    """A root with git, ssh and its server, and busybox's ash; a user of id 1000 whose home is /home/nonroot."""
     root, more = Layer(), Layer()
     passwd = b""
     for entry in packages:
@@ -226,9 +226,10 @@ def make(folder):
         store.image("stand-in/bash", [root, bash.bytes()], Entrypoint=["docker-entrypoint.sh"], Cmd=["bash"])
         store.image("stand-in/node-alpine", [shell.bytes()], "kiln/run-node", Cmd=["node"])
     except Unavailable as reason:
-        missing.update(dict.fromkeys(("stand-in/alpine", "stand-in/nop", "stand-in/bash", "stand-in/node-alpine"), str(reason)))
+        missing.update(dict.fromkeys([f"stand-in/{name}" for name in ("alpine", "nop", "bash", "node-alpine")],
+                                     str(reason)))
     try:
-        packages = debian("essential", ["busybox-static", "ca-certificates", "git", "jq", "openssh-client", "openssh-server"])
+        packages = debian("essential", ["busybox-static", "ca-certificates", "git", "openssh-client", "openssh-server"])
         layers, init = git_layers(packages), Layer()
         init.file("ko-app/git-init", GIT_INIT)
         store.image("stand-in/git", layers, Entrypoint=["git"])
@@ -260,7 +261,7 @@ def data_folder():
 
 
 def aliases(images):
-    """What config.toml's [images] says: image, with its tag only where STAND_INS has that, → name of what stands in."""
+    """For [images] of config.toml: image, with its tag only where STAND_INS has that, → name of what stands in."""
     found = {}
     for image in images:
         place, slash, name = image.split("@")[0].rpartition("/")

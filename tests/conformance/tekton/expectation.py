@@ -68,8 +68,9 @@ def unresolved(status):
     said = []
     for kind, key, variable in (("skippedTasks", "name", "$("), ("childReferences", "pipelineTaskName", ".results.")):
         for one in status.get(kind, []):
-            inputs = [text for when in one.get("whenExpressions", []) for text in [when.get("input", ""), *when.get("values", [])]]
-            if any(variable in text for text in inputs):
+            texts = [text for when in one.get("whenExpressions", [])
+                     for text in (when.get("input", ""), *when.get("values", []))]
+            if any(variable in text for text in texts):
                 said.append(f"{kind} {one[key]}: unresolved variables in whenExpressions")
     return said
 
@@ -103,7 +104,8 @@ def differences(expected, run, log):
     said = same(expected["reason"], condition["reason"], "reason")
     said += same(message(expected, name), condition["message"], "message")
     if "children" in expected:
-        wanted = [[task, child] for task, count in children(expected).items() for child in child_names(name, task, count)]
+        wanted = [[task, child] for task, count in children(expected).items()
+                  for child in child_names(name, task, count)]
         said += same(wanted, [[one["pipelineTaskName"], one["name"]] for one in status.get("childReferences", [])],
                      "childReferences")
         said += skips(expected, status) + unresolved(status)
@@ -114,7 +116,8 @@ def differences(expected, run, log):
     if expected.get("results") != "any":
         said += same(sorted(expected.get("results", {})), sorted(results), "names of results")
         said += same(expected.get("results", {}), results, "results")
-    said += same(expected.get("status", {}), status, "status") + same(expected.get("metadata", {}), run["metadata"], "metadata")
+    said += same(expected.get("status", {}), status, "status")
+    said += same(expected.get("metadata", {}), run["metadata"], "metadata")
     said += [f"status has {key}" for key in expected.get("absent", []) if key in status]
     there = lines_of(log)
     said += [f"no line {line!r}" for line in (one.replace("{run}", name) for one in expected.get("output", []))

@@ -1,4 +1,4 @@
-"""What Tasks of the catalog talk to, on this machine: a web server that keeps what it was sent, a repository, a mail server."""
+"""What Tasks of the catalog talk to, on this machine: a web server that keeps what it was sent, git, mail."""
 
 import contextlib
 import http.server
