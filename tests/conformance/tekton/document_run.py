@@ -9,6 +9,7 @@ import example_images
 from expectation import differences, exit_code, invalid
 
 TIMEOUT = 120  # seconds
+LOG = "  | "  # begins what is no difference but a line of the log beside them
 
 
 class DocumentRun:
@@ -60,4 +61,4 @@ class DocumentRun:
 
 
 def last_lines(text):
-    return [f"  | {line}" for line in text.splitlines()[-12:]]
+    return [f"{LOG}{line}" for line in text.splitlines()[-12:]]

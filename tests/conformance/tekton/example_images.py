@@ -130,7 +130,8 @@ class Store:
             packed = self.add(gzip.compress(layer, compresslevel=1, mtime=0))
             descriptors.append({"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", **packed})
             diff_ids.append("sha256:" + hashlib.sha256(layer).hexdigest())
-        configuration = {"architecture": "amd64", "os": "linux", "config": {"Env": [PATH], **config},
+        architecture = self.named("kiln/run")[1]["architecture"]
+        configuration = {"architecture": architecture, "os": "linux", "config": {"Env": [PATH], **config},
                          "rootfs": {"type": "layers", "diff_ids": diff_ids}}
         kind = "application/vnd.oci.image.manifest.v1+json"
         made = {"schemaVersion": 2, "mediaType": kind, "layers": descriptors,
