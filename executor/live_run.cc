@@ -57,6 +57,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       places_{services.dirs.runs() / run_.id, nesting_.workspaces, services.dirs.state / "claims",
               options.allow_host_image, options.network},
       secrets_(secrets_of(plan)),
+      cache_(services.dirs.cache / "tasks"),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
@@ -352,11 +353,9 @@ Event LiveRun::run_job(Job& job) {
       .kind = Event::Kind::TaskFinished, .task = job.id.task, .run = job.id.run, .attempt = job.task.attempt};
   try {
     if (const auto* pod = std::get_if<PodRequest>(&job.what)) {
-      const fs::path logs =
-          places_.run / "logs" /
-          (task_run_label(job.task.task, job.id.run) + "." + std::to_string(job.task.attempt));
-      event.outcome = run_pod(services_.pods, *pod, logs, job.task, observer_, observing_, job.stop, secrets_,
-                              services_.clock);
+      const PodWork work{services_.pods, services_.clock, observer_, observing_,
+                         secrets_,       cache_,          run_.id,   places_.run};
+      event.outcome = run_pod(work, *pod, job.task, job.stop);
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {
       event.outcome = run_pipeline(*request, job);
     } else {
