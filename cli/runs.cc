@@ -232,6 +232,7 @@ void add_runs(CLI::App& app, Context& context) {
   again->add_option("--from", options->from, "Only this task and what comes after it")->excludes(failed);
   again->callback([options, &context] { rerun(*options, context); });
   add_runs_start(*verb, context);
+  add_explain(*verb, context);
   CLI::App* canceller = named("cancel", "End a run that goes on, in whatever terminal it is");
   canceller->add_option("--mode", options->mode, "run-finally, stop (let running tasks end) or now")
       ->capture_default_str();
