@@ -161,6 +161,10 @@ OpenFolder OpenFolder::make_folder(const std::string& name) const {
   return made;
 }
 
+void OpenFolder::set_mode(mode_t mode) const {
+  if (::fchmod(fd_.get(), mode) != 0) throw_errno("cannot change the mode of " + path_.string());
+}
+
 void OpenFolder::check_depth(int depth) const {
   if (depth > kMaxDepth) refuse(path_, "nests more than " + std::to_string(kMaxDepth) + " folders");
 }

@@ -46,6 +46,7 @@ class OpenFolder {
   void remove(const std::string& name) const;                                // rm -rf
   // Makes the folder, in place of anything that is none; its owner is this folder's.
   OpenFolder make_folder(const std::string& name) const;
+  void set_mode(mode_t mode) const;  // of this folder
 
   const std::filesystem::path& path() const { return path_; }  // for messages
 

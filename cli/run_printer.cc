@@ -42,6 +42,12 @@ void RunPrinter::run_started(const executor::RunRecord& run, const dag::Plan& pl
       std::to_string(plan.tasks.size()) + (plan.tasks.size() == 1 ? " task" : " tasks"));
 }
 
+void RunPrinter::run_waits(const executor::RunRecord& run, std::string_view other) {
+  say(paint(Colour::Yellow, "… ") + "waits for " +
+      (other.empty() ? "another run" : "run " + std::string(other)) + " of concurrency group \"" + run.group +
+      "\"");
+}
+
 void RunPrinter::task_started(const executor::RunningTask& task) {
   say(paint(Colour::Blue, "▶ ") + task.label +
       (task.attempt > 0 ? " (retry " + std::to_string(task.attempt) + ")" : ""));

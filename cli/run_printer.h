@@ -16,6 +16,7 @@ class RunPrinter final : public executor::RunObserver {
   explicit RunPrinter(const Dirs& dirs) : dirs_(dirs) {}
 
   void run_started(const executor::RunRecord& run, const dag::Plan& plan) override;
+  void run_waits(const executor::RunRecord& run, std::string_view other) override;
   void task_started(const executor::RunningTask& task) override;
   void step_output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,
                    std::string_view bytes) override;

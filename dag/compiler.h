@@ -124,6 +124,7 @@ class Compiler {
   void decide_workspaces();
   void decide_timeouts();
   void decide_settings();
+  void check_annotations();  // compile_annotations.cc: those that are Kiln's own
   std::vector<Param> given_params();
   void check_value(const ParamSpec& spec, const Param& given, Reporter& reporter);
 
