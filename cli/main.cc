@@ -4,6 +4,7 @@
 #include <new>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "cli/context.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
@@ -34,6 +35,7 @@ void add_verbs(CLI::App& app, Context& context) {
 }
 
 int run(int argc, char** argv) {
+  failpoint("start");
   Context context;
   CLI::App app(
       "From Tekton YAML and a source tree to a running revision.\n\n"

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 
 namespace kiln::executor {
@@ -32,6 +33,7 @@ void StepLog::step_finished(size_t, const steps::StepOutcome& outcome) {
 
 void StepLog::write(size_t step, std::string_view bytes) {
   if (problem_) return;
+  failpoint("log.write");
   try {
     write_all(files_.at(step).get(), bytes, "log of task " + task_.label);
   } catch (const Error& e) {

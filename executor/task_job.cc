@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "executor/step_log.h"
 
@@ -77,13 +78,16 @@ Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesyste
     }
   });
   make_dirs(pod.folder, 0755);
+  failpoint("workspace.make");
   make_folders(request);
   check_host_paths(request);
   for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
   StepLog log(task, pod, logs, observer, observing, stop);
   if (!pod.steps.empty())
     for (const std::string& note : request.notes) log.step_output(0, true, "kiln: note: " + note + "\n");
+  failpoint("pod.begin");
   steps::PodOutcome outcome = pods.run(pod, log, stop.get_token());
+  failpoint("pod.end");
   return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
@@ -313,6 +314,7 @@ StepOutcome PodRun::run_step(size_t index) {
 }
 
 void PodRun::read_results() {
+  failpoint("results.read");
   for (const std::string& name : spec_.results) {
     const auto result = folder_.read_result(name, spec_.result_limit);
     if (!result) continue;
