@@ -17,7 +17,8 @@ class Context;
 struct PipelineRunOptions {
   size_t jobs = 0;
   bool allow_host = false;
-  bool json = false;  // the PipelineRun object on stdout instead of result lines
+  bool json = false;              // the PipelineRun object on stdout instead of result lines
+  std::string progress = "auto";  // make_run_printer
   std::string network = "host";
   executor::Reusable reuse;          // of an earlier run: see executor/rerun.h
   std::filesystem::path workspaces;  // its folder of workspaces
@@ -27,6 +28,8 @@ struct PipelineRunOptions {
 
 // The flags of a run that allow more than its sandboxes would.
 void add_allowance_options(CLI::App& verb, PipelineRunOptions& options);
+
+void add_progress_option(CLI::App& verb, PipelineRunOptions& options);
 
 // Runs a plan to its end on this machine, printing as it goes; sets the context's exit code. A plan that says
 // it is pending is only stored.

@@ -11,6 +11,7 @@
 #include "cli/plan_input.h"
 #include "cli/preview.h"
 #include "cli/run_printer.h"
+#include "cli/run_summary.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/options_json.h"
@@ -78,24 +79,30 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
   const Dirs& dirs = context.dirs();
   executor::Journal journal(dirs.database());
   if (executor::is_pending(plan)) return keep_pending(journal, plan, options);
-  for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
-    say("note: run " + lost.id + " was cut off earlier: " + lost.message);
   run_stored(context, journal, journal.create(plan, system_clock().now()), plan, options);
 }
 
 void run_stored(Context& context, executor::Journal& journal, const executor::RunRecord& run,
                 const dag::Plan& plan, const PipelineRunOptions& options) {
   const Dirs& dirs = context.dirs();
+  const std::unique_ptr<RunPrinter> printer = make_run_printer(options.progress);
+  const OnExit give_terminal_back([&] { printer->close(); });
+  for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
+    printer->note("run " + lost.id + " was cut off earlier: " + lost.message);
   steps::LocalPods pods(context.runtime(), context.images(), pod_options(context));
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
-  RunPrinter printer(dirs);
   executor::RunOptions given = run_options(options);
   given.stop = context.stop();
   given.kill = context.kill();
-  const executor::RunEnd end = driver.resume(run, plan, printer, given);
-  printer.summary(end, plan, !options.json);
-  if (options.json) print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
+  const executor::RunEnd end = driver.resume(run, plan, *printer, given);
+  printer->close();
+  if (printer->wants_summary() && (options.progress != "quiet" || !end.state.succeeded()))
+    print_summary(end, plan, journal, dirs, printer->cached());
+  if (options.json)
+    print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
+  else
+    print_results(end, plan);
   context.exit_code = end.exit_code();
 }
 
@@ -107,6 +114,13 @@ void add_allowance_options(CLI::App& verb, PipelineRunOptions& options) {
       ->allow_extra_args(false);
   verb.add_flag("--allow-privileged", options.allow_privileged,
                 "Allow privileged steps, and capabilities that a sandbox does not give");
+}
+
+void add_progress_option(CLI::App& verb, PipelineRunOptions& options) {
+  verb.add_option("--progress", options.progress,
+                  "How to tell of it: auto, tty (live list), plain (lines), json (events on stderr) or quiet")
+      ->check(CLI::IsMember({"auto", "tty", "plain", "json", "quiet"}))
+      ->capture_default_str();
 }
 
 void add_run(CLI::App& app, Context& context) {
@@ -127,6 +141,7 @@ void add_run(CLI::App& app, Context& context) {
   add_allowance_options(*verb, options->run);
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
       ->capture_default_str();
+  add_progress_option(*verb, options->run);
   CLI::Option* detach = verb->add_flag("-d,--detach", options->detach,
                                        "Give the run to the running `kiln serve`, print its name and return");
   verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout")

@@ -21,6 +21,8 @@ struct StepRecord {
   std::string message;
   std::string image_digest;
   Time started{}, finished{};
+  std::map<std::string, std::string> results = {};  // its own, verbatim bytes by name
+  std::string artifacts = {};                       // the text of its provenance.json
   bool operator==(const StepRecord&) const = default;
 };
 
@@ -32,6 +34,8 @@ struct Outcome {
   std::string message;
   std::vector<StepRecord> steps;
   std::map<std::string, std::string> results;  // verbatim bytes by name
+  std::vector<StepRecord> sidecars = {};
+  std::string artifacts = {};  // the text of its provenance.json
   bool operator==(const Outcome&) const = default;
 };
 

@@ -87,6 +87,8 @@ class Fold {
     run.message = outcome.message;
     run.infrastructure = outcome.infrastructure;
     run.steps = std::move(outcome.steps);
+    run.sidecars = std::move(outcome.sidecars);
+    run.artifacts = std::move(outcome.artifacts);
     run.phase = outcome.succeeded ? Phase::Succeeded : cancelled ? Phase::Cancelled : Phase::Failed;
     settle(id.task);
   }

@@ -10,6 +10,7 @@
 #include "executor/control.h"
 #include "executor/private_folder.h"
 #include "executor/run_lock.h"
+#include "executor/secrets.h"
 #include "executor/task_job.h"
 
 namespace kiln::executor {
@@ -56,6 +57,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       run_(std::move(run)),
       places_{services.dirs.runs() / run_.id, nesting_.workspaces, services.dirs.state / "claims",
               options.allow_host_image, options.network},
+      secrets_(secrets_of(plan)),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
@@ -327,6 +329,7 @@ void LiveRun::start(const Event& event) {
   } catch (const Error& error) {
     Event failed{.kind = Event::Kind::TaskFinished, .task = id.task, .run = id.run, .attempt = event.attempt};
     failed.outcome = outcome_of(error);
+    failed.outcome.message = secrets_.masked(failed.outcome.message);
     return post(std::move(failed));
   }
   changed_.notify_all();
@@ -354,7 +357,8 @@ Event LiveRun::run_job(Job& job) {
       const fs::path logs =
           places_.run / "logs" /
           (task_run_label(job.task.task, job.id.run) + "." + std::to_string(job.task.attempt));
-      event.outcome = run_pod(services_.pods, *pod, logs, job.task, observer_, observing_, job.stop);
+      event.outcome = run_pod(services_.pods, *pod, logs, job.task, observer_, observing_, job.stop, secrets_,
+                              services_.clock);
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {
       event.outcome = run_pipeline(*request, job);
     } else {
@@ -366,6 +370,8 @@ Event LiveRun::run_job(Job& job) {
   } catch (const std::exception& error) {
     event.outcome = outcome_of(Error(ErrorKind::Infrastructure, error.what()));
   }
+  event.outcome.message = secrets_.masked(event.outcome.message);
+  for (StepRecord& step : event.outcome.steps) step.message = secrets_.masked(step.message);
   return event;
 }
 

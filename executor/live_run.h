@@ -13,6 +13,7 @@
 
 #include "base/fs.h"
 #include "executor/concurrency.h"
+#include "base/secret_mask.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
@@ -83,6 +84,7 @@ class LiveRun {
   Nesting nesting_;
   RunRecord run_;
   PodPlaces places_;
+  SecretMask secrets_;  // must not be shown
   size_t jobs_;
   Scheduler scheduler_;
   State state_;

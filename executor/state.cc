@@ -1,5 +1,7 @@
 #include "executor/state.h"
 
+#include "dag/artifacts.h"
+
 namespace kiln::executor {
 
 std::string_view to_string(Phase phase) {
@@ -63,6 +65,13 @@ std::optional<size_t> StateFacts::matrix_length(size_t task) const {
   const TaskState& state = state_.tasks[task];
   if (state.runs.empty()) return std::nullopt;
   return state.runs.size();
+}
+
+std::optional<std::string> StateFacts::artifact(size_t task, std::string_view kind,
+                                                std::string_view name) const {
+  const TaskState& state = state_.tasks[task];
+  if (!is_terminal(state.phase)) return std::nullopt;
+  return dag::artifact_values(state.artifacts, kind, name);
 }
 
 std::string_view StateFacts::aggregate_status() const {

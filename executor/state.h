@@ -49,8 +49,9 @@ struct TaskRunState {
   std::string message;
   std::string stop_reason, stop_message;  // its end was asked for: TaskRunCancelled or TaskRunTimeout
   bool infrastructure = false;
-  std::vector<StepRecord> steps;
+  std::vector<StepRecord> steps, sidecars;
   std::map<std::string, dag::ParamValue, std::less<>> results;
+  std::string artifacts;               // the text of its provenance.json
   std::vector<AttemptRecord> retries;  // earlier attempts
   bool operator==(const TaskRunState&) const = default;
 };
@@ -118,6 +119,8 @@ class StateFacts final : public dag::RunFacts {
   std::string_view reason(size_t task) const override;
   std::string_view aggregate_status() const override;
   std::optional<size_t> matrix_length(size_t task) const override;
+  std::optional<std::string> artifact(size_t task, std::string_view kind,
+                                      std::string_view name) const override;
 
  private:
   const dag::Plan& plan_;

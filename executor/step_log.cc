@@ -8,11 +8,23 @@
 namespace kiln::executor {
 
 StepLog::StepLog(const RunningTask& task, const steps::PodSpec& pod, const fs::path& folder,
-                 RunObserver& observer, std::mutex& observing, std::stop_source& stop)
-    : task_(task), pod_(pod), observer_(observer), observing_(observing), stop_(stop) {
+                 RunObserver& observer, std::mutex& observing, std::stop_source& stop,
+                 const SecretMask& secrets, const Clock& clock)
+    : task_(task),
+      pod_(pod),
+      observer_(observer),
+      observing_(observing),
+      stop_(stop),
+      secrets_(secrets),
+      clock_(clock) {
   make_dirs(folder);
-  for (const steps::StepSpec& step : pod.steps)
-    files_.push_back(open_file(folder / (step.name + ".log"), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600));
+  for (const steps::StepSpec& step : pod.steps) {
+    const fs::path log = folder / (step.name + ".log");
+    files_.push_back({open_file(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600),
+                      LogTimesWriter(folder / (step.name + ".times")),
+                      0,
+                      {SecretStream(secrets), SecretStream(secrets)}});
+  }
 }
 
 void StepLog::step_started(size_t, const steps::StepSpec& spec) {
@@ -21,21 +33,32 @@ void StepLog::step_started(size_t, const steps::StepSpec& spec) {
 }
 
 void StepLog::step_output(size_t step, bool is_stderr, std::string_view bytes) {
-  write(step, bytes);
+  files_.at(step).streams[is_stderr].feed(bytes, [&](std::string_view part) { take(step, is_stderr, part); });
+}
+
+void StepLog::step_finished(size_t step, const steps::StepOutcome& outcome) {
+  for (const bool is_stderr : {false, true})
+    files_.at(step).streams[is_stderr].finish([&](std::string_view part) { take(step, is_stderr, part); });
+  steps::StepOutcome shown = outcome;
+  shown.message = secrets_.masked(shown.message);
+  const std::lock_guard lock(observing_);
+  observer_.step_finished(task_, shown);
+}
+
+void StepLog::take(size_t step, bool is_stderr, std::string_view bytes) {
+  if (bytes.empty()) return;
+  write(files_.at(step), is_stderr, bytes);
   const std::lock_guard lock(observing_);
   observer_.step_output(task_, pod_.steps.at(step), is_stderr, bytes);
 }
 
-void StepLog::step_finished(size_t, const steps::StepOutcome& outcome) {
-  const std::lock_guard lock(observing_);
-  observer_.step_finished(task_, outcome);
-}
-
-void StepLog::write(size_t step, std::string_view bytes) {
+void StepLog::write(File& file, bool is_stderr, std::string_view bytes) {
   if (problem_) return;
   failpoint("log.write");
   try {
-    write_all(files_.at(step).get(), bytes, "log of task " + task_.label);
+    file.times.note(file.size, is_stderr, clock_.now());
+    write_all(file.log.get(), bytes, "log of task " + task_.label);
+    file.size += bytes.size();
   } catch (const Error& e) {
     problem_ = e;
     stop_.request_stop();

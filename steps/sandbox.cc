@@ -16,6 +16,8 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+constexpr size_t kPipe = 256 << 10;  // stays in the processor's cache
+
 struct Output {
   UniqueFd read, write;
   bool is_stderr;
@@ -24,6 +26,8 @@ struct Output {
     if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
     read.reset(ends[0]);
     write.reset(ends[1]);
+    // Fewer switches between step and kiln; where the user's pipes are used up, the usual 64 KiB do.
+    ::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(kPipe));
   }
 };
 
@@ -67,6 +71,7 @@ RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
   const auto started = Steady::now();
   auto deadline = timeout.count() > 0 ? started + timeout : Steady::time_point::max();
   bool ending = false, killed = false, ended = false;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kPipe);
   while (!ended || out.read || err.read) {
     pollfd fds[] = {{out.read.get(), POLLIN, 0},
                     {err.read.get(), POLLIN, 0},
@@ -91,13 +96,12 @@ RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
     }
     for (Output* output : {&out, &err}) {
       if (!output->read || !fds[output->is_stderr].revents) continue;
-      char buffer[64 << 10];
-      const ssize_t n = ::read(output->read.get(), buffer, sizeof buffer);
+      const ssize_t n = ::read(output->read.get(), buffer.get(), kPipe);
       if (n < 0 && errno == EINTR) continue;
       if (n <= 0)
         output->read.reset();
       else if (on_output)
-        on_output(output->is_stderr, {buffer, static_cast<size_t>(n)});
+        on_output(output->is_stderr, {buffer.get(), static_cast<size_t>(n)});
     }
   }
   return result;
