@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "cli/context.h"
 #include "cli/options.h"
@@ -45,6 +46,7 @@ void load_files(Context& context, const std::vector<std::string>& words) {
 }
 
 int run(int argc, char** argv) {
+  failpoint("start");
   Context context;
   CLI::App app(
       "From Tekton YAML and a source tree to a running revision.\n\n"

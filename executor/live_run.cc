@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
 #include "executor/control.h"
@@ -249,6 +250,7 @@ std::optional<Event> LiveRun::next_event() {
 void LiveRun::act(const std::vector<Event>& events) {
   services_.journal.append(run_.id, plan_, events);
   for (const Event& event : events) {
+    failpoint("action");
     const TaskRunId id{event.task, event.run};
     switch (event.kind) {
       case Event::Kind::TaskStarted:

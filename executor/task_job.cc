@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "executor/step_log.h"
 
@@ -83,6 +84,7 @@ Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTas
     }
   });
   make_dirs(pod.folder, 0755);
+  failpoint("workspace.make");
   make_folders(request);
   check_host_paths(request);
   for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
@@ -94,7 +96,9 @@ Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTas
   };
   for (const std::string& note : request.notes) say("note: " + note);
   const auto run = [&] {
+    failpoint("pod.begin");
     steps::PodOutcome outcome = work.pods.run(pod, log, stop.get_token());
+    failpoint("pod.end");
     request.flow.finish(outcome);
     return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
   };
