@@ -113,16 +113,16 @@ void PodRun::resolve_images() {
 void PodRun::prepare_network() {
   if (spec_.network == Network::Host || spec_.sidecars.empty()) return;
   if (needs_user_namespace())
-    throw Error(ErrorKind::Infrastructure,
-                "sidecars share the steps' network, which without root can only be the host's",
-                "run it with --network host, or as root");
+    return fail("Failed",
+                "sidecars share the steps' network, which without root can only be the host's (run it with "
+                "--network host, or as root)",
+                true);
   network_ = make_network_namespace();
   world_.set_network(network_.get());
 }
 
-bool PodRun::start_sidecars(Sidecars& sidecars) {
+void PodRun::start_sidecars(Sidecars& sidecars) {
   try {
-    prepare_network();
     for (size_t i = 0; i < spec_.sidecars.size(); ++i) {
       const SidecarSpec& sidecar = spec_.sidecars[i];
       const StepImage& image = images_of_[spec_.steps.size() + i];
@@ -148,7 +148,6 @@ bool PodRun::start_sidecars(Sidecars& sidecars) {
     fail(is_infrastructure(error.kind()) ? "Failed" : "CreateContainerConfigError", with_hint(error),
          is_infrastructure(error.kind()));
   }
-  return !failed_;
 }
 
 // What the end of a step's process means: for the step, and for the pod.
@@ -227,7 +226,7 @@ void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcom
         files.write(is_stderr, bytes);
         output(index, is_stderr, bytes);
       },
-      stop_, pod_time ? left : step.timeout);
+      stop_, pod_time ? left : step.timeout, spec_.grace);
   for (const std::string& warning : result.warnings) output(index, true, "kiln: warning: " + warning + "\n");
   conclude(index, result, pod_time, outcome);
 }
@@ -284,12 +283,13 @@ void PodRun::read_results() {
 }
 
 void PodRun::run_steps() {
-  Sidecars sidecars(runtime_, network_ ? network_.get() : -1,
+  Sidecars sidecars(runtime_, network_.get(), spec_.grace,
                     [this](size_t index, bool is_stderr, std::string_view bytes) {
                       const std::lock_guard lock(observing_);
                       observer_.sidecar_output(index, is_stderr, bytes);
                     });
-  const bool never_started = failed_ || !start_sidecars(sidecars);
+  if (!failed_) start_sidecars(sidecars);
+  const bool never_started = failed_;
   for (size_t i = 0; i < spec_.steps.size(); ++i) {
     StepOutcome step;
     if (failed_) {
@@ -315,6 +315,7 @@ PodOutcome PodRun::run() {
     fail("TaskRunCancelled", "TaskRun " + spec_.name + " was cancelled before it started");
   else
     resolve_images();
+  if (!failed_) prepare_network();
   run_steps();
   read_results();
   if (!failed_) {

@@ -23,8 +23,7 @@ class PodRun {
   std::string image_problem(const StepSpec& step) const;
   void resolve_images();
   void prepare_network();
-  // False when the steps are not to run: the pod has failed.
-  bool start_sidecars(Sidecars& sidecars);
+  void start_sidecars(Sidecars& sidecars);
   void run_steps();
   StepOutcome run_step(size_t index);
   void run_process(size_t index, const StepSpec& step, StepOutcome& outcome);

@@ -23,11 +23,10 @@ class Sidecars {
  public:
   // Called from the sidecars' threads, several at once.
   using OnOutput = std::function<void(size_t sidecar, bool is_stderr, std::string_view bytes)>;
-  static constexpr Duration kGrace = std::chrono::seconds(10);
 
   // `network` is the namespace that probes ask in, -1 for ours; the runtime and it have to outlive this.
-  Sidecars(SandboxRuntime& runtime, int network, OnOutput on_output)
-      : runtime_(runtime), network_(network), on_output_(std::move(on_output)) {}
+  Sidecars(SandboxRuntime& runtime, int network, Duration grace, OnOutput on_output)
+      : runtime_(runtime), network_(network), grace_(grace), on_output_(std::move(on_output)) {}
   ~Sidecars() { end(); }
 
   // Starts one; returns at once. `sandbox` describes it; `outcome` has its name and image already.
@@ -42,7 +41,7 @@ class Sidecars {
   std::optional<Problem> await_ready(std::stop_token stop,
                                      std::optional<std::chrono::steady_clock::time_point> deadline);
 
-  // SIGTERM to all, SIGKILL to who is still there after kGrace; waits for them. How each one ended.
+  // SIGTERM to all, SIGKILL to who is still there after the grace; waits for them. How each one ended.
   std::vector<StepOutcome> end();
 
  private:
@@ -71,6 +70,7 @@ class Sidecars {
 
   SandboxRuntime& runtime_;
   const int network_;
+  const Duration grace_;
   const OnOutput on_output_;
   std::mutex mutex_;
   std::condition_variable_any changed_;
