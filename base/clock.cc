@@ -31,6 +31,14 @@ std::string format_rfc3339(Time time) {
   return text;
 }
 
+std::string format_rfc3339_nano(Time time) {
+  std::string text = format_rfc3339(time);
+  const auto fraction = (time - std::chrono::floor<std::chrono::seconds>(time)).count();
+  char digits[16];
+  std::snprintf(digits, sizeof digits, ".%09lld", static_cast<long long>(fraction));
+  return text.insert(text.size() - 1, digits);
+}
+
 std::optional<Time> parse_rfc3339(std::string_view text) {
   std::tm parts{};
   const std::string copy(text);

@@ -31,6 +31,8 @@ class ManualClock final : public Clock {
 
 // RFC 3339 in UTC with whole seconds, as Kubernetes writes it: 2026-11-20T12:34:56Z.
 std::string format_rfc3339(Time time);
+// With all nine digits of the fraction: 2026-11-20T12:34:56.012345678Z.
+std::string format_rfc3339_nano(Time time);
 std::optional<Time> parse_rfc3339(std::string_view text);
 
 // Go durations ("1h30m", "1.5s", "300ms"); nullopt when malformed. "0" is zero.

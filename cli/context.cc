@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "cli/screen.h"
 #include "registry/client.h"
 #include "registry/images.h"
 #include "registry/store.h"
@@ -78,7 +79,10 @@ void Context::catch_interrupts() {
     for (;;) {
       int number = 0;
       if (::sigwait(&set, &number) != 0 || number == SIGUSR2) return;
-      if (!orderly_ || kill_.stop_requested()) ::_exit(128 + number);
+      if (!orderly_ || kill_.stop_requested()) {
+        restore_terminal();
+        ::_exit(128 + number);
+      }
       if (stop_.stop_requested()) kill_.request_stop();
       stop_.request_stop();
     }

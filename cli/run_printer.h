@@ -1,39 +1,45 @@
 #pragma once
 
-#include <chrono>
 #include <map>
+#include <memory>
 #include <string>
 
-#include "base/dirs.h"
 #include "executor/driver.h"
 
 namespace kiln::cli {
 
-// Tells a person what a run does, in plain lines: "[task : step] output", starts and ends with durations, and
-// a summary. Nothing is held back but incomplete lines.
-class RunPrinter final : public executor::RunObserver {
+// Tells of a run as it goes on, in one of several ways (--progress):
+//   tty    a live list at the lower end of the terminal, ended tasks above it
+//   plain  lines: "[task : step] output", starts and ends with durations; after 30 s of silence, what runs
+//   json   one object a line, on stderr (docs/progress.md)
+//   quiet  nothing
+// What a run comes to is told afterwards, by run_summary.h.
+class RunPrinter : public executor::RunObserver {
  public:
-  explicit RunPrinter(const Dirs& dirs) : dirs_(dirs) {}
+  // A word that is about no task.
+  virtual void note(const std::string& words) = 0;
+  // Ends what is drawn or waits; nothing may be observed any more.
+  virtual void close() {}
+  // Whether a summary in words is to follow.
+  virtual bool wants_summary() const { return true; }
 
-  void run_started(const executor::RunRecord& run, const dag::Plan& plan) override;
-  void task_started(const executor::RunningTask& task) override;
+  // Work that steps of `image: kiln` said they did not do again, by task.
+  const std::map<std::string, int>& cached() const { return cached_; }
+
+  void run_waits(const executor::RunRecord& run, std::string_view other) final;
   void step_output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,
-                   std::string_view bytes) override;
-  void step_finished(const executor::RunningTask& task, const steps::StepOutcome& outcome) override;
-  void task_finished(const executor::RunningTask& task, const executor::TaskRunState& state) override;
-  void task_skipped(const executor::RunningTask& task, std::string_view reason) override;
+                   std::string_view bytes) final;
 
-  // After the end: what each task took, what failed and how to go on; results to stdout if wanted.
-  void summary(const executor::RunEnd& end, const dag::Plan& plan, bool print_results);
+ protected:
+  virtual void output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,
+                      std::string_view bytes) = 0;
 
  private:
-  void flush(const std::string& prefix);
-  void show_failure(const executor::RunRecord& run, const std::string& label,
-                    const executor::TaskRunState& task) const;
-
-  const Dirs& dirs_;
-  std::map<std::string, std::string> partial_;  // prefix → the line so far
-  std::map<std::string, int> cached_;           // task → lines that said CACHED or reused
+  std::map<std::string, int> cached_;
 };
+
+// `progress` is auto, tty, plain, json or quiet; throws Usage for others. "auto" is tty where lines can be
+// drawn again, else plain.
+std::unique_ptr<RunPrinter> make_run_printer(const std::string& progress);
 
 }  // namespace kiln::cli

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/pipeline_run.h"
+#include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/control.h"
@@ -28,12 +29,6 @@ struct RunsOptions {
   std::string from, message, mode = "run-finally";
 };
 
-executor::State state_of(const executor::Journal& journal, const std::string& id, const dag::Plan& plan) {
-  executor::State state;
-  for (const executor::Event& event : journal.events(id, plan)) executor::apply(plan, state, event);
-  return state;
-}
-
 void list(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   json objects = json::array();
@@ -49,25 +44,6 @@ void list(const RunsOptions& options, Context& context) {
                        {"message", run.message}});
   }
   print(options.output == "json" ? objects.dump(2) + "\n" : table(rows));
-}
-
-// The runs of pipelines inside this run, by the name that their pipeline task gave them.
-std::map<std::string, executor::RunRecord> children_of(const executor::Journal& journal,
-                                                       const std::string& id) {
-  std::map<std::string, executor::RunRecord> out;
-  for (executor::RunRecord& child : journal.children(id)) out.emplace(child.id, std::move(child));
-  return out;
-}
-
-// Calls visit(index, run, label) for each TaskRun of a run.
-template <class Visit>
-void for_each_task_run(const dag::Plan& plan, const executor::State& state, Visit visit) {
-  for (size_t i = 0; i < plan.tasks.size(); ++i) {
-    const bool fanned_out = i < state.tasks.size() && !state.tasks[i].runs.empty();
-    const size_t runs = fanned_out ? state.tasks[i].runs.size() : 1;
-    for (size_t k = 0; k < runs; ++k)
-      visit(i, k, fanned_out ? executor::task_run_label(plan.tasks[i], k) : plan.tasks[i].name);
-  }
 }
 
 void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journal& journal,
@@ -136,9 +112,15 @@ void cancel(const RunsOptions& options, Context& context) {
   if (mode == kModes.end())
     throw Error(ErrorKind::Usage, "there is no mode \"" + options.mode + "\"",
                 "--mode run-finally, stop or now");
-  const executor::Journal journal(context.dirs().database());
+  executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
-  executor::request_cancel(context.dirs().runs() / run.id, mode->second);
+  if (run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has ended already");
+  if (run.owner == executor::Owner::Nobody) {
+    executor::end_pending_run(journal, context.dirs().runs(), run, system_clock().now());
+    return print("cancelled " + run.id + "\n");
+  }
+  executor::request_cancel(context.dirs().runs() / run.id, mode->second,
+                           run.owner == executor::Owner::Server);
   print("asked " + run.id + " to end\n");
 }
 
@@ -244,10 +226,12 @@ void add_runs(CLI::App& app, Context& context) {
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
   add_allowance_options(*again, options->rerun);
+  add_progress_option(*again, options->rerun);
   CLI::Option* failed = again->add_flag("--from-failed", options->from_failed,
                                         "Only what did not succeed, and what comes after it");
   again->add_option("--from", options->from, "Only this task and what comes after it")->excludes(failed);
   again->callback([options, &context] { rerun(*options, context); });
+  add_runs_start(*verb, context);
   CLI::App* canceller = named("cancel", "End a run that goes on, in whatever terminal it is");
   canceller->add_option("--mode", options->mode, "run-finally, stop (let running tasks end) or now")
       ->capture_default_str();

@@ -6,18 +6,25 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "cli/display.h"
 
 namespace kiln::cli {
 namespace {
 
+bool is_set(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value && *value && std::string_view(value) != "0";
+}
+
+bool is_dumb() {
+  const char* terminal = std::getenv("TERM");
+  return !terminal || !*terminal || std::string_view(terminal) == "dumb";
+}
+
 bool colours_wanted() {
   static const bool wanted = [] {
-    const auto set = [](const char* name) {
-      const char* value = std::getenv(name);
-      return value && *value && std::string_view(value) != "0";
-    };
-    if (set("NO_COLOR")) return false;
-    return set("CLICOLOR_FORCE") || ::isatty(2) == 1;
+    if (is_set("NO_COLOR")) return false;
+    return is_set("CLICOLOR_FORCE") || (::isatty(2) == 1 && !is_dumb());
   }();
   return wanted;
 }
@@ -28,11 +35,6 @@ void write_quietly(int fd, std::string_view text) {
     write_all(fd, text);
   } catch (const Error&) {
   }
-}
-
-// Cells count characters, not bytes.
-size_t width(std::string_view text) {
-  return static_cast<size_t>(std::ranges::count_if(text, [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 }  // namespace
@@ -69,8 +71,16 @@ void say(std::string_view line) {
   write_quietly(2, std::string(line) + "\n");
 }
 
+void write_words(std::string_view text) {
+  write_quietly(2, text);
+}
+
 void print(std::string_view text) {
   write_quietly(1, text);
+}
+
+bool can_redraw() {
+  return ::isatty(2) == 1 && !is_dumb() && !is_set("CI");
 }
 
 void print_error(const Error& error) {
@@ -83,14 +93,14 @@ std::string table(const std::vector<std::vector<std::string>>& rows) {
   std::vector<size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width(row[i]));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns_of(row[i]));
   }
   std::string out;
   for (const auto& row : rows) {
     std::string line;
     for (size_t i = 0; i < row.size(); ++i) {
       line += row[i];
-      if (i + 1 < row.size()) line.append(widths[i] - width(row[i]) + 2, ' ');
+      if (i + 1 < row.size()) line.append(widths[i] - columns_of(row[i]) + 2, ' ');
     }
     out += line + "\n";
   }

@@ -16,8 +16,12 @@ std::string paint(Colour colour, std::string_view text);
 
 // "kiln: <message>", its cause, and the hint on a line of its own.
 void print_error(const Error& error);
-void say(std::string_view line);    // one line to stderr
-void print(std::string_view text);  // to stdout, as it is
+void say(std::string_view line);          // one line to stderr
+void write_words(std::string_view text);  // to stderr, as it is
+void print(std::string_view text);        // to stdout, as it is
+
+// Whether stderr is a terminal on which lines can be drawn again: not in CI, not TERM=dumb.
+bool can_redraw();
 
 // Columns padded to the widest cell, two spaces between: what listings print.
 std::string table(const std::vector<std::vector<std::string>>& rows);

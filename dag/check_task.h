@@ -45,7 +45,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
 std::optional<std::string> near_name(std::string_view word, const std::vector<std::string>& candidates);
 
 // The words, or the first hundred of them and how many there are besides: for messages.
-std::string list_of(const std::vector<std::string>& words, std::string_view separator);
+std::string list_of(const std::vector<std::string>& words, std::string_view separator, size_t most = 100);
 
 // Collects Diagnostics about one file's texts.
 class Reporter {

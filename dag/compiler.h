@@ -102,6 +102,14 @@ struct Signature {
   const std::vector<WorkspaceDeclaration>* workspaces = nullptr;
 };
 
+// What to call each of some documents on the command line and in messages.
+template <class T>
+std::vector<std::string> display_names(const std::deque<T>& objects) {
+  std::vector<std::string> out;
+  for (const T& object : objects) out.push_back(object.metadata.display());
+  return out;
+}
+
 class Compiler {
  public:
   Compiler(Catalog& catalog, const Target& target, const RunRequest& request, Diagnostics& diagnostics,
@@ -116,6 +124,7 @@ class Compiler {
   void decide_workspaces();
   void decide_timeouts();
   void decide_settings();
+  void check_annotations();  // compile_annotations.cc: those that are Kiln's own
   std::vector<Param> given_params();
   void check_value(const ParamSpec& spec, const Param& given, Reporter& reporter);
 

@@ -36,11 +36,10 @@ std::string on_error_hint(std::string_view word) {
   return near.empty() ? "`continue` goes on after a failure, `stopAndFail` is what happens without it" : near;
 }
 
-std::string list_of(const std::vector<std::string>& words, std::string_view separator) {
-  constexpr size_t kShown = 100;
-  if (words.size() <= kShown) return join(words, separator);
-  return join(std::span(words).first(kShown), separator) + std::string(separator) + "… and " +
-         std::to_string(words.size() - kShown) + " more";
+std::string list_of(const std::vector<std::string>& words, std::string_view separator, size_t most) {
+  if (words.size() <= most) return join(words, separator);
+  return join(std::span(words).first(most), separator) + std::string(separator) + "… and " +
+         std::to_string(words.size() - most) + " more";
 }
 
 void ParamScope::declare(const std::vector<ParamSpec>& specs) {

@@ -43,7 +43,7 @@ struct Outcome {
 // keeps them in order.
 struct Event {
   enum class Kind {
-    RunStarted,
+    RunStarted,    // reason: how it is to end at once (see CancelRequested), else empty
     FannedOut,     // task, count: its matrix becomes that many TaskRuns
     TaskStarted,   // task, run, attempt: a TaskRun is to be started
     TaskStopped,   // task, run, attempt, reason, message: it is to be ended; TaskFinished still follows

@@ -234,6 +234,8 @@ json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
          dag::resolve_results(plan, StateFacts(plan, state), {run.id, run.uid, "default"}))
       results.push_back({{"name", name}, {"value", value_json(value)}});
     if (!results.empty()) status["results"] = std::move(results);
+  } else if (!state.has_started) {
+    status["conditions"] = condition("Unknown", run.reason, run.message, run.created);
   } else {
     status["conditions"] = condition("Unknown", "Running", summary(plan, state), state.started);
   }

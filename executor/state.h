@@ -62,6 +62,8 @@ struct TaskState : TaskRunState {
   size_t waiting_for = 0;  // parents that have not ended
   bool ignored = false;    // failed, and onError says continue
   std::vector<TaskRunState> runs;
+  // Did not succeed: what those who want its results get for them (annotation::kResultDefault).
+  std::map<std::string, dag::ParamValue, std::less<>> defaults;
   TaskRunState& run(size_t index) { return runs.empty() ? *this : runs.at(index); }
   const TaskRunState& run(size_t index) const { return runs.empty() ? *this : runs.at(index); }
   size_t run_count() const { return runs.empty() ? 1 : runs.size(); }
@@ -104,6 +106,9 @@ struct State {
 
 // One step of the fold. Total: an event that makes no sense in this state changes nothing.
 void apply(const dag::Plan& plan, State& state, const Event& event);
+
+// The TaskRuns of phase Running, in order.
+std::vector<TaskRunId> running_task_runs(const State& state);
 
 // What substitution may ask of a run.
 class StateFacts final : public dag::RunFacts {

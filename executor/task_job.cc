@@ -73,8 +73,8 @@ Outcome outcome_of(const Error& error) {
 }
 
 Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesystem::path& logs,
-                const RunningTask& task, RunObserver& observer, std::mutex& observing,
-                std::stop_source& stop) {
+                const RunningTask& task, RunObserver& observer, std::mutex& observing, std::stop_source& stop,
+                const SecretMask& secrets, const Clock& clock) {
   const steps::PodSpec& pod = request.spec;
   const OnExit clean([&] {
     try {
@@ -87,7 +87,7 @@ Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesyste
   make_folders(request);
   check_host_paths(request);
   for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
-  StepLog log(task, pod, logs, observer, observing, stop);
+  StepLog log(task, pod, logs, observer, observing, stop, secrets, clock);
   if (!pod.steps.empty())
     for (const std::string& note : request.notes) log.step_output(0, true, "kiln: note: " + note + "\n");
   steps::PodOutcome outcome = pods.run(pod, log, stop.get_token());

@@ -16,6 +16,8 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+constexpr size_t kPipe = 256 << 10;  // stays in the processor's cache
+
 struct Pipe {
   UniqueFd read, write;
   Pipe() {
@@ -23,18 +25,20 @@ struct Pipe {
     if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
     read.reset(ends[0]);
     write.reset(ends[1]);
+    // Fewer switches between step and kiln; where the user's pipes are used up, the usual 64 KiB do.
+    ::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(kPipe));
   }
 };
 
 // Hands on what there is to read; closes `stream` at its end.
-void pump(UniqueFd& stream, bool is_stderr, const std::function<void(bool, std::string_view)>& on_output) {
-  char buffer[64 << 10];
-  const ssize_t n = ::read(stream.get(), buffer, sizeof buffer);
+void pump(UniqueFd& stream, std::span<char> buffer, bool is_stderr,
+          const std::function<void(bool, std::string_view)>& on_output) {
+  const ssize_t n = ::read(stream.get(), buffer.data(), buffer.size());
   if (n < 0 && errno == EINTR) return;
   if (n <= 0)
     stream.reset();
   else if (on_output)
-    on_output(is_stderr, {buffer, static_cast<size_t>(n)});
+    on_output(is_stderr, {buffer.data(), static_cast<size_t>(n)});
 }
 
 // poll(2)'s timeout until the earlier of two moments; -1 for never.
@@ -75,6 +79,7 @@ RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& 
   result.warnings = sandbox_->warnings();
   auto deadline = timeout.count() > 0 ? Steady::now() + timeout : Steady::time_point::max();
   bool ending = false, killed = false, ended = false;
+  const auto buffer = std::make_unique_for_overwrite<char[]>(kPipe);
   while (!ended || out_ || err_) {
     pollfd fds[] = {{out_.get(), POLLIN, 0},
                     {err_.get(), POLLIN, 0},
@@ -97,8 +102,9 @@ RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& 
       sandbox_->kill();
       deadline = Steady::time_point::max();
     }
-    if (out_ && fds[0].revents) pump(out_, false, on_output);
-    if (err_ && fds[1].revents) pump(err_, true, on_output);
+    for (const bool is_stderr : {false, true})
+      if (UniqueFd& stream = is_stderr ? err_ : out_; stream && fds[is_stderr].revents)
+        pump(stream, {buffer.get(), kPipe}, is_stderr, on_output);
   }
   return result;
 }

@@ -170,7 +170,7 @@ TEST(Nested, WhatCannotRunYetIsSaidByPlace) {
                        "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
                        "    - name: b\n"
                        "      taskSpec:\n"
-                       "        sidecars: [{name: db, image: postgres}]\n"
+                       "        sidecars: [{name: db, image: postgres, readinessProbe: {grpc: {port: 5}}}]\n"
                        "        steps: [{image: i, script: x}]\n"));
   const std::string said = messages(unsupported(plan));
   EXPECT_NE(said.find("p.yaml:6:13: error: a custom task of kind Loop cannot be run yet"), std::string::npos)

@@ -101,6 +101,30 @@ TEST_F(DriverTest, KeepsWholeLogsPerAttempt) {
   EXPECT_NE(observer.text.find("a:s first"), std::string::npos);
 }
 
+TEST_F(DriverTest, SecretsReachNeitherLogNorObserverNorMessage) {
+  dag::Plan plan = plan_of("  tasks:\n" + task("a"));
+  auto objects = std::make_shared<dag::ClusterObjects>();
+  objects->secrets["login"].values["password"] = "hunter22";
+  plan.objects = objects;
+  pods.on("a", [](const steps::PodSpec& spec, steps::PodObserver& out, std::stop_token) {
+    out.step_output(0, false, "<hunt");
+    out.step_output(0, false, "er22> hunter");
+    steps::StepOutcome step{.name = spec.steps[0].name, .exit_code = 1, .message = "not hunter22"};
+    out.step_finished(0, step);
+    steps::PodOutcome outcome = FakePodRunner::failed();
+    outcome.message = "it said hunter22";
+    outcome.results["r"] = "hunter22";
+    outcome.steps = {step};
+    return outcome;
+  });
+  const RunEnd end = run(plan);
+  EXPECT_EQ(read_file(log_file(dirs, end.run.id, "a", 0, "s")), "<***> hunter");
+  EXPECT_EQ(observer.text.find("hunter22"), std::string::npos) << observer.text;
+  EXPECT_EQ(end.state.tasks[0].message, "it said ***");
+  EXPECT_EQ(end.state.tasks[0].steps[0].message, "not ***");
+  EXPECT_EQ(end.state.tasks[0].results.at("r").text, "hunter22") << "the next task needs it";
+}
+
 TEST_F(DriverTest, AFailureIsExitOneAndReported) {
   pods.on("a", [](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
     return FakePodRunner::failed("StepFailed");

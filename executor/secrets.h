@@ -1,0 +1,17 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "base/secret_mask.h"
+#include "dag/plan.h"
+
+namespace kiln::executor {
+
+// What must not be shown of a run: the values of all Secrets among its documents, whether they reach a step
+// as variable, file or credential, and the passwords inside those that are registry configurations.
+SecretMask secrets_of(const dag::Plan& plan);
+
+// The same document with every text in it masked.
+nlohmann::json masked(const SecretMask& secrets, nlohmann::json document);
+
+}  // namespace kiln::executor
