@@ -70,18 +70,41 @@ class Refusal {
   void task_spec(const std::string& file, const TaskSpec& spec) {
     for (const Text& type : spec.unconverted_resources)
       refuse(file, type.at, "a PipelineResource of type " + type.value);
-    for (const Sidecar& sidecar : spec.sidecars) refuse(file, sidecar.at, "a sidecar");
+    for (const Sidecar& sidecar : spec.sidecars) this->sidecar(file, sidecar);
     for (const Volume& volume : spec.volumes) this->volume(file, volume);
     if (spec.step_template) step(file, *spec.step_template);
     for (const Step& one : spec.steps) step(file, one);
   }
 
-  void step(const std::string& file, const Step& one) {
+  void container(const std::string& file, const Container& one, std::string_view kind) {
     for (const EnvVar& variable : one.env) this->variable(file, variable);
     if (one.security.privileged.value_or(false) && !allowed_.privileged)
-      forbid(file, one.at, "a privileged step can do everything that kiln's user can do to this machine",
-             "allow it with --allow-privileged");
+      forbid(
+          file, one.at,
+          "a privileged " + std::string(kind) + " can do everything that kiln's user can do to this machine",
+          "allow it with --allow-privileged");
+  }
+
+  void step(const std::string& file, const Step& one) {
+    container(file, one, "step");
     if (one.action) step(file, one.action->step);
+  }
+
+  void sidecar(const std::string& file, const Sidecar& one) {
+    container(file, one, "sidecar");
+    for (const std::optional<Probe>* probe : {&one.startup, &one.readiness, &one.liveness})
+      if (*probe) this->probe(file, **probe);
+  }
+
+  void probe(const std::string& file, const Probe& probe) {
+    if (probe.kind == Probe::Kind::Grpc) refuse(file, probe.at, "a grpc probe");
+    if (probe.kind == Probe::Kind::HttpGet && probe.scheme.value == "HTTPS")
+      refuse(file, probe.scheme.at, "a probe by https");
+    if (!probe.host.empty() && probe.host.value != "localhost" && probe.host.value != "127.0.0.1")
+      refuse(file, probe.host.at, "a probe of another host than the pod's own");
+    const bool number = std::ranges::all_of(probe.port.value, [](char c) { return c >= '0' && c <= '9'; });
+    if (!number && !may_have_variables(probe.port.value))
+      refuse(file, probe.port.at, "a probe of a port by its name");
   }
 
   void forbid(const std::string& file, Position at, std::string what, std::string hint) {

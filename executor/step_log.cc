@@ -18,13 +18,20 @@ StepLog::StepLog(const RunningTask& task, const steps::PodSpec& pod, const fs::p
       secrets_(secrets),
       clock_(clock) {
   make_dirs(folder);
-  for (const steps::StepSpec& step : pod.steps) {
-    const fs::path log = folder / (step.name + ".log");
-    files_.push_back({open_file(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600),
-                      LogTimesWriter(folder / (step.name + ".times")),
+  for (const steps::StepSpec& sidecar : pod.sidecars) {
+    sidecars_.push_back(sidecar);
+    sidecars_.back().name = "sidecar-" + sidecar.name;
+  }
+  const auto open = [&](const steps::StepSpec& spec) {
+    const fs::path log = folder / (spec.name + ".log");
+    files_.push_back({&spec,
+                      open_file(log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600),
+                      LogTimesWriter(folder / (spec.name + ".times")),
                       0,
                       {SecretStream(secrets), SecretStream(secrets)}});
-  }
+  };
+  for (const steps::StepSpec& step : pod.steps) open(step);
+  for (const steps::StepSpec& sidecar : sidecars_) open(sidecar);
 }
 
 void StepLog::step_started(size_t, const steps::StepSpec& spec) {
@@ -33,23 +40,39 @@ void StepLog::step_started(size_t, const steps::StepSpec& spec) {
 }
 
 void StepLog::step_output(size_t step, bool is_stderr, std::string_view bytes) {
-  files_.at(step).streams[is_stderr].feed(bytes, [&](std::string_view part) { take(step, is_stderr, part); });
+  feed(files_.at(step), is_stderr, bytes);
 }
 
 void StepLog::step_finished(size_t step, const steps::StepOutcome& outcome) {
-  for (const bool is_stderr : {false, true})
-    files_.at(step).streams[is_stderr].finish([&](std::string_view part) { take(step, is_stderr, part); });
+  finish(files_.at(step));
   steps::StepOutcome shown = outcome;
   shown.message = secrets_.masked(shown.message);
   const std::lock_guard lock(observing_);
   observer_.step_finished(task_, shown);
 }
 
-void StepLog::take(size_t step, bool is_stderr, std::string_view bytes) {
+void StepLog::sidecar_output(size_t sidecar, bool is_stderr, std::string_view bytes) {
+  feed(files_.at(pod_.steps.size() + sidecar), is_stderr, bytes);
+}
+
+void StepLog::sidecar_finished(size_t sidecar, const steps::StepOutcome&) {
+  finish(files_.at(pod_.steps.size() + sidecar));
+}
+
+void StepLog::feed(File& file, bool is_stderr, std::string_view bytes) {
+  file.streams[is_stderr].feed(bytes, [&](std::string_view part) { take(file, is_stderr, part); });
+}
+
+void StepLog::finish(File& file) {
+  for (const bool is_stderr : {false, true})
+    file.streams[is_stderr].finish([&](std::string_view part) { take(file, is_stderr, part); });
+}
+
+void StepLog::take(File& file, bool is_stderr, std::string_view bytes) {
   if (bytes.empty()) return;
-  write(files_.at(step), is_stderr, bytes);
+  write(file, is_stderr, bytes);
   const std::lock_guard lock(observing_);
-  observer_.step_output(task_, pod_.steps.at(step), is_stderr, bytes);
+  observer_.step_output(task_, *file.spec, is_stderr, bytes);
 }
 
 void StepLog::write(File& file, bool is_stderr, std::string_view bytes) {

@@ -16,111 +16,13 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "steps/cgroup.h"
-#include "steps/idmap.h"
-#include "steps/seccomp_profile.h"
+#include "steps/sandbox_description.h"
 #include "steps/spawn.h"
 #include "steps/user_namespace.h"
 #include "steps/wire.h"
 
 namespace kiln::steps {
 namespace {
-
-class SpecWriter {
- public:
-  template <class T>
-  void put(std::span<const T> values) {
-    bytes_.append(reinterpret_cast<const char*>(values.data()), values.size_bytes());
-  }
-  // A NUL inside would shift everything after it.
-  void text(std::string_view value) {
-    if (value.find('\0') != std::string_view::npos)
-      throw Error(ErrorKind::Invalid,
-                  "a NUL byte in a command, variable or path: " + std::string(value.data()));
-    bytes_.append(value).push_back('\0');
-  }
-  void texts(const std::vector<std::string>& values) {
-    for (const std::string& value : values) text(value);
-  }
-  UniqueFd finish() const {
-    UniqueFd fd(::memfd_create("kiln-sandbox-spec", MFD_CLOEXEC));
-    if (!fd) throw_errno("cannot describe the sandbox");
-    write_all(fd.get(), bytes_, "cannot describe the sandbox");
-    return fd;
-  }
-
- private:
-  std::string bytes_;
-};
-
-// The user namespace to map a mount's owners with, -1 for none. Not for trusted steps: what they mount on for
-// their own sandboxes could not be mapped a second time.
-int idmap_of(const Mount& mount, const SandboxSpec& spec) {
-  if (!mount.owned_by_step || spec.trusted || mount.kind != Mount::Kind::Bind) return -1;
-  struct stat st;
-  if (::stat(mount.source.c_str(), &st) != 0) return -1;
-  const Owner on_disk{st.st_uid, st.st_gid}, inside{spec.uid, spec.gid};
-  return on_disk == inside ? -1 : swapping_user_namespace(on_disk, inside);
-}
-
-wire::MountKind kind_of(const Mount& mount) {
-  switch (mount.kind) {
-    case Mount::Kind::Tmpfs:
-      return wire::MountKind::Tmpfs;
-    case Mount::Kind::Copy:
-      return wire::MountKind::Copy;
-    case Mount::Kind::Bind:
-      break;
-  }
-  return wire::MountKind::Bind;
-}
-
-// `idmaps` receives the descriptors that mounts are mapped with; they follow `first_idmap` in the program.
-UniqueFd write_spec(const SandboxSpec& spec, uint32_t flags, const fs::path& mount_point,
-                    const Cgroup* cgroup, int first_idmap, std::vector<int>& idmaps) {
-  const std::span<const sock_filter> seccomp =
-      spec.trusted ? std::span<const sock_filter>() : seccomp_program();
-  const std::vector<fs::path> none;
-  const std::vector<fs::path>& lowers = spec.rootfs.host ? none : spec.rootfs.lowers;
-  const wire::Header header{
-      .flags = flags,
-      .uid = spec.uid,
-      .gid = spec.gid,
-      .groups = static_cast<uint32_t>(spec.groups.size()),
-      .lowers = static_cast<uint32_t>(lowers.size()),
-      .mounts = static_cast<uint32_t>(spec.mounts.size()),
-      .args = static_cast<uint32_t>(spec.args.size()),
-      .env = static_cast<uint32_t>(spec.env.size()),
-      .seccomp = static_cast<uint32_t>(seccomp.size()),
-      .cgroups = cgroup ? static_cast<uint32_t>(cgroup->procs().size()) : 0,
-      .capabilities = spec.capabilities.value_or(wire::kRootCapabilities),
-  };
-  std::vector<wire::MountEntry> mounts;
-  for (const Mount& mount : spec.mounts) {
-    const int fd = flags & wire::kUserNamespace ? -1 : idmap_of(mount, spec);
-    auto at = std::find(idmaps.begin(), idmaps.end(), fd);
-    if (fd >= 0 && at == idmaps.end()) at = idmaps.insert(at, fd);
-    const int inside = fd < 0 ? -1 : first_idmap + static_cast<int>(at - idmaps.begin());
-    mounts.push_back({kind_of(mount), mount.read_only, mount.mode, inside, mount.size});
-  }
-  SpecWriter writer;
-  writer.put(std::span(&header, 1));
-  writer.put(std::span<const wire::MountEntry>(mounts));
-  writer.put(seccomp);
-  writer.put(std::span<const uint32_t>(spec.groups));
-  writer.text(mount_point.native());
-  writer.text(spec.rootfs.upper.native());
-  writer.text(spec.hostname);
-  writer.text(spec.cwd.native());
-  writer.text(cgroup ? cgroup->name() : "");
-  for (const fs::path& lower : lowers) writer.text(lower.native());
-  for (const Mount& mount : spec.mounts) {
-    writer.text(mount.source.native());
-    writer.text(mount.destination.native());
-  }
-  writer.texts(spec.args);
-  writer.texts(spec.env);
-  return writer.finish();
-}
 
 class NativeSandbox final : public Sandbox {
  public:
@@ -200,6 +102,35 @@ class NativeSandbox final : public Sandbox {
     return UniqueFd(fd);
   }
 
+  std::optional<int> exec(const std::vector<std::string>& args, std::chrono::nanoseconds timeout) override {
+    const std::lock_guard lock(dial_mutex_);
+    const wire::Request request{wire::Ask::Exec, static_cast<int32_t>(args.size())};
+    std::string bytes(reinterpret_cast<const char*>(&request), sizeof request);
+    for (const std::string& word : args) bytes.append(word).push_back('\0');
+    if (args.size() > wire::kMostWords || bytes.size() > wire::kLongestRequest)
+      throw Error(ErrorKind::Invalid, "a command of more than 256 words or 64 KiB cannot run in a sandbox",
+                  "put it into a script in the image");
+    if (::send(control_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(bytes.size()))
+      return std::nullopt;
+    const auto limit = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+    pollfd ready{control_.get(), POLLIN, 0};
+    const bool late =
+        ::poll(&ready, 1, limit > 0 ? static_cast<int>(std::min<int64_t>(limit, 1 << 30)) : -1) == 0;
+    if (late) ask(wire::Ask::EndExec, 0);
+    int32_t code = wire::kNoExec;
+    ssize_t n;
+    do n = ::recv(control_.get(), &code, sizeof code, 0);
+    while (n < 0 && errno == EINTR);
+    if (late || n != sizeof code || code == wire::kNoExec) return std::nullopt;
+    return code;
+  }
+
+  bool never_started() const override {
+    const std::lock_guard lock(mutex_);
+    return exit_ && !exit_->started;
+  }
+
   std::vector<std::string> warnings() const override { return warnings_; }
 
  private:
@@ -234,7 +165,8 @@ class NativeSandbox final : public Sandbox {
   UniqueFd control_, status_;
   std::optional<Cgroup> cgroup_;
   std::vector<std::string> warnings_;
-  std::mutex mutex_, dial_mutex_;
+  mutable std::mutex mutex_;
+  std::mutex dial_mutex_;
   std::optional<ExitStatus> exit_;
 };
 
@@ -242,7 +174,7 @@ int namespaces_of(const SandboxSpec& spec, bool user_namespace) {
   int flags = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;
   if (user_namespace) flags |= CLONE_NEWUSER;
   if (!spec.trusted) flags |= CLONE_NEWCGROUP;
-  if (spec.network != Network::Host) flags |= CLONE_NEWNET;
+  if (spec.network != Network::Host && !joins_network(spec)) flags |= CLONE_NEWNET;
   return flags;
 }
 
@@ -271,6 +203,9 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   if (spec.rootfs.lowers.empty() && !spec.rootfs.host)
     throw Error(ErrorKind::Infrastructure, "the sandbox " + spec.id + " has no root folder");
   const bool user_namespace = needs_user_namespace();
+  if (user_namespace && joins_network(spec))
+    throw Error(ErrorKind::Infrastructure, "without root a sandbox cannot share another one's network",
+                "run it with --network host, or as root");
   IdMaps maps;
   if (user_namespace) maps = plan_id_maps(spec.uid, spec.gid);
 
@@ -286,13 +221,13 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   if (spec.rootfs.host) flags |= wire::kHostRoot;
   if (spec.rootfs.read_only) flags |= wire::kReadOnlyRoot;
   if (spec.make_cwd) flags |= wire::kMakeCwd;
-  if (spec.network != Network::Host) flags |= wire::kLoopback;
+  if (spec.network != Network::Host && !joins_network(spec)) flags |= wire::kLoopback;
   const std::vector<int> procs = cgroup ? cgroup->procs() : std::vector<int>();
   const std::vector<int> parents = cgroup ? cgroup->parents() : std::vector<int>();
   const int first_idmap = wire::kFirstCgroupFd + static_cast<int>(procs.size() + parents.size());
   std::vector<int> idmaps;
   const UniqueFd description =
-      write_spec(spec, flags, mount_point_, cgroup ? &*cgroup : nullptr, first_idmap, idmaps);
+      describe_sandbox(spec, flags, mount_point_, cgroup ? &*cgroup : nullptr, first_idmap, idmaps);
 
   int pair[2], pipe[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
@@ -308,6 +243,7 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
                           control_inside.get(), status_inside.get(),  description.get()};
   for (const std::vector<int>& more : {procs, parents, idmaps})
     fds.insert(fds.end(), more.begin(), more.end());
+  if (joins_network(spec)) fds.push_back(spec.network_namespace);
   Spawned spawned = spawn_sandbox_program(fds, namespaces_of(spec, user_namespace));
   if (spawned.pid < 0) {
     if (user_namespace) throw no_user_namespaces(errno);

@@ -57,6 +57,29 @@ void mount_root(const SandboxSpec& spec, const fs::path& bundle) {
   mount_or_throw("overlay", bundle / "rootfs", options);
 }
 
+pid_t spawn(const std::vector<std::string>& argv, const Streams& streams) {
+  UniqueFd null = open_file("/dev/null", O_RDWR);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  const int fds[] = {streams.in, streams.out, streams.err};
+  for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, fds[i] < 0 ? null.get() : fds[i], i);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
+  sigset_t none;
+  sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  std::vector<char*> pointers;
+  for (const std::string& word : argv) pointers.push_back(const_cast<char*>(word.c_str()));
+  pointers.push_back(nullptr);
+  pid_t pid = -1;
+  const int error = ::posix_spawnp(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  posix_spawnattr_destroy(&attributes);
+  if (error != 0) throw_errno(error, "cannot run " + argv[0]);
+  return pid;
+}
+
 class OciSandbox final : public Sandbox {
  public:
   OciSandbox(std::string program, std::string id, fs::path bundle, pid_t pid)
@@ -95,6 +118,22 @@ class OciSandbox final : public Sandbox {
   UniqueFd dial_socket() override {
     throw Error(ErrorKind::Infrastructure, program_ + " sandboxes cannot be dialled", "use --sandbox=native");
   }
+  std::optional<int> exec(const std::vector<std::string>& args, std::chrono::nanoseconds timeout) override {
+    std::vector<std::string> words{program_, "--root", (bundle_ / "state").native(), "exec", id_};
+    words.insert(words.end(), args.begin(), args.end());
+    const pid_t pid = spawn(words, {});
+    const UniqueFd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const auto limit = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
+    pollfd ready{ended.get(), POLLIN, 0};
+    const bool late =
+        ::poll(&ready, 1, limit > 0 ? static_cast<int>(std::min<int64_t>(limit, 1 << 30)) : -1) == 0;
+    if (late) ::kill(-pid, SIGKILL);
+    int status = 0;
+    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    if (late) return std::nullopt;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+  }
 
  private:
   void delete_container() {
@@ -120,29 +159,6 @@ class OciSandbox final : public Sandbox {
   std::mutex mutex_;
   std::optional<ExitStatus> exit_;
 };
-
-pid_t spawn(const std::vector<std::string>& argv, const Streams& streams) {
-  UniqueFd null = open_file("/dev/null", O_RDWR);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  const int fds[] = {streams.in, streams.out, streams.err};
-  for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, fds[i] < 0 ? null.get() : fds[i], i);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  std::vector<char*> pointers;
-  for (const std::string& word : argv) pointers.push_back(const_cast<char*>(word.c_str()));
-  pointers.push_back(nullptr);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) throw_errno(error, "cannot run " + argv[0]);
-  return pid;
-}
 
 }  // namespace
 

@@ -88,9 +88,10 @@ struct PodSpec {
   CredentialFiles credentials;
   std::vector<std::string> results;  // declared names
   Network network = Network::Host;
-  bool allow_host_image = false;     // --allow-host
-  uint64_t result_limit = 1u << 20;  // bytes per result, and of a provenance.json
-  StepGuide guide;                   // none: every step runs as it stands here
+  bool allow_host_image = false;              // --allow-host
+  uint64_t result_limit = 1u << 20;           // bytes per result, and of a provenance.json
+  Duration grace = std::chrono::seconds(10);  // between SIGTERM and SIGKILL
+  StepGuide guide;                            // none: every step runs as it stands here
 };
 
 enum class StepReason {

@@ -76,6 +76,14 @@ std::vector<Mount> PodFolder::mounts(size_t index, Network network) const {
   return mounts;
 }
 
+std::vector<Mount> PodFolder::sidecar_mounts(Network network) const {
+  std::vector<Mount> mounts{
+      {.source = folder_ / "scripts", .destination = "/tekton/scripts", .read_only = true}};
+  if (network != Network::Host)
+    mounts.push_back({.source = folder_ / "hosts", .destination = "/etc/hosts", .read_only = true});
+  return mounts;
+}
+
 void PodFolder::write_exit_code(size_t index, int code) const {
   write_file(folder_ / status_folder(index) / "exitCode", std::to_string(code));
 }

@@ -26,6 +26,8 @@ class PodFolder {
   std::string write_script(const std::string& name, std::string_view content) const;
   // The mounts that every step gets, with the parts that only step `index` may write.
   std::vector<Mount> mounts(size_t index, Network network) const;
+  // Those that every sidecar gets.
+  std::vector<Mount> sidecar_mounts(Network network) const;
   void write_exit_code(size_t index, int code) const;
 
   struct Result {

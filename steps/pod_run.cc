@@ -6,9 +6,11 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/text.h"
+#include "steps/network_namespace.h"
 #include "steps/pod_images.h"
 #include "steps/step_command.h"
 #include "steps/stream_files.h"
+#include "steps/user_namespace.h"
 
 namespace kiln::steps {
 namespace {
@@ -67,6 +69,11 @@ void PodRun::fail(std::string reason, std::string message, bool infrastructure) 
   outcome_.infrastructure = infrastructure;
 }
 
+void PodRun::output(size_t index, bool is_stderr, std::string_view bytes) {
+  const std::lock_guard lock(observing_);
+  observer_.step_output(index, is_stderr, bytes);
+}
+
 Duration PodRun::time_left() const {
   if (!deadline_) return {};
   return std::max<Duration>(*deadline_ - std::chrono::steady_clock::now(), Duration(1));
@@ -83,20 +90,65 @@ std::string PodRun::image_problem(const StepSpec& step) const {
 
 // All images before the first step, as a cluster does: a wrong name costs nothing but its message.
 void PodRun::resolve_images() {
-  std::vector<const StepSpec*> wanted;
-  for (const StepSpec& step : spec_.steps) {
-    if (const std::string problem = image_problem(step); !problem.empty())
+  std::vector<const StepSpec*> all, wanted;
+  for (const StepSpec& step : spec_.steps) all.push_back(&step);
+  for (const SidecarSpec& sidecar : spec_.sidecars) all.push_back(&sidecar);
+  for (const StepSpec* step : all) {
+    if (const std::string problem = image_problem(*step); !problem.empty())
       return fail("TaskRunValidationFailed", problem);
-    wanted.push_back(step.image == kKilnImage || step.image == kHostImage ? nullptr : &step);
+    wanted.push_back(step->image == kKilnImage || step->image == kHostImage ? nullptr : step);
   }
-  const std::optional<ImageProblem> problem = get_images(wanted, images_, stop_, step_images_);
+  const std::optional<ImageProblem> problem = get_images(wanted, images_, stop_, images_of_);
   if (!problem) return;
   const auto& [step, error] = *problem;
   if (error.kind() == ErrorKind::Cancelled)
     return fail("TaskRunCancelled", "cancelled while getting " + step->image);
+  const bool sidecar = std::ranges::find(all, step) - all.begin() >= std::ssize(spec_.steps);
   fail("TaskRunImagePullFailed",
-       "the image \"" + step->image + "\" of step " + step->name + " cannot be had: " + with_hint(error),
+       "the image \"" + step->image + "\" of " + (sidecar ? "sidecar " : "step ") + step->name +
+           " cannot be had: " + with_hint(error),
        is_infrastructure(error.kind()));
+}
+
+// Steps that run one after the other may each have a network of their own; what runs beside them may not.
+void PodRun::prepare_network() {
+  if (spec_.network == Network::Host || spec_.sidecars.empty()) return;
+  if (needs_user_namespace())
+    return fail("Failed",
+                "sidecars share the steps' network, which without root can only be the host's (run it with "
+                "--network host, or as root)",
+                true);
+  network_ = make_network_namespace();
+  world_.set_network(network_.get());
+}
+
+void PodRun::start_sidecars(Sidecars& sidecars) {
+  try {
+    for (size_t i = 0; i < spec_.sidecars.size(); ++i) {
+      const SidecarSpec& sidecar = spec_.sidecars[i];
+      const StepImage& image = images_of_[spec_.steps.size() + i];
+      StepOutcome outcome;
+      outcome.name = sidecar.name;
+      outcome.image_digest = image.digest;
+      outcome.started = system_clock().now();
+      try {
+        sidecars.start(sidecar, world_.of_sidecar(i, sidecar, image), std::move(outcome));
+      } catch (const Error& error) {
+        throw error.because("sidecar " + sidecar.name + " could not be started");
+      }
+    }
+    if (const auto problem = sidecars.await_ready(stop_, deadline_))
+      throw problem->error.because("sidecar " + spec_.sidecars[problem->sidecar].name +
+                                   " could not be started");
+    if (stop_.stop_requested())
+      fail("TaskRunCancelled", "TaskRun " + spec_.name + " was cancelled while its sidecars started");
+    else if (deadline_ && std::chrono::steady_clock::now() >= *deadline_)
+      fail("TaskRunTimeout", "TaskRun " + spec_.name + " failed to finish within " +
+                                 format_seconds(seconds(timeout_)) + ", while its sidecars started");
+  } catch (const Error& error) {
+    fail(is_infrastructure(error.kind()) ? "Failed" : "CreateContainerConfigError", with_hint(error),
+         is_infrastructure(error.kind()));
+  }
 }
 
 // What the end of a step's process means: for the step, and for the pod.
@@ -165,7 +217,7 @@ std::string PodRun::size_problem(const std::string& what, uint64_t size) const {
 }
 
 void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcome) {
-  const SandboxSpec sandbox = world_.of_step(index, step, step_images_[index]);
+  const SandboxSpec sandbox = world_.of_step(index, step, images_of_[index]);
   StreamFiles files(step, sandbox);
   const Duration left = time_left();
   const bool pod_time = left.count() > 0 && (step.timeout.count() <= 0 || left < step.timeout);
@@ -173,11 +225,10 @@ void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcom
       runtime_, sandbox,
       [&](bool is_stderr, std::string_view bytes) {
         files.write(is_stderr, bytes);
-        observer_.step_output(index, is_stderr, bytes);
+        output(index, is_stderr, bytes);
       },
-      stop_, pod_time ? left : step.timeout);
-  for (const std::string& warning : result.warnings)
-    observer_.step_output(index, true, "kiln: warning: " + warning + "\n");
+      stop_, pod_time ? left : step.timeout, spec_.grace);
+  for (const std::string& warning : result.warnings) output(index, true, "kiln: warning: " + warning + "\n");
   conclude(index, result, pod_time, outcome);
 }
 
@@ -185,15 +236,17 @@ StepOutcome PodRun::run_step(size_t index) {
   const StepSpec& step = spec_.steps[index];
   StepOutcome outcome;
   outcome.name = step.name;
-  outcome.image_digest = step_images_[index].digest;
+  outcome.image_digest = images_of_[index].digest;
   outcome.started = system_clock().now();
-  observer_.step_started(index, step);
+  {
+    const std::lock_guard lock(observing_);
+    observer_.step_started(index, step);
+  }
   try {
     if (spec_.guide) {
       StepSpec guided = step;
       const StepTurn turn = spec_.guide(index, guided, outcome_.steps);
-      for (const std::string& note : turn.notes)
-        observer_.step_output(index, true, "kiln: note: " + note + "\n");
+      for (const std::string& note : turn.notes) output(index, true, "kiln: note: " + note + "\n");
       if (turn.run)
         run_process(index, guided, outcome);
       else
@@ -232,6 +285,12 @@ void PodRun::read_results() {
 }
 
 void PodRun::run_steps() {
+  Sidecars sidecars(runtime_, network_.get(), spec_.grace,
+                    [this](size_t index, bool is_stderr, std::string_view bytes) {
+                      const std::lock_guard lock(observing_);
+                      observer_.sidecar_output(index, is_stderr, bytes);
+                    });
+  if (!failed_) start_sidecars(sidecars);
   const bool never_started = failed_;
   for (size_t i = 0; i < spec_.steps.size(); ++i) {
     StepOutcome step;
@@ -243,9 +302,14 @@ void PodRun::run_steps() {
     } else {
       step = run_step(i);
     }
-    observer_.step_finished(i, step);
+    {
+      const std::lock_guard lock(observing_);
+      observer_.step_finished(i, step);
+    }
     outcome_.steps.push_back(std::move(step));
   }
+  outcome_.sidecars = sidecars.end();
+  for (size_t i = 0; i < outcome_.sidecars.size(); ++i) observer_.sidecar_finished(i, outcome_.sidecars[i]);
 }
 
 PodOutcome PodRun::run() {
@@ -253,6 +317,7 @@ PodOutcome PodRun::run() {
     fail("TaskRunCancelled", "TaskRun " + spec_.name + " was cancelled before it started");
   else
     resolve_images();
+  if (!failed_) prepare_network();
   run_steps();
   read_results();
   if (!failed_) {

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <chrono>
+#include <mutex>
 #include <string>
 
 #include "steps/pod.h"
 #include "steps/pod_folder.h"
+#include "steps/sidecars.h"
 #include "steps/step_image.h"
 #include "steps/step_world.h"
 
@@ -20,6 +22,8 @@ class PodRun {
  private:
   std::string image_problem(const StepSpec& step) const;
   void resolve_images();
+  void prepare_network();
+  void start_sidecars(Sidecars& sidecars);
   void run_steps();
   StepOutcome run_step(size_t index);
   void run_process(size_t index, const StepSpec& step, StepOutcome& outcome);
@@ -27,6 +31,8 @@ class PodRun {
   void read_outputs(size_t index, StepOutcome& outcome);
   void read_results();
   std::string size_problem(const std::string& what, uint64_t size) const;
+  // One call of the observer at a time.
+  void output(size_t index, bool is_stderr, std::string_view bytes);
   // The first failure is the pod's.
   void fail(std::string reason, std::string message, bool infrastructure = false);
   Duration time_left() const;  // zero: no limit; never less than 1 ns otherwise
@@ -41,7 +47,9 @@ class PodRun {
   Duration timeout_;
   PodFolder folder_;
   StepWorld world_;
-  std::vector<StepImage> step_images_;  // by step; empty for `kiln` and `host`
+  UniqueFd network_;      // that steps and sidecars share; none when it is the host's, or each its own
+  std::mutex observing_;  // sidecars have threads of their own
+  std::vector<StepImage> images_of_;  // of steps, then of sidecars; empty for `kiln` and `host`
   PodOutcome outcome_;
   bool failed_ = false;
 };

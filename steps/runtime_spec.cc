@@ -4,6 +4,7 @@
 #include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "steps/capabilities.h"
@@ -108,7 +109,13 @@ Json resources_of(const Resources& wanted) {
 std::string runtime_spec(const SandboxSpec& spec, const std::filesystem::path& root) {
   Json namespaces = Json::array();
   for (const char* type : {"mount", "pid", "ipc", "uts", "cgroup"}) namespaces.push_back({{"type", type}});
-  if (spec.network != Network::Host) namespaces.push_back({{"type", "network"}});
+  if (spec.network != Network::Host) {
+    Json network{{"type", "network"}};
+    if (spec.network_namespace >= 0)
+      network["path"] =
+          "/proc/" + std::to_string(::getpid()) + "/fd/" + std::to_string(spec.network_namespace);
+    namespaces.push_back(std::move(network));
+  }
   const Json document{
       {"ociVersion", "1.0.2"},
       {"process", process_of(spec)},

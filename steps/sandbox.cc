@@ -18,10 +18,9 @@ using Steady = std::chrono::steady_clock;
 
 constexpr size_t kPipe = 256 << 10;  // stays in the processor's cache
 
-struct Output {
+struct Pipe {
   UniqueFd read, write;
-  bool is_stderr;
-  explicit Output(bool err) : is_stderr(err) {
+  Pipe() {
     int ends[2];
     if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
     read.reset(ends[0]);
@@ -30,6 +29,17 @@ struct Output {
     ::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(kPipe));
   }
 };
+
+// Hands on what there is to read; closes `stream` at its end.
+void pump(UniqueFd& stream, std::span<char> buffer, bool is_stderr,
+          const std::function<void(bool, std::string_view)>& on_output) {
+  const ssize_t n = ::read(stream.get(), buffer.data(), buffer.size());
+  if (n < 0 && errno == EINTR) return;
+  if (n <= 0)
+    stream.reset();
+  else if (on_output)
+    on_output(is_stderr, {buffer.data(), static_cast<size_t>(n)});
+}
 
 // poll(2)'s timeout until the earlier of two moments; -1 for never.
 int milliseconds_until(Steady::time_point moment) {
@@ -47,64 +57,68 @@ std::unique_ptr<SandboxRuntime> make_runtime(std::string_view name, const fs::pa
               "choose native, runc or crun");
 }
 
-RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
-                     const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop,
-                     std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace) {
-  Output out(false), err(true);
+SandboxRun::SandboxRun(SandboxRuntime& runtime, const SandboxSpec& spec) {
+  Pipe out, err;
+  sandbox_ = runtime.start(spec, {-1, out.write.get(), err.write.get()});
+  out_ = std::move(out.read);
+  err_ = std::move(err.read);
+}
+
+SandboxRun::~SandboxRun() = default;
+
+RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& on_output,
+                             std::stop_token stop, std::chrono::nanoseconds timeout,
+                             std::chrono::nanoseconds grace) {
   const UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) throw_errno("cannot make an eventfd");
-  std::stop_callback on_stop(stop, [&] {
+  std::stop_callback on_stop(std::move(stop), [&] {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(wake.get(), &one, sizeof one);
   });
-
   RunResult result;
-  if (stop.stop_requested()) {
-    result.cancelled = true;
-    result.status = {.code = 128 + SIGTERM, .started = false, .message = "cancelled before it started"};
-    return result;
-  }
-  const auto sandbox = runtime.start(spec, {-1, out.write.get(), err.write.get()});
-  out.write.reset();
-  err.write.reset();
-  result.warnings = sandbox->warnings();
-  const auto started = Steady::now();
-  auto deadline = timeout.count() > 0 ? started + timeout : Steady::time_point::max();
+  result.warnings = sandbox_->warnings();
+  auto deadline = timeout.count() > 0 ? Steady::now() + timeout : Steady::time_point::max();
   bool ending = false, killed = false, ended = false;
   const auto buffer = std::make_unique_for_overwrite<char[]>(kPipe);
-  while (!ended || out.read || err.read) {
-    pollfd fds[] = {{out.read.get(), POLLIN, 0},
-                    {err.read.get(), POLLIN, 0},
-                    {ended ? -1 : sandbox->exit_fd(), POLLIN, 0},
+  while (!ended || out_ || err_) {
+    pollfd fds[] = {{out_.get(), POLLIN, 0},
+                    {err_.get(), POLLIN, 0},
+                    {ended ? -1 : sandbox_->exit_fd(), POLLIN, 0},
                     {ending ? -1 : wake.get(), POLLIN, 0}};
     if (::poll(fds, std::size(fds), milliseconds_until(deadline)) < 0 && errno != EINTR) throw_errno("poll");
     if (fds[2].revents) {
       ended = true;
-      result.status = sandbox->wait();
+      result.status = sandbox_->wait();
       deadline = Steady::time_point::max();
     }
     const bool late = Steady::now() >= deadline;
     if (!ending && !ended && (fds[3].revents || late)) {
       ending = true;
       (fds[3].revents ? result.cancelled : result.timed_out) = true;
-      sandbox->signal(SIGTERM);
+      sandbox_->signal(SIGTERM);
       deadline = Steady::now() + grace;
     } else if (ending && !killed && late) {
       killed = true;
-      sandbox->kill();
+      sandbox_->kill();
       deadline = Steady::time_point::max();
     }
-    for (Output* output : {&out, &err}) {
-      if (!output->read || !fds[output->is_stderr].revents) continue;
-      const ssize_t n = ::read(output->read.get(), buffer.get(), kPipe);
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0)
-        output->read.reset();
-      else if (on_output)
-        on_output(output->is_stderr, {buffer.get(), static_cast<size_t>(n)});
-    }
+    for (const bool is_stderr : {false, true})
+      if (UniqueFd& stream = is_stderr ? err_ : out_; stream && fds[is_stderr].revents)
+        pump(stream, {buffer.get(), kPipe}, is_stderr, on_output);
   }
   return result;
+}
+
+RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
+                     const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop,
+                     std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace) {
+  if (stop.stop_requested()) {
+    RunResult result;
+    result.cancelled = true;
+    result.status = {.code = 128 + SIGTERM, .started = false, .message = "cancelled before it started"};
+    return result;
+  }
+  return SandboxRun(runtime, spec).to_end(on_output, std::move(stop), timeout, grace);
 }
 
 std::string sandbox_problem() {

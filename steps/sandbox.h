@@ -61,6 +61,8 @@ struct SandboxSpec {
   std::vector<Mount> mounts;  // in order; /proc, /dev, /sys, /dev/shm are always there
   std::string hostname = "kiln";
   Network network = Network::Host;
+  // Network::Private or None: join this namespace (network_namespace.h) rather than have one. Borrowed.
+  int network_namespace = -1;
   std::vector<std::string> args;
   std::vector<std::string> env;  // "NAME=value"; nothing is inherited
   std::filesystem::path cwd = "/";
@@ -101,6 +103,12 @@ class Sandbox {
   // A connected-to-be TCP socket that lives in the sandbox's network namespace (Network::Private);
   // non-blocking, not yet connected. The caller connects it to 127.0.0.1:port.
   virtual UniqueFd dial_socket() = 0;
+  // Runs a command beside the main process, as its user and with its environment, and throws its output away.
+  // The exit code, 128 + signal when killed, 126 or 127 when it could not be started; nullopt when `timeout`
+  // (0: none) was over, and it was killed, or when the main process has ended. One call at a time.
+  virtual std::optional<int> exec(const std::vector<std::string>& args, std::chrono::nanoseconds timeout) = 0;
+  // Whether it is known already that the process could not be exec'ed; wait() has the reason.
+  virtual bool never_started() const { return false; }
   // What was asked for and could not be had (a limit without its cgroup), one sentence each; for the log.
   virtual std::vector<std::string> warnings() const { return {}; }
 };
@@ -118,14 +126,32 @@ class SandboxRuntime {
 // `runtime_dir` is for sockets and mount points.
 std::unique_ptr<SandboxRuntime> make_runtime(std::string_view name, const std::filesystem::path& runtime_dir);
 
-// start + pump of both output streams + wait. A stop request sends SIGTERM, then SIGKILL after `grace`.
-// `on_output(is_stderr, bytes)` runs on the calling thread. A `timeout` of zero is none.
 struct RunResult {
   ExitStatus status;
   bool cancelled = false;
   bool timed_out = false;
   std::vector<std::string> warnings;  // Sandbox::warnings
 };
+// A sandbox that was started with both its output streams read by us.
+class SandboxRun {
+ public:
+  // Throws as SandboxRuntime::start does.
+  SandboxRun(SandboxRuntime& runtime, const SandboxSpec& spec);
+  // Ends what still runs.
+  ~SandboxRun();
+  Sandbox& sandbox() { return *sandbox_; }
+  // Pumps both streams and waits for the end, once. A stop request sends SIGTERM, then SIGKILL after `grace`.
+  // `on_output(is_stderr, bytes)` runs on the calling thread. A `timeout` of zero is none.
+  RunResult to_end(const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop = {},
+                   std::chrono::nanoseconds timeout = {},
+                   std::chrono::nanoseconds grace = std::chrono::seconds(10));
+
+ private:
+  UniqueFd out_, err_;  // the ends to read
+  std::unique_ptr<Sandbox> sandbox_;
+};
+
+// SandboxRun and to_end in one.
 RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
                      const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop = {},
                      std::chrono::nanoseconds timeout = {},

@@ -141,6 +141,7 @@ void StepWorld::set_user_and_root(const Place& place, const Variables& variables
                                   SandboxSpec& sandbox) const {
   sandbox.hostname = host_name(pod_.name);
   sandbox.network = pod_.network;
+  sandbox.network_namespace = network_;
   sandbox.resources = place.step.resources;
   if (runs_on_host(place.step))
     set_host_world(place, variables, sandbox);
@@ -167,6 +168,20 @@ SandboxSpec StepWorld::of_step(size_t index, const StepSpec& step, const StepIma
   mount_all(pod_.workspaces, sandbox);
   mount_all(step.mounts, sandbox);
   add_credentials(pod_.credentials, step.image != kKilnImage, sandbox);
+  finish(place, variables, sandbox);
+  return sandbox;
+}
+
+SandboxSpec StepWorld::of_sidecar(size_t index, const SidecarSpec& sidecar, const StepImage& image) const {
+  const std::string number = std::to_string(index);
+  const Place place{sidecar, image, "sidecar-script-" + number};
+  const Variables variables = expand_env(sidecar.env);
+  SandboxSpec sandbox;
+  sandbox.id = pod_.name + "-sidecar-" + number;
+  sandbox.mounts = folder_.sidecar_mounts(pod_.network);
+  set_user_and_root(place, variables, sandbox);
+  mount_all(pod_.workspaces, sandbox);
+  mount_all(sidecar.mounts, sandbox);
   finish(place, variables, sandbox);
   return sandbox;
 }

@@ -14,14 +14,18 @@ namespace kiln::steps {
 // What steps with these images are: this same program, and the machine's own root.
 inline constexpr std::string_view kKilnImage = "kiln", kHostImage = "host";
 
-// Describes the sandboxes of one pod's steps, and writes their scripts. What it is made of has to outlive it.
+// Describes the sandboxes of one pod's steps and sidecars, and writes their scripts. What it is made of has
+// to outlive it.
 class StepWorld {
  public:
   StepWorld(const PodSpec& pod, const LocalPods::Options& options, const PodFolder& folder)
       : pod_(pod), options_(options), folder_(folder) {}
+  // All sandboxes described from now on join this namespace. It has to outlive them.
+  void set_network(int network_namespace) { network_ = network_namespace; }
 
   // `image` is empty for `kiln` and `host`. Throws Invalid for what the image or the document got wrong.
   SandboxSpec of_step(size_t index, const StepSpec& step, const StepImage& image) const;
+  SandboxSpec of_sidecar(size_t index, const SidecarSpec& sidecar, const StepImage& image) const;
 
  private:
   struct Place {
@@ -39,6 +43,7 @@ class StepWorld {
   const PodSpec& pod_;
   const LocalPods::Options& options_;
   const PodFolder& folder_;
+  int network_ = -1;
 };
 
 }  // namespace kiln::steps

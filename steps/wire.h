@@ -12,7 +12,8 @@ inline constexpr int kControlFd = 3;      // SOCK_SEQPACKET to kiln: requests; i
 inline constexpr int kStatusFd = 4;       // pipe to kiln: Status records
 inline constexpr int kSpecFd = 5;         // memfd: the Spec below
 inline constexpr int kFirstCgroupFd = 6;  // cgroup.procs of each group, then the parent folder of each;
-                                          // then user namespaces that mounts are mapped with
+                                          // then user namespaces that mounts are mapped with; then the
+                                          // network namespace to join
 
 enum Flag : uint32_t {
   kUserNamespace = 1 << 0,  // new user namespace: wait for Request::Go before anything else
@@ -38,6 +39,7 @@ struct alignas(8) Header {
   uint32_t env;
   uint32_t seccomp;  // instructions
   uint32_t cgroups;
+  int32_t network_fd;     // to join; -1: none
   uint64_t capabilities;  // that user 0 keeps, as a bit mask
 };
 
@@ -61,13 +63,18 @@ struct Status {
   char message[240];    // ExecFailed, SetupFailed: what went wrong, NUL-terminated
 };
 
-enum class Ask : uint32_t { Go, Signal, Dial };
+enum class Ask : uint32_t { Go, Signal, Dial, Exec, EndExec };
 
-// kiln → program. Only Dial is answered: one int32_t (0 or errno), with the socket by SCM_RIGHTS when 0.
+// kiln → program. Dial is answered with one int32_t (0 or errno), and the socket by SCM_RIGHTS when 0. Exec
+// runs a command beside the step and is answered once that has ended: its exit code, or 128 + signal, or
+// kNoExec when nothing runs here any more. EndExec kills it. One Exec at a time.
 struct Request {
   Ask ask;
-  int32_t argument;  // Signal: its number
+  int32_t argument;  // Signal: its number; Exec: how many words follow, each ended by a NUL
 };
+inline constexpr int kNoExec = -1;
+inline constexpr int kMostWords = 256;
+inline constexpr unsigned kLongestRequest = 64 << 10;  // bytes, words included
 
 // Docker's default capabilities less CAP_MKNOD (nothing here runs under a device cgroup), as a bit mask:
 // chown, dac_override, fowner, fsetid, kill, setgid, setuid, setpcap, net_bind_service, net_raw, sys_chroot,

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <net/if.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -23,6 +24,12 @@ void wait_for_maps() {
   if (n != sizeof request || request.ask != wire::Ask::Go) _exit(1);  // kiln gave up, or is gone
 }
 
+// A pod's: whoever made it has brought its loopback up.
+void join_network(int fd) {
+  if (setns(fd, CLONE_NEWNET) != 0) fail("cannot join the pod's network");
+  close(fd);
+}
+
 void bring_loopback_up() {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
@@ -40,6 +47,7 @@ void bring_loopback_up() {
   prctl(PR_SET_DUMPABLE, 0);
   umask(0);
   if (sethostname(spec.hostname, strlen(spec.hostname)) != 0) fail("cannot set the host name");
+  if (spec.header->network_fd >= 0) join_network(spec.header->network_fd);
   if (spec.has(wire::kLoopback)) bring_loopback_up();
   enter_root(spec);
   if (spec.has(wire::kProbe)) {

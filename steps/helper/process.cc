@@ -20,7 +20,9 @@ namespace {
 
 struct Launch {
   const Spec* spec;
-  int code = 0;  // 126 or 127 when it could not be started
+  char** args;
+  bool beside = false;  // PID 1 has no standard streams to give
+  int code = 0;         // 126 or 127 when it could not be started
   int error = 0;
   const char* what = nullptr;
   const char* object = "";
@@ -79,7 +81,7 @@ const char* path_variable(char** env) {
 
 // execvpe(3), but with the sandbox's PATH, never through a shell, and with every way to fail told apart.
 [[noreturn]] void exec(Launch& launch) {
-  char** args = launch.spec->args;
+  char** args = launch.args;
   char** env = launch.spec->env;
   const char* name = args[0];
   if (!name || !*name) give_up(launch, 127, "there is no command to run");
@@ -126,6 +128,10 @@ int child(void* argument) {
   // C library's own two signals; zeros are the kernel's SIG_DFL, no flags, an empty mask.
   const unsigned long fresh[4] = {};
   for (int number = 1; number < 65; ++number) syscall(SYS_rt_sigaction, number, fresh, nullptr, 8);
+  if (launch.beside) {
+    const int null = open("/dev/null", O_RDWR);
+    for (int fd : {0, 1, 2}) dup2(null, fd);
+  }
   syscall(SYS_close_range, 3u, ~0u, 0u);
   setsid();
   umask(022);
@@ -139,11 +145,20 @@ int child(void* argument) {
 
 alignas(16) char child_stack[64 << 10];
 
+int launch_process(Launch& launch) {
+  return clone(child, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &launch);
+}
+
 }  // namespace
 
+int start_beside(const Spec& spec, char** args) {
+  Launch launch{&spec, args, true};
+  return launch_process(launch);  // what keeps it from starting is its exit code
+}
+
 int start_process(const Spec& spec, int64_t& started_ns) {
-  Launch launch{&spec};
-  const int pid = clone(child, child_stack + sizeof child_stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &launch);
+  Launch launch{&spec, spec.args};
+  const int pid = launch_process(launch);
   if (pid < 0) fail("cannot start a process");
   started_ns = now_ns();
   wire::Status status{};

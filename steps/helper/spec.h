@@ -44,6 +44,8 @@ void open_host_devices(int (&trees)[kDevices]);
 void make_dev(const Spec& spec, const int (&host_devices)[kDevices]);
 // process.cc: starts the step; returns its pid once it was exec'ed, or ends the program after telling kiln.
 int start_process(const Spec& spec, int64_t& started_ns);
+// Starts another program as the step's user, with nothing to read and nobody to read it. Its pid, or -1.
+int start_beside(const Spec& spec, char** args);
 // supervise.cc: PID 1's life from then on.
 [[noreturn]] void supervise(const Spec& spec, int main_pid, int64_t started_ns);
 int64_t now_ns();

@@ -170,12 +170,12 @@ TEST(Nested, WhatCannotRunYetIsSaidByPlace) {
                        "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
                        "    - name: b\n"
                        "      taskSpec:\n"
-                       "        sidecars: [{name: db, image: postgres}]\n"
+                       "        sidecars: [{name: db, image: postgres, readinessProbe: {grpc: {port: 5}}}]\n"
                        "        steps: [{image: i, script: x}]\n"));
   const std::string said = messages(unsupported(plan));
   EXPECT_NE(said.find("p.yaml:6:13: error: a custom task of kind Loop cannot be run yet"), std::string::npos)
       << said;
-  EXPECT_NE(said.find("p.yaml:10:20: error: a sidecar cannot be run yet"), std::string::npos) << said;
+  EXPECT_NE(said.find("error: a grpc probe cannot be run yet"), std::string::npos) << said;
   EXPECT_TRUE(unsupported(plan_of(pipeline("  tasks: [{name: a, " + kStep + "}]\n"))).empty());
 }
 

@@ -82,6 +82,49 @@ PodRequest pod_of_run(const std::string& spec, PodPlaces places = {}) {
   return make_pod(*compiled.plan, 0, task, "r", {}, places);
 }
 
+std::vector<std::string> places_of(const std::vector<steps::VolumeMount>& mounts) {
+  std::vector<std::string> out;
+  for (const steps::VolumeMount& mount : mounts)
+    out.push_back(mount.source.native() + " " + mount.destination.native());
+  return out;
+}
+
+TEST(PodSpec, MountsAWorkspaceThatIsNamedByOneOnlyThere) {
+  const PodRequest pod = pod_of_run(
+      "  workspaces: [{name: w, emptyDir: {}}, {name: all, emptyDir: {}}]\n"
+      "  taskSpec:\n    workspaces: [{name: w}, {name: all}]\n    steps:\n"
+      "    - {name: a, image: i, workspaces: [{name: w, mountPath: /mine}]}\n    - {name: b, image: i}\n"
+      "    sidecars: [{name: s, image: i, workspaces: [{name: w}]}]\n");
+  const std::string source = pod.spec.folder.native() + "/emptydir/";
+  EXPECT_EQ(places_of(pod.spec.workspaces), std::vector<std::string>{source + "all /workspace/all"});
+  EXPECT_EQ(places_of(pod.spec.steps.at(0).mounts), std::vector<std::string>{source + "w /mine"});
+  EXPECT_TRUE(pod.spec.steps.at(1).mounts.empty());
+  EXPECT_EQ(places_of(pod.spec.sidecars.at(0).mounts), std::vector<std::string>{source + "w /workspace/w"});
+}
+
+TEST(PodSpec, CarriesSidecarsAndTheirProbes) {
+  const PodRequest pod = pod_of(
+      "      sidecars:\n      - name: s\n        image: im\n        args: [a]\n"
+      "        readinessProbe: {httpGet: {port: 80, path: up}, periodSeconds: 2, initialDelaySeconds: 3}\n"
+      "        livenessProbe: {exec: {command: [c, d]}, timeoutSeconds: 4, failureThreshold: 5}\n"
+      "        startupProbe: {tcpSocket: {port: 81}}\n"
+      "      steps: [{name: one, image: i, stdoutConfig: {path: o}, results: [{name: r}]}]\n");
+  const steps::SidecarSpec& sidecar = pod.spec.sidecars.at(0);
+  EXPECT_EQ(sidecar.name, "s");
+  EXPECT_EQ(sidecar.args, std::vector<std::string>{"a"});
+  EXPECT_EQ(sidecar.readiness->kind, steps::Probe::Kind::HttpGet);
+  EXPECT_EQ(sidecar.readiness->path, "/up");
+  EXPECT_EQ(sidecar.readiness->port, 80);
+  EXPECT_EQ(sidecar.readiness->period, 2s);
+  EXPECT_EQ(sidecar.readiness->initial_delay, 3s);
+  EXPECT_EQ(sidecar.liveness->command, (std::vector<std::string>{"c", "d"}));
+  EXPECT_EQ(sidecar.liveness->timeout, 4s);
+  EXPECT_EQ(sidecar.liveness->failure_threshold, 5);
+  EXPECT_EQ(sidecar.startup->port, 81);
+  EXPECT_EQ(pod.spec.steps.at(0).stdout_path, "o");
+  EXPECT_EQ(pod.spec.steps.at(0).results, std::vector<std::string>{"r"});
+}
+
 TEST(PodSpec, MakesAVolumeOfObjectsOnceAndReadOnly) {
   const PodRequest pod = pod_of_run(
       "  taskSpec:\n    volumes: [{name: v, secret: {secretName: s}}]\n    steps:\n"

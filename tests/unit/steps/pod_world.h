@@ -2,8 +2,10 @@
 
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <string>
+#include <sys/stat.h>
 #include <vector>
 
 #include "base/error.h"
@@ -24,6 +26,13 @@ class Recorder final : public PodObserver {
   void step_finished(size_t step, const StepOutcome& outcome) override {
     events.push_back("finish " + std::to_string(step) + " " + std::string(to_string(outcome.reason)));
   }
+  void sidecar_output(size_t sidecar, bool, std::string_view bytes) override {
+    sidecars[sidecar] += bytes;
+    if (on_sidecar_output) on_sidecar_output(bytes);
+  }
+  std::string sidecar_output_of(size_t sidecar) { return sidecars[sidecar]; }
+  std::map<size_t, std::string> sidecars;
+  std::function<void(std::string_view)> on_sidecar_output;
   std::vector<std::string> events;
   std::string output;
   std::function<void()> on_output;

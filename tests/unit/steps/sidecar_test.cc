@@ -1,0 +1,214 @@
+#include <gmock/gmock.h>
+
+#include "tests/unit/steps/pod_world.h"
+
+namespace kiln::steps {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::HasSubstr;
+
+class SidecarTest : public PodTest {
+ protected:
+  void SetUp() override {
+    PodTest::SetUp();
+    make_dirs(shared);
+    ::chmod(shared.c_str(), 0777);
+    pod.workspaces = {{shared, "/shared", false}};
+  }
+  SidecarSpec& sidecar(std::string name, std::string text) {
+    SidecarSpec made;
+    static_cast<StepSpec&>(made) = script(std::move(name), std::move(text));
+    return pod.sidecars.emplace_back(std::move(made));
+  }
+  static Probe exec(std::string text) {
+    return {.command = {"sh", "-c", std::move(text)}, .period = 5ms, .timeout = 10s};
+  }
+  // Answers each connection to a port that it writes down with `answer`.
+  static std::string server(const std::string& answer) {
+    return "#!/usr/bin/perl\nuse IO::Socket::INET; my $s = IO::Socket::INET->new(Listen => 5, LocalAddr => "
+           "'127.0.0.1', LocalPort => " +
+           std::to_string(kPort) +
+           ", ReuseAddr => 1) or die $!;\nwhile (my $c = $s->accept) { my $l = <$c>; print $c \"" + answer +
+           "\"; close $c; }\n";
+  }
+  static constexpr uint16_t kPort = 48123;
+  const fs::path shared = world.folder() / "shared";
+};
+
+TEST_F(SidecarTest, RunsBesideTheStepsAndIsEndedAfterTheLast) {
+  sidecar("s",
+          "mkfifo /shared/in /shared/out; touch /shared/made; read x < /shared/in; echo got $x; "
+          "echo answer > /shared/out; sleep 1000")
+      .readiness = exec("test -e /shared/made");
+  pod.steps = {script("one", "echo question > /shared/in; cat /shared/out")};
+  const PodOutcome outcome = run();
+  EXPECT_TRUE(outcome.succeeded) << outcome.message << recorder.output;
+  EXPECT_EQ(recorder.output, "answer\n");
+  EXPECT_EQ(recorder.sidecar_output_of(0), "got question\n");
+  ASSERT_EQ(outcome.sidecars.size(), 1u);
+  EXPECT_EQ(outcome.sidecars[0].reason, StepReason::Completed);
+  EXPECT_EQ(outcome.sidecars[0].message, "ended after the last step");
+  EXPECT_EQ(outcome.sidecars[0].image_digest, "sha256:test");
+  EXPECT_THAT(processes_with("sleep 1000"), testing::IsEmpty());
+}
+
+TEST_F(SidecarTest, StepsWaitForStartupAndThenReadiness) {
+  SidecarSpec& one = sidecar("s", "sleep 1000");
+  one.startup = exec("echo startup >> /shared/order; test $(wc -l < /shared/order) -ge 3");
+  one.startup->failure_threshold = 1000;
+  one.readiness = exec("echo ready >> /shared/order");
+  pod.steps = {script("one", "cat /shared/order")};
+  EXPECT_TRUE(run().succeeded);
+  EXPECT_EQ(recorder.output, "startup\nstartup\nstartup\nready\n");
+}
+
+TEST_F(SidecarTest, OneThatDiesEarlyDoesNotFailTheTaskRun) {
+  sidecar("s", "echo dying; exit 3").readiness = exec("false");
+  pod.steps = {script("one", "echo ran")};
+  const PodOutcome outcome = run();
+  EXPECT_TRUE(outcome.succeeded) << outcome.message;
+  EXPECT_EQ(recorder.output, "ran\n");
+  EXPECT_EQ(outcome.sidecars[0].exit_code, 3);
+  EXPECT_EQ(outcome.sidecars[0].reason, StepReason::Error);
+}
+
+TEST_F(SidecarTest, OneThatCannotStartFailsItAtOnceByName) {
+  sidecar("s", "").command = {"no-such-program"};
+  pod.steps = {script("one", "echo never")};
+  const PodOutcome outcome = run();
+  EXPECT_FALSE(outcome.succeeded);
+  EXPECT_EQ(outcome.reason, "CreateContainerConfigError");
+  EXPECT_THAT(outcome.message,
+              HasSubstr("sidecar s could not be started: not found in PATH: no-such-program"));
+  EXPECT_EQ(recorder.output, "");
+  EXPECT_EQ(outcome.steps[0].reason, StepReason::NotStarted);
+}
+
+TEST_F(SidecarTest, AFailedStartupOrLivenessProbeKillsIt) {
+  for (const bool startup : {true, false}) {
+    pod.sidecars.clear();
+    SidecarSpec& one = sidecar("s", "sleep 1000");
+    (startup ? one.startup : one.liveness) = exec("exit 7");
+    pod.steps = {script("one", startup ? "true" : "while [ ! -e /shared/go ]; do sleep 0.01; done")};
+    recorder.on_sidecar_output = [&](std::string_view bytes) {
+      if (bytes.find("it is killed") != std::string_view::npos) write_file(shared / "go", "");
+    };
+    const PodOutcome outcome = run();
+    EXPECT_TRUE(outcome.succeeded) << outcome.message;
+    EXPECT_EQ(outcome.sidecars[0].message,
+              std::string("killed: its ") + (startup ? "startup" : "liveness") + " probe failed 3 times");
+    EXPECT_THAT(recorder.sidecar_output_of(0), HasSubstr("probe: sh -c exit 7 exited with code 7"));
+  }
+}
+
+TEST_F(SidecarTest, AProbeThatHangsIsKilledAndCountsAsFailed) {
+  sidecar("s", "sleep 1000").startup =
+      Probe{.command = {"sh", "-c", "sleep 2000"}, .period = 1ms, .timeout = 5ms, .failure_threshold = 2};
+  pod.steps = {script("one", "true")};
+  const PodOutcome outcome = run();
+  EXPECT_TRUE(outcome.succeeded);
+  EXPECT_EQ(outcome.sidecars[0].message, "killed: its startup probe failed 2 times");
+  EXPECT_THAT(processes_with("sleep 2000"), testing::IsEmpty());
+}
+
+TEST_F(SidecarTest, OneThatIgnoresTheSignalAndHasChildrenLeavesNothing) {
+  sidecar("s", "trap '' TERM; sleep 3000 & touch /shared/up; wait; sleep 3000").readiness =
+      exec("test -e /shared/up");
+  pod.steps = {script("one", "exit 5")};
+  pod.grace = 20ms;
+  const PodOutcome outcome = run();
+  EXPECT_EQ(outcome.message, "step one exited with code 5");
+  EXPECT_EQ(outcome.sidecars[0].exit_code, 137);
+  EXPECT_THAT(processes_with("sleep 3000"), testing::IsEmpty());
+}
+
+TEST_F(SidecarTest, CancellingEndsTheWaitForOneThatIsNeverReady) {
+  sidecar("s", "sleep 1000").readiness = exec("echo asked; false");
+  pod.steps = {script("one", "echo never")};
+  std::stop_source stop;
+  recorder.on_sidecar_output = [&](std::string_view) { stop.request_stop(); };
+  const PodOutcome outcome = run(stop.get_token());
+  EXPECT_EQ(outcome.reason, "TaskRunCancelled");
+  EXPECT_EQ(recorder.output, "");
+  EXPECT_EQ(outcome.sidecars.size(), 1u);
+}
+
+TEST_F(SidecarTest, ThePodsTimeEndsThatWaitToo) {
+  sidecar("s", "sleep 1000").readiness = exec("false");
+  pod.steps = {script("one", "echo never")};
+  EXPECT_EQ(run({}, 50ms).reason, "TaskRunTimeout");
+}
+
+TEST_F(SidecarTest, SharesLocalhostOnAPrivateNetworkAndIsAskedThere) {
+  KILN_NEEDS_ROOT();
+  if (!fs::exists("/usr/bin/perl")) GTEST_SKIP() << "needs perl";
+  pod.network = Network::Private;
+  SidecarSpec& one = sidecar("s", server("HTTP/1.1 204 No Content\\r\\n\\r\\n"));
+  one.startup = Probe{.kind = Probe::Kind::TcpSocket,
+                      .port = kPort,
+                      .period = 5ms,
+                      .timeout = 10s,
+                      .failure_threshold = 10000};
+  one.readiness =
+      Probe{.kind = Probe::Kind::HttpGet, .port = kPort, .path = "/ready", .period = 5ms, .timeout = 10s};
+  pod.steps = {script("one",
+                      "#!/usr/bin/perl\nuse IO::Socket::INET; my $s = "
+                      "IO::Socket::INET->new('127.0.0.1:48123') or die $!; print $s \"x\\n\"; print <$s>;")};
+  const PodOutcome outcome = run();
+  EXPECT_TRUE(outcome.succeeded) << outcome.message << recorder.output;
+  EXPECT_THAT(recorder.output, HasSubstr("204 No Content"));
+}
+
+TEST_F(SidecarTest, AnHttpProbeTakesTwoAndThreeHundredsOnly) {
+  KILN_NEEDS_ROOT();
+  if (!fs::exists("/usr/bin/perl")) GTEST_SKIP() << "needs perl";
+  pod.network = Network::Private;  // the port is nobody else's
+  for (const auto& [answer, good] : std::map<std::string, bool>{{"HTTP/1.1 399 x\\r\\n", true},
+                                                                {"HTTP/1.0 200 x\\r\\n", true},
+                                                                {"HTTP/1.1 404 x\\r\\n", false},
+                                                                {"HTTP/1.1 199 x\\r\\n", false},
+                                                                {"SSH-2.0-OpenSSH 200", false}}) {
+    pod.sidecars.clear();
+    SidecarSpec& one = sidecar("s", server(answer));
+    one.startup = Probe{.kind = Probe::Kind::TcpSocket,
+                        .port = kPort,
+                        .period = 5ms,
+                        .timeout = 10s,
+                        .failure_threshold = 10000};
+    one.liveness = Probe{
+        .kind = Probe::Kind::HttpGet, .port = kPort, .period = 1ms, .timeout = 10s, .failure_threshold = 1};
+    if (good) one.readiness = one.liveness;
+    pod.steps = {script("one", good ? "true" : "while [ ! -e /shared/go ]; do sleep 0.01; done")};
+    fs::remove(shared / "go");
+    recorder.on_sidecar_output = [&](std::string_view bytes) {
+      if (bytes.find("it is killed") != std::string_view::npos) write_file(shared / "go", "");
+    };
+    const PodOutcome outcome = run();
+    EXPECT_EQ(outcome.sidecars[0].reason, good ? StepReason::Completed : StepReason::Error) << answer;
+  }
+}
+
+TEST_F(SidecarTest, SeesNothingOfTektonsFoldersAndRunsAsItsOwnUser) {
+  SidecarSpec& one =
+      sidecar("s", "id -u; ls /tekton; ls -d /workspace 2>&1 || true; touch /shared/done; sleep 1000");
+  one.run_as_user = 1000;
+  one.env = {{"A", "b"}};
+  one.readiness = exec("test \"$A\" = b && test -e /shared/done && test $(id -u) = 1000");
+  pod.steps = {script("one", "true")};
+  EXPECT_TRUE(run().succeeded);
+  EXPECT_THAT(recorder.sidecar_output_of(0), testing::StartsWith("1000\nscripts\n"));
+}
+
+TEST_F(SidecarTest, AnImageThatCannotBeHadNamesTheSidecar) {
+  sidecar("s", "true").image = "other";
+  pod.steps = {script("one", "echo never")};
+  const PodOutcome outcome = run();
+  EXPECT_EQ(outcome.reason, "TaskRunImagePullFailed");
+  EXPECT_EQ(outcome.message,
+            "the image \"other\" of sidecar s cannot be had: the registry is down (start it)");
+  EXPECT_TRUE(outcome.sidecars.empty());
+}
+
+}  // namespace
+}  // namespace kiln::steps
