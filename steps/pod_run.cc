@@ -241,6 +241,11 @@ SandboxSpec PodRun::sandbox_of(size_t index) {
   return sandbox;
 }
 
+SandboxSpec PodRun::sandbox_for(size_t index) {
+  if (!resolve_images()) throw Error(ErrorKind::Invalid, outcome_.message);
+  return sandbox_of(index);
+}
+
 // What the end of a step's process means: for the step, and for the pod.
 void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, StepOutcome& outcome) {
   const StepSpec& step = spec_.steps[index];

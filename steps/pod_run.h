@@ -16,6 +16,9 @@ class PodRun {
   PodRun(SandboxRuntime& runtime, const ImageSource& images, const LocalPods::Options& options,
          const PodSpec& spec, PodObserver& observer, std::stop_token stop, Duration timeout);
   PodOutcome run();
+  // Instead of run(): the sandbox of one step, with its script written. Throws Invalid when an image cannot be
+  // had.
+  SandboxSpec sandbox_for(size_t index);
 
  private:
   bool resolve_images();
