@@ -3,21 +3,15 @@
 #include <algorithm>
 
 #include "base/lines.h"
+#include "base/utf8.h"
 
 namespace kiln {
 namespace {
 
-// Whether a character of several bytes goes on here.
-bool continues(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-}
-
 // At most `length` bytes from `from`, whole characters only.
 std::string_view window(std::string_view line, size_t from, size_t length) {
-  while (from < line.size() && continues(line[from])) ++from;
-  size_t end = std::min(line.size(), from + length);
-  while (end > from && end < line.size() && continues(line[end])) --end;
-  return line.substr(from, end - from);
+  while (from < line.size() && continues_code_point(line[from])) ++from;
+  return prefix_of_code_points(line.substr(from), length);
 }
 
 std::string_view name_of(Severity severity) {
@@ -68,7 +62,7 @@ std::string render(const Diagnostic& d, const Lines& source) {
       for (char c : shown) out += static_cast<unsigned char>(c) < 0x20 && c != '\t' ? '?' : c;
       out += "\n  " + std::string(gutter.size(), ' ') + " | ";
       for (char c : before)
-        if (!continues(c)) out += c == '\t' ? '\t' : ' ';
+        if (!continues_code_point(c)) out += c == '\t' ? '\t' : ' ';
       out += "^\n";
     }
   }

@@ -3,9 +3,11 @@
 #include <cstdint>
 #include <filesystem>
 
-namespace kiln::builders {
-
+namespace kiln {
 class OpenFolder;
+}
+
+namespace kiln::builders {
 
 // Copies an application's folder to where buildpacks may change it. `.git` stays behind: its index holds
 // time stamps, and an image must depend on the files alone. Links are copied as links, sockets and devices

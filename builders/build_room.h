@@ -7,9 +7,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/open_folder.h"
 #include "builders/layer_env.h"
 #include "builders/lifecycle.h"
-#include "builders/open_folder.h"
 #include "registry/images.h"
 #include "steps/host_network.h"
 #include "steps/sandbox.h"

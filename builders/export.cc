@@ -6,10 +6,10 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 #include "base/text.h"
 #include "base/toml.h"
 #include "builders/app_source.h"
-#include "builders/open_folder.h"
 #include "builders/tar_writer.h"
 
 extern "C" const unsigned char kiln_launcher_program_begin[], kiln_launcher_program_end[];

@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "base/open_folder.h"
 #include "builders/layer_env.h"
-#include "builders/open_folder.h"
 #include "builders/previous_image.h"
 
 namespace kiln::builders {

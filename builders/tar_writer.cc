@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "builders/open_folder.h"
+#include "base/open_folder.h"
 
 namespace kiln::builders {
 namespace {

@@ -7,9 +7,11 @@
 #include <string>
 #include <string_view>
 
-namespace kiln::builders {
-
+namespace kiln {
 class OpenFolder;
+}
+
+namespace kiln::builders {
 
 // What a tar entry says about a file. Names are stored as given: relative ("usr/bin/env") or, as the
 // buildpack specification wants it, absolute.

@@ -18,9 +18,21 @@ HttpClient::Options patient() {
 ApiClient::ApiClient(Context& context) : context_(context), url_(context.server_url()), http_(patient()) {}
 
 nlohmann::json ApiClient::call(std::string_view method, const std::string& path, const nlohmann::json& body) {
+  return send(method, "/apis/serving.knative.dev/v1/" + path, body);
+}
+
+void ApiClient::check() {
+  send("GET", "/api/runs", {});
+}
+
+void ApiClient::start_run(const std::string& run) {
+  send("POST", "/api/runs/" + run, {});
+}
+
+nlohmann::json ApiClient::send(std::string_view method, const std::string& path, const nlohmann::json& body) {
   HttpRequest request;
   request.method = method;
-  request.url = url_ + "/apis/serving.knative.dev/v1/" + path;
+  request.url = url_ + path;
   if (!body.is_null()) {
     request.headers.set("Content-Type", "application/json");
     request.body = HttpBody::of_text(body.dump());
@@ -40,7 +52,9 @@ nlohmann::json ApiClient::call(std::string_view method, const std::string& path,
         url_ + " does not answer like a `kiln serve` (status " + std::to_string(response.status) + ")",
         "is something else on that port?");
   if (response.ok()) return answer;
-  const std::string message = answer.value("message", "status " + std::to_string(response.status));
+  // Kubernetes' Status, or {"error":{"message"}}.
+  const nlohmann::json& said = answer.contains("error") ? answer["error"] : answer;
+  const std::string message = said.value("message", "status " + std::to_string(response.status));
   const ErrorKind kind = response.status == 404   ? ErrorKind::NotFound
                          : response.status == 422 ? ErrorKind::Invalid
                          : response.status >= 500 ? ErrorKind::Infrastructure

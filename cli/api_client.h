@@ -10,7 +10,7 @@ namespace kiln::cli {
 
 class Context;
 
-// Speaks to the serving API of a running `kiln serve`.
+// Speaks to a running `kiln serve`.
 class ApiClient {
  public:
   explicit ApiClient(Context& context);
@@ -18,9 +18,15 @@ class ApiClient {
   // `path` below /apis/serving.knative.dev/v1/. Throws what the server says as an Error of the fitting kind,
   // Unavailable (with how to start one) when there is no server.
   nlohmann::json call(std::string_view method, const std::string& path, const nlohmann::json& body = {});
+  // Throws Unavailable as call() does when no server answers.
+  void check();
+  // Tells the server of a run in the journal that is the server's. NotFound: its folders are others.
+  void start_run(const std::string& run);
   const std::string& url() const { return url_; }
 
  private:
+  nlohmann::json send(std::string_view method, const std::string& path, const nlohmann::json& body);
+
   Context& context_;
   std::string url_;
   HttpClient http_;

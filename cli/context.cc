@@ -40,7 +40,7 @@ registry::Client& Context::client() {
 }
 
 registry::Images& Context::images() {
-  if (!images_) images_ = std::make_unique<registry::Images>(store(), client());
+  if (!images_) images_ = std::make_unique<registry::Images>(store(), client(), aliases);
   return *images_;
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/dirs.h"
+#include "registry/image_aliases.h"
 
 namespace CLI {
 class App;
@@ -34,6 +35,7 @@ class Context {
   std::string root;                // --root
   std::string sandbox = "native";  // --sandbox
   std::string server;              // --server: URL of a running `kiln serve`
+  registry::ImageAliases aliases;  // [images] of the config.toml files
   int exit_code = 0;               // of the verb
 
   const Dirs& dirs();

@@ -1,9 +1,10 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cstdlib>
 #include <new>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/fs.h"
 #include "cli/context.h"
 #include "cli/options.h"
 #include "cli/terminal.h"
@@ -20,6 +21,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_graph(app, context);
   add_runs(app, context);
   add_logs(app, context);
+  add_shell(app, context);
   add_build(app, context);
   add_image(app, context);
   add_stack(app, context);
@@ -31,6 +33,16 @@ void add_verbs(CLI::App& app, Context& context) {
   add_doctor(app, context);
   add_completion(app, context);
   add_version(app, context);
+}
+
+// The user's own file lies where --root or KILN_ROOT say, if they do; the project's wins over it.
+void load_files(Context& context, const std::vector<std::string>& words) {
+  const fs::path project = ".kiln/config.toml";
+  const nlohmann::json nearer = load_settings(project);
+  const std::optional<std::string> root = root_of(words);
+  const fs::path own = (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
+  add_image_aliases(context.aliases, load_settings(own), own);
+  add_image_aliases(context.aliases, nearer, project);
 }
 
 int run(int argc, char** argv) {
@@ -50,11 +62,8 @@ int run(int argc, char** argv) {
   add_environment_names(app);
   context.catch_interrupts();
   try {
-    load_settings(".kiln/config.toml");
-    // The user's own file lies where --root or KILN_ROOT say, if they do.
-    const char* root = std::getenv("KILN_ROOT");
-    load_settings((root ? Dirs::under(root) : Dirs::of_user()).config / "config.toml");
     std::vector<std::string> words = arguments_of(argc, argv);
+    load_files(context, words);
     std::ranges::reverse(words);  // as CLI11 takes them
     app.parse(words);
   } catch (const CLI::ParseError& error) {

@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "base/toml.h"
+#include "registry/image_aliases.h"
 
 namespace kiln::cli {
 namespace {
@@ -50,13 +51,43 @@ std::pair<std::string, std::string> split_pair(const std::string& flag, const st
   return {pair.substr(0, equals), pair.substr(equals + 1)};
 }
 
-void load_settings(const fs::path& file) {
-  if (!fs::exists(file)) return;
-  const nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());
+nlohmann::json load_settings(const fs::path& file) {
+  if (!fs::exists(file)) return nlohmann::json::object();
+  nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());
   for (const auto& [name, value] : settings.items()) {
     if (value.is_structured()) continue;
     ::setenv(variable_of(name).c_str(),
              value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str(), 0);
+  }
+  return settings;
+}
+
+std::optional<std::string> root_of(const std::vector<std::string>& words) {
+  constexpr std::string_view kFlag = "--root";
+  for (size_t i = 0; i < words.size() && words[i] != "--"; ++i) {
+    if (words[i] == kFlag && i + 1 < words.size()) return words[i + 1];
+    if (words[i].starts_with(std::string(kFlag) + "=")) return words[i].substr(kFlag.size() + 1);
+  }
+  if (const char* root = std::getenv("KILN_ROOT")) return root;
+  return std::nullopt;
+}
+
+void add_image_aliases(registry::ImageAliases& aliases, const nlohmann::json& settings,
+                       const fs::path& file) {
+  const auto table = settings.find("images");
+  if (table == settings.end()) return;
+  const auto refuse = [&](const std::string& problem) {
+    throw Error(ErrorKind::Invalid, file.string() + ", [images]: " + problem,
+                "a line there is \"name\" = \"other name\"");
+  };
+  if (!table->is_object()) refuse("it is no table");
+  for (const auto& [name, target] : table->items()) {
+    if (!target.is_string()) refuse("\"" + name + "\" is no text");
+    try {
+      aliases.add(name, target.get<std::string>());
+    } catch (const Error& error) {
+      refuse(error.message());
+    }
   }
 }
 

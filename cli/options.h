@@ -1,12 +1,17 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace CLI {
 class App;
+}
+namespace kiln::registry {
+class ImageAliases;
 }
 
 namespace kiln::cli {
@@ -23,7 +28,15 @@ std::pair<std::string, std::string> split_pair(const std::string& flag, const st
 
 // Puts settings of a config.toml into the environment as KILN_<FLAG>, unless set there already: so flags win
 // over environment, environment over the project's file, that over the user's. Only plain values at the top
-// level count; tables belong to others. A missing file does nothing; a malformed one throws Invalid.
-void load_settings(const std::filesystem::path& file);
+// level count; tables belong to others. Returns the whole file; a missing one is an empty object, a malformed
+// one throws Invalid.
+nlohmann::json load_settings(const std::filesystem::path& file);
+
+// The folder that --root gives, or KILN_ROOT, before options are parsed.
+std::optional<std::string> root_of(const std::vector<std::string>& words);
+
+// Adds the table [images] of `settings`, as load_settings() read it from `file`. Throws Invalid.
+void add_image_aliases(registry::ImageAliases& aliases, const nlohmann::json& settings,
+                       const std::filesystem::path& file);
 
 }  // namespace kiln::cli

@@ -34,7 +34,21 @@ void add_allowance_options(CLI::App& verb, PipelineRunOptions& options);
 
 void add_progress_option(CLI::App& verb, PipelineRunOptions& options);
 
-// Runs a plan to its end on this machine, printing as it goes; sets the context's exit code.
+// Runs a plan to its end on this machine, printing as it goes; sets the context's exit code. A plan that says
+// it is pending is only stored.
 void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options);
+// The same for a run that the journal has.
+void run_stored(Context& context, executor::Journal& journal, const executor::RunRecord& run,
+                const dag::Plan& plan, const PipelineRunOptions& options);
+
+// Gives a new run, or one that waits for somebody, to the `kiln serve` of these folders, and prints its name.
+// Throws Unavailable when none runs.
+void detach_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options);
+void detach_stored(Context& context, executor::Journal& journal, const executor::RunRecord& run,
+                   const PipelineRunOptions& options);
+
+// Of what the steps of a run on this machine are made.
+steps::LocalPods::Options pod_options(Context& context);
+executor::RunOptions run_options(const PipelineRunOptions& options);
 
 }  // namespace kiln::cli

@@ -87,8 +87,12 @@ dag::Plan compile_plan(const PlanInput& input, Context& context) {
   request.target = input.target;
   request.preview = input.preview;
   for (const std::string& param : input.params) request.params.push_back(split_pair("-p", param));
-  for (const std::string& workspace : input.workspaces)
-    request.workspaces.push_back(dag::parse_workspace_flag(workspace));
+  for (const std::string& workspace : input.workspaces) {
+    dag::WorkspaceBinding binding = dag::parse_workspace_flag(workspace);
+    if (binding.kind == dag::WorkspaceBinding::Kind::HostFolder)  // a server, or a rerun, stands elsewhere
+      binding.folder = fs::absolute(binding.folder).lexically_normal().string();
+    request.workspaces.push_back(std::move(binding));
+  }
 
   Diagnostics found;
   const dag::Documents documents = load_documents(input.files, found);

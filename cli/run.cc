@@ -15,7 +15,9 @@
 #include "cli/run_watch.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "executor/options_json.h"
 #include "executor/report.h"
+#include "executor/run_lock.h"
 #include "registry/images.h"
 
 namespace kiln::cli {
@@ -43,32 +45,58 @@ steps::Network network_named(const std::string& name) {
   throw Error(ErrorKind::Usage, "there is no network \"" + name + "\"", "--network host, private or none");
 }
 
+void keep_pending(executor::Journal& journal, const dag::Plan& plan, const PipelineRunOptions& options) {
+  const executor::RunRecord run =
+      journal.create(plan, system_clock().now(),
+                     {.owner = executor::Owner::Nobody, .options = executor::to_text(run_options(options))});
+  const std::string object = plan.kind == dag::Plan::Kind::Pipeline ? "PipelineRun" : "TaskRun";
+  journal.set_waiting(run.id, plan.status, object + " \"" + run.id + "\" is pending");
+  say("run " + run.id + " is pending; start it: kiln runs start " + run.id);
+  print(run.id + "\n");
+}
+
 }  // namespace
+
+steps::LocalPods::Options pod_options(Context& context) {
+  const Dirs& dirs = context.dirs();
+  return {.kiln_binary = "/proc/self/exe",
+          .kiln_dirs = {dirs.data, dirs.state, dirs.cache, dirs.runtime},
+          .inherited_env = step_environment(context)};
+}
+
+executor::RunOptions run_options(const PipelineRunOptions& options) {
+  return {.jobs = options.jobs,
+          .stop = {},
+          .kill = {},
+          .allow_host_image = options.allow_host,
+          .network = network_named(options.network),
+          .reuse = options.reuse,
+          .workspaces = options.workspaces,
+          .allow_privileged = options.allow_privileged,
+          .host_paths = {options.host_paths.begin(), options.host_paths.end()}};
+}
 
 void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions& options) {
   const Dirs& dirs = context.dirs();
   executor::Journal journal(dirs.database());
+  if (executor::is_pending(plan)) return keep_pending(journal, plan, options);
+  run_stored(context, journal, journal.create(plan, system_clock().now()), plan, options);
+}
+
+void run_stored(Context& context, executor::Journal& journal, const executor::RunRecord& run,
+                const dag::Plan& plan, const PipelineRunOptions& options) {
+  const Dirs& dirs = context.dirs();
   const std::unique_ptr<RunPrinter> printer = make_run_printer(options.progress);
   const OnExit give_terminal_back([&] { printer->close(); });
   for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
     printer->note("run " + lost.id + " was cut off earlier: " + lost.message);
-  steps::LocalPods pods(context.runtime(), context.images(),
-                        {.kiln_binary = "/proc/self/exe",
-                         .kiln_dirs = {dirs.data, dirs.state, dirs.cache, dirs.runtime},
-                         .inherited_env = step_environment(context)});
+  steps::LocalPods pods(context.runtime(), context.images(), pod_options(context));
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
-  const executor::RunEnd end =
-      driver.run(plan, *printer,
-                 {.jobs = options.jobs,
-                  .stop = options.stop.value_or(context.stop()),
-                  .kill = context.kill(),
-                  .allow_host_image = options.allow_host,
-                  .network = network_named(options.network),
-                  .reuse = options.reuse,
-                  .workspaces = options.workspaces,
-                  .allow_privileged = options.allow_privileged,
-                  .host_paths = {options.host_paths.begin(), options.host_paths.end()}});
+  executor::RunOptions given = run_options(options);
+  given.stop = options.stop.value_or(context.stop());
+  given.kill = context.kill();
+  const executor::RunEnd end = driver.resume(run, plan, *printer, given);
   printer->close();
   if (printer->wants_summary() && (options.progress != "quiet" || !end.state.succeeded()))
     print_summary(end, plan, journal, dirs, printer->cached());
@@ -100,7 +128,7 @@ void add_run(CLI::App& app, Context& context) {
   struct Options {
     PlanInput input;
     PipelineRunOptions run;
-    bool dry_run = false, watch = false;
+    bool dry_run = false, detach = false, watch = false;
     std::string output;
   };
   auto options = std::make_shared<Options>();
@@ -117,7 +145,10 @@ void add_run(CLI::App& app, Context& context) {
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
       ->capture_default_str();
   add_progress_option(*verb, options->run);
-  verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout");
+  CLI::Option* detach = verb->add_flag("-d,--detach", options->detach,
+                                       "Give the run to the running `kiln serve`, print its name and return");
+  verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout")
+      ->excludes(detach);
   verb->callback([options, &context] {
     if (!options->output.empty() && options->output != "json")
       throw Error(ErrorKind::Usage, "there is no output format \"" + options->output + "\"", "-o json");
@@ -129,6 +160,7 @@ void add_run(CLI::App& app, Context& context) {
     const dag::Plan plan = compile_plan(options->input, context);
     if (options->dry_run) return print(preview(plan));
     refuse_unsupported(plan, allowed);
+    if (options->detach && !executor::is_pending(plan)) return detach_plan(context, plan, options->run);
     run_plan(context, plan, options->run);
   });
 }

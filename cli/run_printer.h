@@ -26,6 +26,7 @@ class RunPrinter : public executor::RunObserver {
   // Work that steps of `image: kiln` said they did not do again, by task.
   const std::map<std::string, int>& cached() const { return cached_; }
 
+  void run_waits(const executor::RunRecord& run, std::string_view other) final;
   void step_output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,
                    std::string_view bytes) final;
 

@@ -114,9 +114,15 @@ void cancel(const RunsOptions& options, Context& context) {
   if (mode == kModes.end())
     throw Error(ErrorKind::Usage, "there is no mode \"" + options.mode + "\"",
                 "--mode run-finally, stop or now");
-  const executor::Journal journal(context.dirs().database());
+  executor::Journal journal(context.dirs().database());
   const executor::RunRecord run = journal.find(options.run);
-  executor::request_cancel(context.dirs().runs() / run.id, mode->second);
+  if (run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has ended already");
+  if (run.owner == executor::Owner::Nobody) {
+    executor::end_pending_run(journal, context.dirs().runs(), run, system_clock().now());
+    return print("cancelled " + run.id + "\n");
+  }
+  executor::request_cancel(context.dirs().runs() / run.id, mode->second,
+                           run.owner == executor::Owner::Server);
   print("asked " + run.id + " to end\n");
 }
 
@@ -177,6 +183,7 @@ void add_runs(CLI::App& app, Context& context) {
                                         "Only what did not succeed, and what comes after it");
   again->add_option("--from", options->from, "Only this task and what comes after it")->excludes(failed);
   again->callback([options, &context] { rerun(*options, context); });
+  add_runs_start(*verb, context);
   CLI::App* canceller = named("cancel", "End a run that goes on, in whatever terminal it is");
   canceller->add_option("--mode", options->mode, "run-finally, stop (let running tasks end) or now")
       ->capture_default_str();

@@ -17,9 +17,13 @@
 #include "base/http_server.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/pipeline_run.h"
+#include "cli/runs_api.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/journal.h"
+#include "executor/run_lock.h"
+#include "executor/server_runs.h"
 #include "registry/server.h"
 #include "serving/api.h"
 #include "serving/gateway.h"
@@ -61,8 +65,16 @@ bool is_trustworthy(const HttpExchange& exchange, const std::vector<std::string>
   return ours && (origin.empty() || origin.ends_with("://" + std::string(exchange.header("Host"))));
 }
 
-Awaitable<void> answer(HttpExchange& exchange, serving::Serving& serving, registry::RegistryServer& registry,
-                       const std::vector<std::string>& names) {
+// What answers, once it is there.
+struct Parts {
+  serving::Serving& serving;
+  registry::RegistryServer& registry;
+  executor::ServerRuns& runs;
+  executor::Journal& journal;
+};
+
+Awaitable<void> answer(HttpExchange& exchange, Parts parts, const std::vector<std::string>& names) {
+  serving::Serving& serving = parts.serving;
   if (serving.is_service_host(exchange.host())) {
     co_await serving::serve_service(serving, exchange);
   } else if (!is_trustworthy(exchange, names)) {
@@ -70,9 +82,11 @@ Awaitable<void> answer(HttpExchange& exchange, serving::Serving& serving, regist
                                    "{\"error\":{\"message\":\"this server does not answer to that Host or "
                                    "Origin\",\"hint\":\"kiln serve --name NAME adds a host name\"}}");
   } else if (exchange.path().starts_with("/v2")) {
-    co_await registry.handle(exchange);
+    co_await parts.registry.handle(exchange);
   } else if (serving::is_api_path(exchange.path())) {
     co_await serving::serve_api(serving, exchange);
+  } else if (is_runs_api_path(exchange.path())) {
+    co_await serve_runs_api(parts.runs, parts.journal, exchange);
   } else if (exchange.path() == "/") {
     const std::string page = home_page(serving);
     HttpHeaders headers;
@@ -108,6 +122,21 @@ UniqueFd lock_server(const fs::path& state) {
   return lock;
 }
 
+// Says in the server's log how its runs go; their output is in their own logs.
+class RunLogger final : public executor::RunObserver {
+ public:
+  void run_started(const executor::RunRecord& run, const dag::Plan&) override {
+    spdlog::info("run {} goes on", run.id);
+  }
+  void run_finished(const executor::RunRecord& run, const executor::State&) override {
+    spdlog::info("run {}: {}: {}", run.id, run.reason, run.message);
+  }
+};
+
+void log_problem(const executor::RunRecord& run, const Error& error) {
+  spdlog::error("run {} is not carried on: {}", run.id, error.full());
+}
+
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080", domain = "localhost";
   std::vector<std::string> names;
@@ -125,12 +154,12 @@ void serve(ServeOptions options, Context& context) {
   const auto [address, port] = parse_listen_address(options.listen);
   registry::RegistryServer registry(context.store());
   // Null until the port is known, which the serving layer writes into its URLs.
-  std::atomic<serving::Serving*> ready = nullptr;
+  std::atomic<const Parts*> ready = nullptr;
   // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
   HttpServer server({.address = address, .port = port, .threads = 1}, [&](HttpExchange& exchange) {
-    serving::Serving* serving = ready;
-    if (!serving) throw Error(ErrorKind::Unavailable, "the server is starting");
-    return answer(exchange, *serving, registry, options.names);
+    const Parts* parts = ready;
+    if (!parts) throw Error(ErrorKind::Unavailable, "the server is starting");
+    return answer(exchange, *parts, options.names);
   });
   const std::string authority = "localhost:" + std::to_string(server.port());
   serving::Serving serving({.database = context.dirs().database(),
@@ -138,12 +167,18 @@ void serve(ServeOptions options, Context& context) {
                             .domain = options.domain,
                             .authority = authority},
                            context.images(), context.runtime(), server.io(), server.pool());
-  // Whatever happens below: the loop must have stopped before the serving layer goes, and only then the
-  // server.
+  const ServerFile file(context.server_file(), "http://" + server.authority());
+  steps::LocalPods pods(context.runtime(), context.images(), pod_options(context));
+  executor::LocalPodRunner pod_runner(pods);
+  executor::Driver driver(journal, pod_runner, context.dirs());
+  RunLogger run_logger;
+  executor::ServerRuns runs(journal, driver, run_logger, log_problem);
+  const Parts parts{serving, registry, runs, journal};
+  // Whatever happens below: the loop must have stopped before what answers goes, and only then the server.
   const OnExit stop_first([&] { server.stop(); });
   asio::post(server.io(), std::packaged_task<void()>([&] { serving.resume(); })).get();
-  ready = &serving;
-  const ServerFile file(context.server_file(), "http://" + server.authority());
+  ready = &parts;
+  runs.look();
   say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." +
       options.domain + ")");
 
@@ -151,6 +186,7 @@ void serve(ServeOptions options, Context& context) {
   std::stop_callback on_stop(context.stop(), [&] { stopped.set_value(); });
   stopped.get_future().wait();
   say("stopping");
+  runs.leave();
   std::future<void> down = asio::co_spawn(server.io(), serving.shut_down(kShutdownGrace), asio::use_future);
   down.wait();
   context.exit_code = 0;

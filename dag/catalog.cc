@@ -7,13 +7,6 @@
 namespace kiln::dag {
 namespace {
 
-template <class T>
-std::vector<std::string> names(const std::deque<T>& objects) {
-  std::vector<std::string> out;
-  for (const T& object : objects) out.push_back(object.metadata.display());
-  return out;
-}
-
 RemoteRef remote_ref(const Ref& ref, std::string_view kind) {
   RemoteRef remote{ref.resolver, std::string(kind), {}};
   for (const Param& param : ref.params) remote.params[param.name] = to_text(param.value);
@@ -47,10 +40,10 @@ Catalog::Catalog(const Documents& documents, Resolver& resolver, bool fetch_remo
 }
 
 std::vector<std::string> Catalog::task_names() const {
-  return names(documents_.tasks);
+  return display_names(documents_.tasks);
 }
 std::vector<std::string> Catalog::pipeline_names() const {
-  return names(documents_.pipelines);
+  return display_names(documents_.pipelines);
 }
 
 const Documents* Catalog::fetch(const Ref& ref, std::string_view kind, Reporter& reporter,

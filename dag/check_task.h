@@ -41,9 +41,11 @@ class ParamScope {
 
 // "did you mean `x`?", or "".
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+// The name in did_you_mean(), if there is one.
+std::optional<std::string> near_name(std::string_view word, const std::vector<std::string>& candidates);
 
 // The words, or the first hundred of them and how many there are besides: for messages.
-std::string list_of(const std::vector<std::string>& words, std::string_view separator);
+std::string list_of(const std::vector<std::string>& words, std::string_view separator, size_t most = 100);
 
 // Collects Diagnostics about one file's texts.
 class Reporter {
@@ -74,6 +76,11 @@ class Reporter {
     for (const auto& one : among) candidates.emplace_back(std::invoke(name, one));
     return did_you_mean(word, candidates);
   }
+  // Names that were given and that nothing has (`unknown`), by the one of `missing` that each is nearly: what
+  // is missing and what is too much are then one slip. Of several for one missing name the first counts.
+  std::map<std::string, std::string> slips(const std::vector<std::string>& unknown,
+                                           const std::vector<std::string>& missing) const;
+
   std::string suggest(std::string_view word, const ParamScope& scope) const {
     return may_suggest(scope.size()) ? did_you_mean(word, scope.names()) : "";
   }

@@ -60,6 +60,14 @@ const std::vector<ResultSpec>* PlannedTask::declared_results() const {
   return spec ? &spec->results : pipeline ? &pipeline->results : nullptr;
 }
 
+ParamType PlannedTask::result_type(std::string_view result) const {
+  if (matrix) return ParamType::Array;
+  if (const std::vector<ResultSpec>* declared = declared_results())
+    for (const ResultSpec& one : *declared)
+      if (one.name.value == result) return one.type;
+  return ParamType::String;
+}
+
 Compiler::Compiler(Catalog& catalog, const Target& target, const RunRequest& request,
                    Diagnostics& diagnostics, Leniency lenient)
     : catalog_(catalog),
@@ -87,6 +95,7 @@ Plan Compiler::run() {
   plan_tasks();
   connect();
   plan_.index = std::move(index_);
+  check_annotations();
   plan_.request = request_;
   plan_.objects = catalog_.objects();
   check_objects();

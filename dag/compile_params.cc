@@ -43,12 +43,9 @@ const std::vector<std::string> kRoots{"params", "tasks", "finally", "context", "
 
 std::string prefix_hint(const std::string& root, const std::string& body) {
   // "param" and "task" are the slips that people make.
-  const std::string near = did_you_mean(root, kRoots);
-  if (near.empty()) return "write the value itself, or take it from a param: $(params.NAME)";
-  for (const std::string& known : kRoots)
-    if (near == "did you mean `" + known + "`?")
-      return "did you mean `$(" + known + body.substr(root.size()) + ")`?";
-  return near;
+  const auto near = near_name(root, kRoots);
+  return near ? "did you mean `$(" + *near + body.substr(root.size()) + ")`?"
+              : "write the value itself, or take it from a param: $(params.NAME)";
 }
 
 std::string context_hint(const std::string& name, const std::vector<std::string>& known) {
@@ -107,50 +104,49 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
   const std::set<std::string_view> from_matrix =
       from.matrix ? names_in(*from.matrix) : std::set<std::string_view>();
   std::vector<std::string> missing;
-  std::set<std::string_view> declared;
   for (const ParamSpec& spec : *signature.params) {
     const std::string& name = spec.name.value;
-    declared.insert(name);
     if (const auto place = given.find(name); place != given.end())
       check_given(from.params[place->second], task.params[place->second], spec);
     else if (!spec.default_value && !from_matrix.contains(name) &&
              !(task.inline_spec && pipeline_scope_.contains(name)))
       missing.push_back(name);
   }
-  std::set<std::string_view> renamed;
-  if (!task.inline_spec)
-    std::erase_if(missing, [&](const std::string& name) {
-      return report_renamed_param(from, task, name, declared, renamed);
-    });
-  if (!missing.empty())
-    reporter_.error(task.at,
-                    "pipeline task \"" + task.name +
-                        "\": missing values for these params which have no default values: [" +
-                        list_of(missing, " ") + "]",
-                    "add under its `params`: {name: " + missing.front() + ", value: …}");
-  if (task.inline_spec) return;
-  for (const Param& param : from.params)
-    if (!declared.contains(param.name.value) && !renamed.contains(param.name.value))
-      reporter_.warn(param.name.at, signature.what + " declares no param `" + param.name.value + "`",
-                     reporter_.suggest(param.name.value, declared));
+  report_params(from, task, signature, std::move(missing));
 }
 
-// A param that is missing because it is passed under a name that is nearly its own: one mistake, said where
-// it is made.
-bool Compiler::report_renamed_param(const PipelineTask& from, const PlannedTask& task,
-                                    const std::string& name, const std::set<std::string_view>& declared,
-                                    std::set<std::string_view>& renamed) {
-  for (const Param& param : from.params) {
-    if (declared.contains(param.name.value)) continue;
-    if (did_you_mean(param.name.value, {name}).empty() || !renamed.insert(param.name.value).second) continue;
-    reporter_.error(param.name.at,
-                    "pipeline task \"" + task.name +
-                        "\": missing values for these params which have no default values: [" + name +
-                        "]; there is no param \"" + param.name.value + "\"",
-                    "did you mean `" + name + "`?");
-    return true;
+// Params that are missing, and those that nothing declares. One that is passed under a name that is nearly
+// its own is both: one mistake, said where it is made.
+void Compiler::report_params(const PipelineTask& from, const PlannedTask& task, const Signature& signature,
+                             std::vector<std::string> missing) {
+  const std::string problem =
+      "pipeline task \"" + task.name + "\": missing values for these params which have no default values: [";
+  std::set<std::string_view> declared;
+  for (const ParamSpec& spec : *signature.params) declared.insert(spec.name.value);
+  std::vector<const Param*> unknown;
+  std::vector<std::string> names;
+  for (const Param& param : from.params)
+    if (!task.inline_spec && !declared.contains(param.name.value)) {
+      unknown.push_back(&param);
+      names.push_back(param.name.value);
+    }
+  const auto slips = reporter_.slips(names, missing);
+  std::set<std::string_view> renamed;
+  for (const auto& [meant, given] : slips) {
+    renamed.insert(given);
+    const Param& param =
+        **std::ranges::find(unknown, given, [](const Param* one) { return one->name.value; });
+    reporter_.error(param.name.at, problem + meant + "]; there is no param \"" + given + "\"",
+                    "did you mean `" + meant + "`?");
   }
-  return false;
+  std::erase_if(missing, [&](const std::string& name) { return slips.contains(name); });
+  if (!missing.empty())
+    reporter_.error(task.at, problem + list_of(missing, " ") + "]",
+                    "add under its `params`: {name: " + missing.front() + ", value: …}");
+  for (const Param* param : unknown)
+    if (!renamed.contains(param->name.value))
+      reporter_.warn(param->name.at, signature.what + " declares no param `" + param->name.value + "`",
+                     reporter_.suggest(param->name.value, declared));
 }
 
 // One param that both the Task declares and the pipeline passes: as written, and with the pipeline's put in.

@@ -122,17 +122,26 @@ void Compiler::use_result(size_t index, const Reference& reference, std::string_
   }
   if (use == Use::Result && !check_result(producer, reference, written, complain)) return;
   if (use == Use::ResultLength && producer.declared_results() != nullptr &&
-      find_result(*producer.declared_results(), path[3]) == nullptr) {
-    complain("invalid result reference: \"" + path[3] +
-                 "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
-             reporter_.choices(path[3], *producer.declared_results(), "`" + producer.name + "`", name_of));
+      declared_result(producer, path[3], "invalid result reference", complain) == nullptr)
     return;
-  }
   const bool named = use == Use::Result || use == Use::ResultLength;
   const std::string detail = named                      ? path[3]
                              : use == Use::MatrixLength ? "matrix.length"
                                                         : path[2] + "." + path[3];
   need(index, found->second, named ? path[3] : "", {kind, detail});
+}
+
+// One of the results that the producer is known to declare; complains when it is none of them.
+const ResultSpec* Compiler::declared_result(const PlannedTask& producer, const std::string& result,
+                                            std::string_view invalid, const Complaint& complain) {
+  const std::vector<ResultSpec>& declared = *producer.declared_results();
+  const ResultSpec* spec = find_result(declared, result);
+  if (spec == nullptr)
+    complain(std::string(invalid) + ": \"" + result +
+                 "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
+             declared.empty() ? "`" + producer.name + "` declares no results: add it under its `results`"
+                              : reporter_.choices(result, declared, "`" + producer.name + "`", name_of));
+  return spec;
 }
 
 // Whether the producer declares the result, and of the type that the reference wants.
@@ -141,16 +150,10 @@ bool Compiler::check_result(const PlannedTask& producer, const Reference& refere
   const std::vector<ResultSpec>* declared = producer.declared_results();
   if (declared != nullptr) {
     const std::string& result = reference.path[3];
-    const ResultSpec* spec = find_result(*declared, result);
+    const ResultSpec* spec = declared_result(producer, result, "invalid result reference", complain);
+    if (spec == nullptr) return false;
     const std::string of_task =
         "invalid result reference: result \"" + result + "\" of task \"" + producer.name + "\"";
-    if (spec == nullptr) {
-      complain("invalid result reference: \"" + result +
-                   "\" is not a named result returned by pipeline task \"" + producer.name + "\"",
-               declared->empty() ? "`" + producer.name + "` declares no results: add it under its `results`"
-                                 : reporter_.choices(result, *declared, "`" + producer.name + "`", name_of));
-      return false;
-    }
     if (producer.matrix && spec->type != ParamType::String) {
       complain("Matrixed PipelineTasks emitting results must have an underlying type string, but result " +
                    result + " has type " + std::string(to_string(spec->type)) + " in pipelineTask " +
@@ -224,12 +227,7 @@ void Compiler::check_pipeline_result(const ResultSpec& result) {
                      "] to be result expressions but only [] were",
                  "a result has a name and at most one key: $(tasks.NAME.results.RESULT.KEY)");
       if (use_of(path) != Use::Result || task.declared_results() == nullptr) continue;
-      if (find_result(*task.declared_results(), path[3]) == nullptr)
-        complain("invalid pipeline result reference: \"" + path[3] +
-                     "\" is not a named result returned by pipeline task \"" + task.name + "\"",
-                 task.declared_results()->empty()
-                     ? "`" + task.name + "` declares no results: add it under its `results`"
-                     : reporter_.choices(path[3], *task.declared_results(), "`" + task.name + "`", name_of));
+      declared_result(task, path[3], "invalid pipeline result reference", complain);
     }
   });
   if (!refers)

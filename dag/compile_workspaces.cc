@@ -42,18 +42,6 @@ const std::string& name_of(const WorkspaceDeclaration& workspace) {
   return workspace.name.value;
 }
 
-// The binding that was meant for this declaration, by a name that is nearly its own.
-const WorkspacePipelineTaskBinding* nearly_bound(
-    const PipelineTask& from,
-    const std::unordered_map<std::string_view, const WorkspaceDeclaration*>& of_task,
-    const WorkspaceDeclaration& declaration) {
-  for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
-    if (!of_task.contains(use.name.value) && !did_you_mean(use.name.value, {declaration.name.value}).empty())
-      return &use;
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 void Compiler::add_binding(WorkspaceBinding binding) {
@@ -84,10 +72,28 @@ void Compiler::bind(PlannedTask& task, const WorkspaceDeclaration& declaration,
   task.workspaces.push_back(std::move(workspace));
 }
 
-void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature) {
+// Bindings of workspaces that the Task does not have, by the one that it has and nobody binds.
+std::map<std::string, std::string> Compiler::workspace_slips(const PipelineTask& from,
+                                                             const PlannedTask& task,
+                                                             const Signature& signature) const {
+  if (task.inline_spec || signature.workspaces == nullptr) return {};
+  const auto uses = by_name(from.workspaces);
+  const auto of_task = by_name(*signature.workspaces);
+  std::vector<std::string> unknown, unbound;
+  for (const WorkspacePipelineTaskBinding& use : from.workspaces)
+    if (find_in(of_task, use.name.value) == nullptr) unknown.push_back(use.name);
+  for (const WorkspaceDeclaration& workspace : *signature.workspaces)
+    if (!workspace.optional && find_in(uses, workspace.name.value) == nullptr)
+      unbound.push_back(workspace.name);
+  return reporter_.slips(unknown, unbound);
+}
+
+void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature,
+                          const std::map<std::string, std::string>& slips) {
   std::unordered_map<std::string_view, const WorkspaceDeclaration*> of_task;
   if (signature.workspaces != nullptr) of_task = by_name(*signature.workspaces);
-  const auto uses = by_name(from.workspaces);
+  std::set<std::string_view> meant_otherwise;
+  for (const auto& [meant, given] : slips) meant_otherwise.insert(given);
   for (const WorkspacePipelineTaskBinding& use : from.workspaces) {
     check_pipeline_text(use.sub_path.value, use.sub_path.at, ArrayUse::Never, reporter_);
     const WorkspaceDeclaration* outer = declared_workspace(use.workspace);
@@ -109,26 +115,21 @@ void Compiler::check_uses(const PipelineTask& from, const PlannedTask& task, con
                             "\" is marked optional but pipeline task \"" + task.name +
                             "\" requires it be provided",
                         "leave out `optional` in the pipeline, or add it in the Task");
-    } else if (!task.inline_spec) {
-      std::vector<std::string> unbound;
-      for (const WorkspaceDeclaration& workspace : *signature.workspaces)
-        if (!workspace.optional && find_in(uses, workspace.name.value) == nullptr)
-          unbound.push_back(workspace.name);
-      if (reporter_.suggest(use.name.value, unbound).empty())  // else it is said of the one that is not bound
-        reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
-                       reporter_.suggest(use.name.value, *signature.workspaces, name_of));
+    } else if (!task.inline_spec && !meant_otherwise.contains(use.name.value)) {
+      reporter_.warn(use.name.at, signature.what + " declares no workspace `" + use.name.value + "`",
+                     reporter_.suggest(use.name.value, *signature.workspaces, name_of));
     }
   }
 }
 
 void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, const Signature& signature) {
-  check_uses(from, task, signature);
+  const auto slips = workspace_slips(from, task, signature);
+  check_uses(from, task, signature, slips);
   if (task.kind == PlannedTask::Kind::Custom)
     for (const WorkspacePipelineTaskBinding& use : from.workspaces)
       bind(task, {.name = use.name}, use.workspace, use.sub_path);
   if (signature.workspaces == nullptr) return;
   const auto uses = by_name(from.workspaces);
-  const auto of_task = by_name(*signature.workspaces);
   for (const WorkspaceDeclaration& declaration : *signature.workspaces) {
     if (const WorkspacePipelineTaskBinding* use = find_in(uses, declaration.name.value)) {
       bind(task, declaration, use->workspace, use->sub_path);
@@ -137,8 +138,8 @@ void Compiler::bind_workspaces(const PipelineTask& from, PlannedTask& task, cons
     } else if (declaration.optional) {
       bind(task, declaration, "", {});
     } else {
-      const WorkspacePipelineTaskBinding* near =
-          task.inline_spec ? nullptr : nearly_bound(from, of_task, declaration);
+      const auto slip = slips.find(declaration.name.value);
+      const WorkspacePipelineTaskBinding* near = slip == slips.end() ? nullptr : find_in(uses, slip->second);
       reporter_.error(near == nullptr ? task.at : near->name.at,
                       "pipeline task \"" + task.name + "\": declared workspace \"" + declaration.name.value +
                           "\" is required but has not been bound",

@@ -102,6 +102,14 @@ struct Signature {
   const std::vector<WorkspaceDeclaration>* workspaces = nullptr;
 };
 
+// What to call each of some documents on the command line and in messages.
+template <class T>
+std::vector<std::string> display_names(const std::deque<T>& objects) {
+  std::vector<std::string> out;
+  for (const T& object : objects) out.push_back(object.metadata.display());
+  return out;
+}
+
 class Compiler {
  public:
   Compiler(Catalog& catalog, const Target& target, const RunRequest& request, Diagnostics& diagnostics,
@@ -116,6 +124,7 @@ class Compiler {
   void decide_workspaces();
   void decide_timeouts();
   void decide_settings();
+  void check_annotations();  // compile_annotations.cc: those that are Kiln's own
   std::vector<Param> given_params();
   void check_value(const ParamSpec& spec, const Param& given, Reporter& reporter);
 
@@ -135,8 +144,8 @@ class Compiler {
 
   // compile_params.cc: what a pipeline task passes
   void check_task_params(const PipelineTask& from, PlannedTask& task, const Signature& signature);
-  bool report_renamed_param(const PipelineTask& from, const PlannedTask& task, const std::string& name,
-                            const std::set<std::string_view>& declared, std::set<std::string_view>& renamed);
+  void report_params(const PipelineTask& from, const PlannedTask& task, const Signature& signature,
+                     std::vector<std::string> missing);
   void check_given(const Param& given, const Param& value, const ParamSpec& spec);
   void check_matrix(const PipelineTask& from, PlannedTask& task);
   void check_when(const PipelineTask& from, PlannedTask& task);
@@ -145,7 +154,10 @@ class Compiler {
 
   // compile_workspaces.cc
   void bind_workspaces(const PipelineTask& from, PlannedTask& task, const Signature& signature);
-  void check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature);
+  std::map<std::string, std::string> workspace_slips(const PipelineTask& from, const PlannedTask& task,
+                                                     const Signature& signature) const;
+  void check_uses(const PipelineTask& from, const PlannedTask& task, const Signature& signature,
+                  const std::map<std::string, std::string>& slips);
   void propagate_workspaces(const PipelineTask& from, PlannedTask& task);
   void bind(PlannedTask& task, const WorkspaceDeclaration& declaration, const std::string& pipeline_name,
             const Text& sub_path);
@@ -158,6 +170,8 @@ class Compiler {
 
   // compile_results.cc: what tasks take from each other
   using Complaint = std::function<void(std::string message, std::string hint)>;
+  const ResultSpec* declared_result(const PlannedTask& producer, const std::string& result,
+                                    std::string_view invalid, const Complaint& complain);
   void use_result(size_t index, const Reference& reference, std::string_view written, Position at,
                   EdgeReason::Kind kind, bool in_spec);
   bool check_result(const PlannedTask& producer, const Reference& reference, std::string_view written,

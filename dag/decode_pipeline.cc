@@ -151,12 +151,7 @@ CustomSpec decode_custom_spec(DecodeContext& context, const Node& node) {
   out.api_version = fields.text("apiVersion");
   out.kind = fields.text("kind");
   if (const Node* spec = fields.find("spec")) out.json = json_of(*spec);
-  if (const Node* metadata = fields.mapping("metadata")) {
-    Fields of_run(context, *metadata, "metadata");
-    out.annotations = of_run.labels("annotations");
-    out.labels = of_run.labels("labels");
-    of_run.done();
-  }
+  decode_run_metadata(context, fields, out.annotations, out.labels);
   fields.done();
   return out;
 }

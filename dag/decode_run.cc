@@ -191,12 +191,7 @@ std::vector<TaskRunSettings> decode_task_run_specs(DecodeContext& context, Field
     settings.at = item->at;
     settings.pipeline_task = fields.text("pipelineTaskName");
     decode_settings(context, fields, settings);
-    if (const Node* metadata = fields.mapping("metadata")) {
-      Fields of_run(context, *metadata, "metadata");
-      settings.annotations = of_run.labels("annotations");
-      settings.labels = of_run.labels("labels");
-      of_run.done();
-    }
+    decode_run_metadata(context, fields, settings.annotations, settings.labels);
     fields.done();
     if (settings.pipeline_task.empty() && !fields.reported("pipelineTaskName"))
       context.error(item->at, "missing field(s): taskRunSpecs.pipelineTaskName",

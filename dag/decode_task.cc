@@ -3,6 +3,15 @@
 
 namespace kiln::dag {
 
+void decode_run_metadata(DecodeContext& context, Fields& fields, Labels& annotations, Labels& labels) {
+  const Node* metadata = fields.mapping("metadata");
+  if (metadata == nullptr) return;
+  Fields of_run(context, *metadata, "metadata");
+  annotations = of_run.labels("annotations");
+  labels = of_run.labels("labels");
+  of_run.done();
+}
+
 std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node) {
   Fields fields(context, node, "task spec");
   auto spec = std::make_shared<TaskSpec>();
@@ -21,12 +30,7 @@ std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const N
   spec->volumes = decode_volumes(context, fields);
   spec->display_name = fields.text("displayName");
   spec->description = fields.text("description");
-  if (const Node* metadata = fields.mapping("metadata")) {
-    Fields of_task_run(context, *metadata, "metadata");
-    spec->annotations = of_task_run.labels("annotations");
-    spec->labels = of_task_run.labels("labels");
-    of_task_run.done();
-  }
+  decode_run_metadata(context, fields, spec->annotations, spec->labels);
   spec->unconverted_resources = decode_unconverted_resources(context, fields);
   fields.ignore({"apiVersion", "kind"});
   fields.done();

@@ -124,6 +124,8 @@ Sidecar decode_sidecar(DecodeContext& context, const Node& node);
 StepAction decode_step_action(DecodeContext& context, const Node& node);
 
 // decode_task.cc
+// The `metadata` inside a spec: what the run made of it gets beside its own.
+void decode_run_metadata(DecodeContext& context, Fields& fields, Labels& annotations, Labels& labels);
 std::shared_ptr<const TaskSpec> decode_task_spec(DecodeContext& context, const Node& node);
 
 // decode_pipeline.cc

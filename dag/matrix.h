@@ -16,6 +16,9 @@ inline constexpr size_t kMostCombinations = 256;
 // see resolve_matrix.
 std::vector<std::vector<Param>> combinations(const Matrix& matrix);
 
+// combinations(matrix)[index], without making the others if it can; empty past the end.
+std::vector<Param> combination_at(const Matrix& matrix, size_t index);
+
 // How many they are, without making them; nullopt when a param is not an array yet (a result, say). Never
 // overflows: stops counting past kMostCombinations.
 std::optional<size_t> count_combinations(const Matrix& matrix);

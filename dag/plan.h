@@ -58,6 +58,14 @@ struct ResultUse {
   auto operator<=>(const ResultUse&) const = default;
 };
 
+// Annotations that Kiln gives a meaning (docs/tekton.md); a document that has them stays valid Tekton.
+namespace annotation {
+inline constexpr std::string_view kFailFast = "kiln.dev/fail-fast";             // of a matrix: "true"
+inline constexpr std::string_view kResultDefault = "kiln.dev/result-default.";  // + task + "." + result
+inline constexpr std::string_view kConcurrencyGroup = "kiln.dev/concurrency-group";
+inline constexpr std::string_view kConcurrency = "kiln.dev/concurrency";  // "queue" or "cancel-previous"
+}  // namespace annotation
+
 // A workspace of a task, and what stands behind it in this run.
 struct TaskWorkspace {
   WorkspaceDeclaration declaration;
@@ -106,6 +114,8 @@ struct PlannedTask {
 
   const std::vector<ParamSpec>& declared_params() const;
   const std::vector<ResultSpec>* declared_results() const;  // nullptr: not known (custom tasks)
+  // What the bytes of a result are; of a matrix: what all of them are together. String for what is not known.
+  ParamType result_type(std::string_view result) const;
 };
 
 // The objects of core/v1 that volumes, environments and credentials are made of, by name.

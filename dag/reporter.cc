@@ -5,10 +5,23 @@
 
 namespace kiln::dag {
 
+std::optional<std::string> near_name(std::string_view word, const std::vector<std::string>& candidates) {
+  if (word.size() < 3) return std::nullopt;  // every short name is near every other
+  return nearest(word, candidates);
+}
+
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-  if (word.size() < 3) return "";  // every short name is near every other
-  const auto near = nearest(word, candidates);
+  const auto near = near_name(word, candidates);
   return near ? "did you mean `" + *near + "`?" : "";
+}
+
+std::map<std::string, std::string> Reporter::slips(const std::vector<std::string>& unknown,
+                                                   const std::vector<std::string>& missing) const {
+  std::map<std::string, std::string> out;
+  if (missing.empty() || !may_suggest(unknown.size() * missing.size())) return out;
+  for (const std::string& name : unknown)
+    if (auto near = near_name(name, missing)) out.emplace(std::move(*near), name);
+  return out;
 }
 
 std::string Reporter::shown_choices(std::vector<std::string> names, std::string_view owner) {
@@ -23,11 +36,10 @@ std::string on_error_hint(std::string_view word) {
   return near.empty() ? "`continue` goes on after a failure, `stopAndFail` is what happens without it" : near;
 }
 
-std::string list_of(const std::vector<std::string>& words, std::string_view separator) {
-  constexpr size_t kShown = 100;
-  if (words.size() <= kShown) return join(words, separator);
-  return join(std::span(words).first(kShown), separator) + std::string(separator) + "… and " +
-         std::to_string(words.size() - kShown) + " more";
+std::string list_of(const std::vector<std::string>& words, std::string_view separator, size_t most) {
+  if (words.size() <= most) return join(words, separator);
+  return join(std::span(words).first(most), separator) + std::string(separator) + "… and " +
+         std::to_string(words.size() - most) + " more";
 }
 
 void ParamScope::declare(const std::vector<ParamSpec>& specs) {

@@ -97,10 +97,11 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
   return {};
 }
 
-std::vector<std::vector<Param>> resolve_matrix(const Plan& plan, size_t index, const RunFacts& facts,
-                                               const RunContext& context) {
+namespace {
+
+// The matrix with its values put in.
+Matrix known_matrix(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context) {
   const PlannedTask& task = plan.tasks[index];
-  if (!task.matrix) return {};
   const RunVariables variables(plan, index, facts, context);
   Matrix matrix = *task.matrix;
   const auto put_in = [&](Param& param) {
@@ -116,11 +117,26 @@ std::vector<std::vector<Param>> resolve_matrix(const Plan& plan, size_t index, c
   }
   for (MatrixInclude& include : matrix.include)
     for (Param& param : include.params) put_in(param);
+  return matrix;
+}
+
+}  // namespace
+
+std::vector<std::vector<Param>> resolve_matrix(const Plan& plan, size_t index, const RunFacts& facts,
+                                               const RunContext& context) {
+  if (!plan.tasks[index].matrix) return {};
+  const Matrix matrix = known_matrix(plan, index, facts, context);
   if (const auto count = count_combinations(matrix); count && *count > kMostCombinations)
     throw Error(ErrorKind::Invalid, "expected 0 <= " + std::to_string(*count) +
                                         " <= " + std::to_string(kMostCombinations) + ": matrix of \"" +
-                                        task.name + "\"");
+                                        plan.tasks[index].name + "\"");
   return combinations(matrix);
+}
+
+std::vector<Param> resolve_combination(const Plan& plan, size_t index, const RunFacts& facts,
+                                       const RunContext& context, size_t in_matrix) {
+  if (!plan.tasks[index].matrix) return {};
+  return combination_at(known_matrix(plan, index, facts, context), in_matrix);
 }
 
 RunRequest nested_request(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context,

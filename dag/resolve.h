@@ -73,10 +73,9 @@ ResolvedTask resolve_task(const Plan& plan, size_t task, const RunFacts& facts, 
 std::vector<std::vector<Param>> resolve_matrix(const Plan& plan, size_t task, const RunFacts& facts,
                                                const RunContext& context);
 
-// What a step could not know before it starts: results and artifacts of the steps before it. Goes into
-// command, args and env (artifacts also into the script), and into its `when`.
-using StepResults = std::map<std::string, std::map<std::string, ParamValue>>;  // step → result → value
-void substitute_step_results(Step& step, const StepResults& results);
+// resolve_matrix()[in_matrix], empty past the end, at the cost of that one.
+std::vector<Param> resolve_combination(const Plan& plan, size_t task, const RunFacts& facts,
+                                       const RunContext& context, size_t in_matrix);
 
 // Whether every `when` holds, its variables put in. `problem` is what is wrong with a CEL expression.
 struct WhenVerdict {

@@ -245,9 +245,8 @@ class TaskResolution {
     for (const Param& param : task_.params)
       given.push_back({param.name, substitute_value(param.value, outside_.facts_of(param)), param.at});
     if (which_.in_matrix) {
-      const auto all = resolve_matrix(plan_, index_, facts_, context_);
-      if (*which_.in_matrix < all.size())
-        given.insert(given.end(), all[*which_.in_matrix].begin(), all[*which_.in_matrix].end());
+      for (Param& param : resolve_combination(plan_, index_, facts_, context_, *which_.in_matrix))
+        given.push_back(std::move(param));
     }
     if (task_.inline_spec) {
       std::unordered_set<std::string> declared, passed;
@@ -334,17 +333,6 @@ class TaskResolution {
 ResolvedTask resolve_task(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context,
                           TaskRunIndex which) {
   return TaskResolution(plan, task, facts, context, which).run();
-}
-
-void substitute_step_results(Step& step, const StepResults& results) {
-  Variables values;
-  for (const auto& [name, produced] : results)
-    for (const auto& [result, value] : produced) values.set({"steps", name, "results", result}, value);
-  if (values.empty()) return;
-  step.command = substitute_list(step.command, values);
-  step.args = substitute_list(step.args, values);
-  for (EnvVar& variable : step.env) variable.value.value = substitute(variable.value.value, values);
-  for (When& when : step.when) substitute_when(when, values);
 }
 
 }  // namespace kiln::dag

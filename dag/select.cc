@@ -7,18 +7,10 @@
 namespace kiln::dag {
 namespace {
 
-template <class T>
-std::vector<std::string> names(const std::deque<T>& objects) {
-  std::vector<std::string> out;
-  for (const T& object : objects) out.push_back(object.metadata.display());
-  return out;
-}
+constexpr size_t kShown = 12;
 
-std::string list_of(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 12;
-  std::vector<std::string> shown(names.begin(),
-                                 names.begin() + static_cast<ptrdiff_t>(std::min(names.size(), kShown)));
-  return join(shown, ", ") + (names.size() > kShown ? ", …" : "");
+std::string shown(const std::vector<std::string>& names) {
+  return list_of(names, ", ", kShown);
 }
 
 // Pipelines that no other refers to: with several in a file, the outermost is what is meant.
@@ -56,20 +48,20 @@ class Selection {
       if (is_named(run)) return target_of(run);
     if (const Task* task = documents_.task(name)) return target_of(*task);
     std::vector<std::string> known = catalog_.pipeline_names();
-    for (const auto& more : {names(documents_.pipeline_runs), names(documents_.task_runs),
-                             names(documents_.custom_runs), catalog_.task_names()})
+    for (const auto& more : {display_names(documents_.pipeline_runs), display_names(documents_.task_runs),
+                             display_names(documents_.custom_runs), catalog_.task_names()})
       known.insert(known.end(), more.begin(), more.end());
     const std::string near = did_you_mean(name, known);
     return fail("nothing named \"" + name + "\" is among the documents loaded",
-                near.empty() ? "there are: " + list_of(known) : near);
+                near.empty() ? "there are: " + shown(known) : near);
   }
 
   std::optional<Target> only() {
-    std::vector<std::string> runs = names(documents_.pipeline_runs);
-    for (const auto& more : {names(documents_.task_runs), names(documents_.custom_runs)})
+    std::vector<std::string> runs = display_names(documents_.pipeline_runs);
+    for (const auto& more : {display_names(documents_.task_runs), display_names(documents_.custom_runs)})
       runs.insert(runs.end(), more.begin(), more.end());
     if (runs.size() > 1)
-      return fail("several runs to choose from: " + list_of(runs), "choose one: --pipeline " + runs.front());
+      return fail("several runs to choose from: " + shown(runs), "choose one: --pipeline " + runs.front());
     if (!documents_.pipeline_runs.empty())
       return target_of(documents_.pipeline_runs.front(), catalog_, diagnostics_, {});
     if (!documents_.task_runs.empty())
@@ -78,10 +70,10 @@ class Selection {
     if (const auto outer = outermost(documents_); outer.size() == 1) return target_of(*outer.front());
     const std::vector<std::string> pipelines = catalog_.pipeline_names();
     if (!pipelines.empty())
-      return fail("several pipelines to choose from: " + list_of(pipelines),
+      return fail("several pipelines to choose from: " + shown(pipelines),
                   "choose one: --pipeline " + pipelines.front());
     if (documents_.tasks.size() > 1)
-      return fail("several tasks and no pipeline: " + list_of(catalog_.task_names()),
+      return fail("several tasks and no pipeline: " + shown(catalog_.task_names()),
                   "choose one: --pipeline " + documents_.tasks.front().metadata.name.value);
     if (documents_.tasks.size() == 1) return target_of(documents_.tasks.front());
     if (has_errors(diagnostics_)) return std::nullopt;  // why nothing was read has been said

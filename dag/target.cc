@@ -60,13 +60,27 @@ std::shared_ptr<const T> borrowed(const T& object) {
   return {std::shared_ptr<void>(), &object};
 }
 
-void add_run(Target& target, const Object& run, const Labels& inherited) {
+// What the target has of its Pipeline or Task stays, but where the run says otherwise.
+void add_run(Target& target, const Object& run) {
   target.run_prefix = prefix_of(run.metadata);
   target.run_file = run.file;
   target.run_at = run.at;
-  target.annotations = run.metadata.annotations;
-  target.annotations.insert(inherited.begin(), inherited.end());
+  Labels annotations = run.metadata.annotations;
+  annotations.merge(target.annotations);
+  target.annotations = std::move(annotations);
   target.labels = run.metadata.labels;
+}
+
+// What PipelineRuns and TaskRuns have alike.
+template <class Run>
+void give(Target& target, const Run& run, const Catalog& catalog, Reporter& reporter, Leniency lenient) {
+  add_run(target, run);
+  target.params = run.params;
+  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient.names,
+                      target.params);
+  target.workspaces = run.workspaces;
+  target.settings = run.settings;
+  target.status = run.status;
 }
 
 }  // namespace
@@ -111,15 +125,9 @@ std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagno
     if (pipeline == nullptr) return std::nullopt;
     target = target_of(*pipeline);
   }
-  add_run(target, run, target.annotations);
-  target.params = run.params;
-  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient.names,
-                      target.params);
-  target.workspaces = run.workspaces;
+  give(target, run, catalog, reporter, lenient);
   target.timeouts = run.timeouts;
-  target.settings = run.settings;
   target.task_run_specs = run.task_run_specs;
-  target.status = run.status;
   return target;
 }
 
@@ -144,14 +152,8 @@ std::optional<Target> target_of(const TaskRun& run, Catalog& catalog, Diagnostic
   }
   target.kind = Plan::Kind::Task;
   target.spec = wrap(task_name_for(target.name), std::move(spec), run.settings.timeout, run.retries);
-  add_run(target, run, target.annotations);
-  target.params = run.params;
-  add_resource_params(catalog.documents(), *target.spec, run.resources, reporter, lenient.names,
-                      target.params);
-  target.workspaces = run.workspaces;
-  target.settings = run.settings;
+  give(target, run, catalog, reporter, lenient);
   target.settings.timeout = {};  // already the task's own
-  target.status = run.status;
   return target;
 }
 
@@ -180,7 +182,7 @@ std::optional<Target> target_of(const CustomRun& run) {
   target.settings.service_account = run.service_account;
   target.workspaces = run.workspaces;
   target.status = run.status;
-  add_run(target, run, {});
+  add_run(target, run);
   return target;
 }
 

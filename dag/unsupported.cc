@@ -12,8 +12,6 @@ class Refusal {
       : diagnostics_(diagnostics), allowed_(allowed) {}
 
   void plan(const Plan& plan) {
-    if (!plan.status.empty() && !plan.tasks.empty())
-      refuse(plan.tasks.front().file, plan.tasks.front().at, "a run with `status`");
     for (const PlannedTask& task : plan.tasks) pipeline_task(task);
   }
 
@@ -80,14 +78,9 @@ class Refusal {
 
   void step(const std::string& file, const Step& one) {
     for (const EnvVar& variable : one.env) this->variable(file, variable);
-    if (!one.when.empty()) refuse(file, one.when.front().at, "`when` of a step");
-    if (!one.results.empty()) refuse(file, one.results.front().name.at, "a step result");
-    if (!one.workspaces.empty()) refuse(file, one.workspaces.front().name.at, "an isolated workspace");
     if (one.security.privileged.value_or(false) && !allowed_.privileged)
       forbid(file, one.at, "a privileged step can do everything that kiln's user can do to this machine",
              "allow it with --allow-privileged");
-    if (!one.stdout_path.empty() || !one.stderr_path.empty())
-      refuse(file, one.at, "`stdoutConfig` or `stderrConfig`");
     if (one.action) step(file, one.action->step);
   }
 

@@ -1,10 +1,9 @@
 #include "dag/yaml.h"
 
 #include <algorithm>
-#include <array>
 #include <istream>
 #include <limits>
-#include <streambuf>
+#include <optional>
 #include <unordered_map>
 #include <unordered_set>
 #include <yaml-cpp/depthguard.h>
@@ -12,7 +11,9 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
-#include "base/text.h"
+#include "base/lines.h"
+#include "base/utf8.h"
+#include "dag/windowed_text.h"
 #include "dag/yaml_mistakes.h"
 
 namespace kiln::dag {
@@ -70,10 +71,7 @@ class Builder final : public YAML::EventHandler {
     last_scalar_ = at_;
     node->plain = tag == "?";
     node->scalar = value;
-    if (node->plain)
-      warn_of_quotes(*node);
-    else
-      last_quoted_ = node->at;
+    if (node->plain) warn_of_quotes(*node);
     add(node, 1);
   }
   void OnSequenceStart(const YAML::Mark& mark, const std::string&, YAML::anchor_t anchor,
@@ -86,7 +84,7 @@ class Builder final : public YAML::EventHandler {
     open(make(Node::Kind::Mapping, mark, anchor), anchor != 0, style == YAML::EmitterStyle::Flow);
   }
   // Where the last thing began that came out of the parser: what it has read beyond that, it holds.
-  size_t at() const { return at_; }
+  const size_t& at() const { return at_; }
   Position place() const { return place_; }
   size_t last_scalar() const { return last_scalar_; }
 
@@ -96,9 +94,6 @@ class Builder final : public YAML::EventHandler {
     report_duplicates(*frame.node);
     close();
   }
-
-  // Where the last scalar that is not plain begins.
-  Position last_quoted() const { return last_quoted_; }
 
   // The innermost `[` or `{` that is open; nullptr when there is none.
   const Node* open_bracket() const {
@@ -210,10 +205,7 @@ class Builder final : public YAML::EventHandler {
   // A key may be as long as any scalar; a message may not.
   static std::string shown(const std::string& key) {
     constexpr size_t kMost = 100;
-    if (key.size() <= kMost) return key;
-    size_t end = kMost;
-    while (end > 0 && (static_cast<unsigned char>(key[end]) & 0xC0) == 0x80) --end;
-    return key.substr(0, end) + "…";
+    return key.size() <= kMost ? key : std::string(prefix_of_code_points(key, kMost)) + "…";
   }
 
   // YAML's merge key: fields of the mapping named (or of each of a list) that are not given here.
@@ -248,93 +240,14 @@ class Builder final : public YAML::EventHandler {
   size_t at_ = 0, last_scalar_ = 0;
   Position place_;
   int document_at_ = -1;
-  Position last_quoted_;
   const Node* root_ = nullptr;
 };
 
-// Gives yaml-cpp the text in windows, and no more of it when too much is held: `[` might start a key, so that
-// everything up to its `]` is tokens, a few hundred bytes each, before anything comes out.
-class WindowedText final : public std::streambuf {
- public:
-  WindowedText(std::string_view text, const Builder& builder, size_t most_marks)
-      : text_(text), builder_(builder), most_marks_(2 * most_marks) {}
-  bool stopped() const { return stopped_; }
-
- protected:
-  int_type underflow() override {
-    const size_t offset = marks_.size() * kWindow;  // windows before this one are behind us
-    if (stopped_ || offset >= text_.size()) return traits_type::eof();
-    const size_t behind = builder_.at() / kWindow;
-    if (!marks_.empty() && marks_.back() - (behind > 0 ? marks_[behind - 1] : 0) > most_marks_) {
-      stopped_ = true;
-      return traits_type::eof();
-    }
-    const std::string_view window = text_.substr(offset, kWindow);
-    size_t found = 0;  // in halves: quotes come in pairs
-    for (const char c : window)
-      found += c == '[' || c == ']' || c == '{' || c == '}' || c == ','    ? 2
-               : c == '"' || c == '\'' || c == '&' || c == '!' || c == '*' ? 1
-                                                                           : 0;
-    marks_.push_back((marks_.empty() ? 0 : marks_.back()) + found);
-    char* begin = const_cast<char*>(window.data());
-    setg(begin, begin, begin + window.size());
-    return traits_type::to_int_type(*begin);
-  }
-
- private:
-  static constexpr size_t kWindow = 64u << 10;
-  std::string_view text_;
-  const Builder& builder_;
-  size_t most_marks_;
-  std::vector<size_t> marks_;  // up to the end of each window, in halves
-  bool stopped_ = false;
-};
-
-// Offset of the first byte that is NUL or not UTF-8; npos when there is none.
-size_t first_bad_byte(std::string_view text) {
-  for (size_t i = 0; i < text.size();) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == 0) return i;
-    if (c < 0x80) {
-      ++i;
-      continue;
-    }
-    const size_t length = c >= 0xF0 && c < 0xF5   ? 4
-                          : c >= 0xE0 && c < 0xF0 ? 3
-                          : c >= 0xC2 && c < 0xE0 ? 2
-                                                  : 0;
-    if (length == 0 || i + length > text.size()) return i;
-    uint32_t code = c & (0x7Fu >> length);
-    for (size_t k = 1; k < length; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xC0) != 0x80) return i;
-      code = code << 6 | (next & 0x3Fu);
-    }
-    constexpr std::array<uint32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};
-    if (code < kSmallest[length] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return i;
-    i += length;
-  }
-  return std::string_view::npos;
-}
-
-// yaml-cpp takes the end of the file for the end of a quoted text when a line break stands before it. The
-// last scalar of a file is then the rest of it.
-bool ends_in_quotes(std::string_view text, size_t scalar) {
-  while (scalar < text.size() && (text[scalar] == '&' || text[scalar] == '!')) {
-    scalar = std::min(text.find_first_of(" \t\r\n", scalar), text.size());
-    scalar = std::min(text.find_first_not_of(" \t\r\n", scalar), text.size());
-  }
-  if (scalar >= text.size() || (text[scalar] != '"' && text[scalar] != '\'')) return false;
-  const char quote = text[scalar];
-  for (size_t i = scalar + 1; i < text.size(); ++i) {
-    if (quote == '"' && text[i] == '\\') {
-      ++i;
-    } else if (text[i] == quote) {
-      if (quote == '"' || i + 1 == text.size() || text[i + 1] != quote) return false;
-      ++i;
-    }
-  }
-  return true;
+// Offset of the first byte that is NUL or not UTF-8.
+std::optional<size_t> first_bad_byte(std::string_view text) {
+  const size_t nul = text.find('\0');
+  if (const auto bad = find_invalid_utf8(text.substr(0, nul))) return bad;
+  return nul == std::string_view::npos ? std::nullopt : std::optional(nul);
 }
 
 }  // namespace
@@ -351,24 +264,22 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
     return out;
   }
   if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
-  if (const size_t bad = first_bad_byte(text); bad != std::string_view::npos) {
-    const bool nul = text[bad] == '\0';
-    report(position_of(text, bad), nul ? "the file holds a NUL byte" : "the file is not valid UTF-8",
+  if (const auto bad = first_bad_byte(text)) {
+    const bool nul = text[*bad] == '\0';
+    report(Lines(text).position(*bad), nul ? "the file holds a NUL byte" : "the file is not valid UTF-8",
            "is this a YAML file? save it as UTF-8 text");
     return out;
   }
   Builder builder(out, file, diagnostics, limits);
-  WindowedText windows(text, builder, limits.flow_marks);
+  WindowedText windows(text, builder.at(), limits.flow_marks);
   std::istream stream(&windows);
   const size_t before = diagnostics.size();
   try {
     YAML::Parser parser(stream);
     while (parser.HandleNextDocument(builder)) {
     }
-    if (const Position at = builder.last_quoted(); at.line > 0 && is_open_quote(text, offset_of(text, at)))
-      report(at, "not valid YAML: the quote that opens here is not closed", "close it where the value ends");
-    else if (ends_in_quotes(text, builder.last_scalar()))
-      report(position_of(text, builder.last_scalar()),
+    if (is_open_quote(text, builder.last_scalar()))
+      report(Lines(text).position(builder.last_scalar()),
              "not valid YAML: the quote that opens here is not closed", "close it where the value ends");
   } catch (const Abort&) {  // already reported
   } catch (const YAML::DeepRecursion& e) {
@@ -378,23 +289,24 @@ YamlFile parse_yaml(std::string_view file, std::string_view text, Diagnostics& d
       report({}, "not valid YAML: " + e.msg, "");
       return out;
     }
+    const Lines lines(text);
     if (const size_t conflict = text.find("\n<<<<<<< "); conflict != std::string_view::npos) {
-      report(position_of(text, conflict + 1), "not valid YAML: a merge conflict is left in the file",
+      report(lines.position(conflict + 1), "not valid YAML: a merge conflict is left in the file",
              "keep one side, and take out the lines with <<<<<<<, ======= and >>>>>>>");
       return out;
     }
     Position at{e.mark.line + 1, e.mark.column + 1};
-    for (int line = e.mark.line; line >= 0 && line + 2 > e.mark.line; --line)  // or one the line before
-      if (const size_t tab = leading_tab(line_at(text, line)); tab != std::string_view::npos) {
-        report({line + 1, static_cast<int>(tab) + 1}, "not valid YAML: a tab in the indentation",
+    for (const int line : {at.line, at.line - 1})
+      if (const size_t tab = leading_tab(lines.line(line)); tab != std::string_view::npos) {
+        report({line, static_cast<int>(tab) + 1}, "not valid YAML: a tab in the indentation",
                "indent with spaces: YAML does not take tabs");
         return out;
       }
-    const std::string_view line = line_at(text, e.mark.line);
+    const std::string_view line = lines.line(at.line);
     std::string hint = hint_for(e.msg, line, static_cast<size_t>(e.mark.column));
     if (const Node* open = builder.open_bracket();
         open != nullptr && e.msg.find("flow not found") != std::string::npos) {
-      const bool at_end = text.find_last_not_of(" \t\r\n") < offset_of(text, at);
+      const bool at_end = text.find_last_not_of(" \t\r\n") < lines.offset(at);
       if (hint != kTemplate)
         hint = at_end ? "the bracket that opens here is not closed"
                       : "a `,` is missing before this, or the bracket of line " +

@@ -1,37 +1,8 @@
 #include "dag/yaml_mistakes.h"
 
+#include <algorithm>
+
 namespace kiln::dag {
-
-Position position_of(std::string_view text, size_t offset) {
-  Position at{1, 1};
-  for (size_t i = 0; i < offset; ++i) {
-    if (text[i] == '\n')
-      at = {at.line + 1, 1};
-    else
-      ++at.column;
-  }
-  return at;
-}
-
-size_t offset_of(std::string_view text, Position at) {
-  size_t offset = 0;
-  for (int line = 1; line < at.line; ++line) {
-    const size_t end = text.find('\n', offset);
-    if (end == std::string_view::npos) return text.size();
-    offset = end + 1;
-  }
-  return offset + static_cast<size_t>(at.column - 1);
-}
-
-std::string_view line_at(std::string_view text, int line) {
-  size_t begin = 0;
-  for (; line > 0; --line) {
-    begin = text.find('\n', begin);
-    if (begin == std::string_view::npos) return {};
-    ++begin;
-  }
-  return text.substr(begin, text.find('\n', begin) - begin);
-}
 
 size_t leading_tab(std::string_view line) {
   const size_t tab = line.substr(0, line.find_first_not_of(" \t")).find('\t');
@@ -63,13 +34,19 @@ std::string hint_for(std::string_view message, std::string_view line, size_t col
 }
 
 bool is_open_quote(std::string_view text, size_t offset) {
-  const char quote = offset < text.size() ? text[offset] : '\0';
-  if (quote != '"' && quote != '\'') return false;
+  while (offset < text.size() && (text[offset] == '&' || text[offset] == '!')) {
+    offset = std::min(text.find_first_of(" \t\r\n", offset), text.size());
+    offset = std::min(text.find_first_not_of(" \t\r\n", offset), text.size());
+  }
+  if (offset >= text.size() || (text[offset] != '"' && text[offset] != '\'')) return false;
+  const char quote = text[offset];
   for (size_t i = offset + 1; i < text.size(); ++i) {
-    if (quote == '"' && text[i] == '\\')
+    if (quote == '"' && text[i] == '\\') {
       ++i;
-    else if (text[i] == quote)
-      return false;
+    } else if (text[i] == quote) {
+      if (quote == '"' || i + 1 == text.size() || text[i + 1] != quote) return false;
+      ++i;
+    }
   }
   return true;
 }

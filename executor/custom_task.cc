@@ -52,7 +52,7 @@ Outcome wait(const CustomRequest& request, const Clock& clock, std::stop_token s
   if (!duration || *duration < Duration{})
     throw Error(ErrorKind::Invalid, "Wait: param `duration` is \"" + text + "\"",
                 "write it like 90s or 1h30m");
-  const Time end = clock.now() + *duration;
+  const Time end = request.started + *duration;
   for (Time now = clock.now(); now < end; now = clock.now())
     if (!pause(stop, std::min<Duration>(end - now, std::chrono::minutes(1)))) return stopped();
   return ended(true, "Succeeded", "waited " + text);
@@ -60,14 +60,8 @@ Outcome wait(const CustomRequest& request, const Clock& clock, std::stop_token s
 
 Outcome approval(const CustomRequest& request, std::stop_token stop) {
   make_dirs(request.approval.parent_path(), 0700);
-  const fs::path waiting = with(request.approval, kWaiting), decided = with(request.approval, kDecided);
-  fs::remove(decided);
-  write_file(waiting, "");
-  const OnExit clean([&] {
-    std::error_code ignored;
-    fs::remove(waiting, ignored);
-    fs::remove(decided, ignored);
-  });
+  const fs::path decided = with(request.approval, kDecided);
+  write_file(with(request.approval, kWaiting), "");
   FolderWatch watch(decided.parent_path());
   if (!watch.wait_for(decided.filename(), stop)) return stopped();
   const auto json = nlohmann::json::parse(read_file(decided));
@@ -103,9 +97,17 @@ std::vector<std::filesystem::path> waiting_approvals(const std::filesystem::path
   std::vector<fs::path> out;
   std::error_code missing;
   for (const auto& entry : fs::directory_iterator(run / "approvals", missing))
-    if (entry.path().extension() == kWaiting) out.push_back(fs::path(entry.path()).replace_extension());
+    if (entry.path().extension() == kWaiting &&
+        !fs::exists(fs::path(entry.path()).replace_extension(kDecided)))
+      out.push_back(fs::path(entry.path()).replace_extension());
   std::ranges::sort(out);
   return out;
+}
+
+void forget_decision(const std::filesystem::path& approval) {
+  std::error_code ignored;
+  fs::remove(with(approval, kWaiting), ignored);
+  fs::remove(with(approval, kDecided), ignored);
 }
 
 void decide(const std::filesystem::path& approval, const Decision& decision) {

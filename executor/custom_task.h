@@ -15,6 +15,7 @@ struct CustomRequest {
   dag::CustomTask task;
   std::vector<dag::Param> params;
   std::filesystem::path approval;  // where decide() leaves what was decided
+  Time started{};                  // also when it is carried on by another process
 };
 
 // Kinds that Kiln runs itself, under whatever apiVersion:
@@ -23,10 +24,13 @@ struct CustomRequest {
 bool has_controller(const dag::CustomTask& task);
 
 // Blocks until the custom task has ended or `stop` was requested. Throws Invalid for params it cannot use.
+// A decision stays where it is until forget_decision(): it is not lost when its end is not journalled.
 Outcome run_custom_task(const CustomRequest& request, const Clock& clock, std::stop_token stop);
 
 // Approvals that wait in a run (runs/<id>), each as decide() takes it.
 std::vector<std::filesystem::path> waiting_approvals(const std::filesystem::path& run);
+
+void forget_decision(const std::filesystem::path& approval);
 
 struct Decision {
   bool approved = true;

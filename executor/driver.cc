@@ -29,7 +29,13 @@ int RunEnd::exit_code() const {
 }
 
 RunEnd Driver::run(const dag::Plan& plan, RunObserver& observer, const RunOptions& options) {
-  return LiveRun({journal_, pods_, dirs_, clock_}, plan, observer, options).run(options.stop, options.kill);
+  return resume(journal_.create(plan, clock_.now()), plan, observer, options);
+}
+
+RunEnd Driver::resume(const RunRecord& run, const dag::Plan& plan, RunObserver& observer,
+                      const RunOptions& options) {
+  return LiveRun({journal_, pods_, dirs_, clock_}, plan, run, observer, options)
+      .run(options.stop, options.kill);
 }
 
 }  // namespace kiln::executor

@@ -31,6 +31,8 @@ class RunObserver {
  public:
   virtual ~RunObserver() = default;
   virtual void run_started(const RunRecord&, const dag::Plan&) {}
+  // It does not go on before `other` has ended: they are of one concurrency group.
+  virtual void run_waits(const RunRecord&, std::string_view /*other*/) {}
   virtual void task_started(const RunningTask&) {}
   virtual void step_started(const RunningTask&, const steps::StepSpec&) {}
   // Bytes as they came, not lines.
@@ -47,6 +49,8 @@ struct RunOptions {
   size_t jobs = 0;       // 0: one per CPU, at least 2
   std::stop_token stop;  // first Ctrl-C: cancel, then run `finally` (CancelledRunFinally)
   std::stop_token kill;  // second Ctrl-C: end everything now (Cancelled)
+  // End what runs without a word in the journal, so that resume() can carry the run on.
+  std::stop_token leave = {};
   bool allow_host_image = false;
   steps::Network network = steps::Network::Host;
   // Of an earlier run: what is not run again, and the folder of its workspaces, used on as it is.
@@ -58,7 +62,7 @@ struct RunOptions {
 
 struct RunEnd {
   RunRecord run;
-  State state;
+  State state;            // has_finished: false when it was left
   int exit_code() const;  // DESIGN.md, "The command line"
 };
 
@@ -73,6 +77,12 @@ class Driver {
   // Blocks until the run has ended, well or not. Throws only when the run cannot be recorded (disk,
   // database).
   RunEnd run(const dag::Plan& plan, RunObserver& observer, const RunOptions& options = {});
+
+  // Carries on a run of the journal: from its beginning when it has no events, else from where it was. What
+  // has ended stays as it ended; what ran when its kiln died starts again as the same attempt; timeouts go on
+  // counting from when they began. Throws Failed when a process carries it on already.
+  RunEnd resume(const RunRecord& run, const dag::Plan& plan, RunObserver& observer,
+                const RunOptions& options = {});
 
  private:
   Journal& journal_;

@@ -38,16 +38,54 @@ std::string text_of(const json& value) {
   return base64_decode(value.at("base64").get<std::string>()).value_or("");
 }
 
+json results_json(const std::map<std::string, std::string>& results) {
+  json out = json::object();
+  for (const auto& [name, value] : results) out[name] = bytes(value);
+  return out;
+}
+
 json steps_json(const std::vector<StepRecord>& steps) {
   json out = json::array();
-  for (const StepRecord& step : steps)
-    out.push_back({{"name", step.name},
-                   {"exitCode", step.exit_code},
-                   {"reason", step.reason},
-                   {"message", bytes(step.message)},
-                   {"image", step.image_digest},
-                   {"started", nanoseconds(step.started)},
-                   {"finished", nanoseconds(step.finished)}});
+  for (const StepRecord& step : steps) {
+    json one{{"name", step.name},
+             {"exitCode", step.exit_code},
+             {"reason", step.reason},
+             {"message", bytes(step.message)},
+             {"image", step.image_digest},
+             {"started", nanoseconds(step.started)},
+             {"finished", nanoseconds(step.finished)}};
+    if (!step.results.empty()) one["results"] = results_json(step.results);
+    if (!step.artifacts.empty()) one["artifacts"] = bytes(step.artifacts);
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+json outcome_json(const Outcome& outcome) {
+  json out{{"succeeded", outcome.succeeded},     {"infrastructure", outcome.infrastructure},
+           {"reason", outcome.reason},           {"message", bytes(outcome.message)},
+           {"steps", steps_json(outcome.steps)}, {"results", results_json(outcome.results)}};
+  if (!outcome.sidecars.empty()) out["sidecars"] = steps_json(outcome.sidecars);
+  if (!outcome.artifacts.empty()) out["artifacts"] = bytes(outcome.artifacts);
+  return out;
+}
+
+std::map<std::string, std::string> results_from(const json& value) {
+  std::map<std::string, std::string> out;
+  for (const auto& [name, result] : value.items()) out[name] = text_of(result);
+  return out;
+}
+
+std::vector<StepRecord> steps_from(const json& value) {
+  std::vector<StepRecord> out;
+  for (const json& step : value) {
+    out.push_back({step.at("name").get<std::string>(), step.at("exitCode").get<int>(),
+                   step.at("reason").get<std::string>(), text_of(step.at("message")),
+                   step.at("image").get<std::string>(), time_of(step.at("started")),
+                   time_of(step.at("finished"))});
+    if (step.contains("results")) out.back().results = results_from(step["results"]);
+    if (step.contains("artifacts")) out.back().artifacts = text_of(step["artifacts"]);
+  }
   return out;
 }
 
@@ -57,12 +95,10 @@ Outcome outcome_from(const json& value) {
   out.infrastructure = value.value("infrastructure", false);
   out.reason = value.at("reason").get<std::string>();
   out.message = text_of(value.at("message"));
-  for (const json& step : value.at("steps"))
-    out.steps.push_back({step.at("name").get<std::string>(), step.at("exitCode").get<int>(),
-                         step.at("reason").get<std::string>(), text_of(step.at("message")),
-                         step.at("image").get<std::string>(), time_of(step.at("started")),
-                         time_of(step.at("finished"))});
-  for (const auto& [name, result] : value.at("results").items()) out.results[name] = text_of(result);
+  out.steps = steps_from(value.at("steps"));
+  out.results = results_from(value.at("results"));
+  if (value.contains("sidecars")) out.sidecars = steps_from(value["sidecars"]);
+  if (value.contains("artifacts")) out.artifacts = text_of(value["artifacts"]);
   return out;
 }
 
@@ -82,14 +118,7 @@ json to_json(const Event& event, const dag::Plan& plan) {
   }
   if (!event.reason.empty()) out["reason"] = event.reason;
   if (!event.message.empty()) out["message"] = bytes(event.message);
-  if (event.kind == Event::Kind::TaskFinished) {
-    json results = json::object();
-    for (const auto& [name, value] : event.outcome.results) results[name] = bytes(value);
-    out["outcome"] = {
-        {"succeeded", event.outcome.succeeded},     {"infrastructure", event.outcome.infrastructure},
-        {"reason", event.outcome.reason},           {"message", bytes(event.outcome.message)},
-        {"steps", steps_json(event.outcome.steps)}, {"results", std::move(results)}};
-  }
+  if (event.kind == Event::Kind::TaskFinished) out["outcome"] = outcome_json(event.outcome);
   return out;
 }
 

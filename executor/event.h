@@ -21,6 +21,8 @@ struct StepRecord {
   std::string message;
   std::string image_digest;
   Time started{}, finished{};
+  std::map<std::string, std::string> results = {};  // its own, verbatim bytes by name
+  std::string artifacts = {};                       // the text of its provenance.json
   bool operator==(const StepRecord&) const = default;
 };
 
@@ -32,6 +34,8 @@ struct Outcome {
   std::string message;
   std::vector<StepRecord> steps;
   std::map<std::string, std::string> results;  // verbatim bytes by name
+  std::vector<StepRecord> sidecars = {};
+  std::string artifacts = {};  // the text of its provenance.json
   bool operator==(const Outcome&) const = default;
 };
 
@@ -39,7 +43,7 @@ struct Outcome {
 // keeps them in order.
 struct Event {
   enum class Kind {
-    RunStarted,
+    RunStarted,    // reason: how it is to end at once (see CancelRequested), else empty
     FannedOut,     // task, count: its matrix becomes that many TaskRuns
     TaskStarted,   // task, run, attempt: a TaskRun is to be started
     TaskStopped,   // task, run, attempt, reason, message: it is to be ended; TaskFinished still follows

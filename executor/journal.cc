@@ -1,14 +1,13 @@
 #include "executor/journal.h"
 
-#include <fcntl.h>
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
-#include <sys/file.h>
 
 #include "base/error.h"
-#include "base/fs.h"
 #include "base/text.h"
+#include "executor/concurrency.h"
 #include "executor/origin.h"
-#include "executor/private_folder.h"
 
 namespace kiln::executor {
 namespace {
@@ -26,16 +25,30 @@ constexpr std::string_view kSchema = R"(
     PRIMARY KEY (run, sequence)) WITHOUT ROWID;
 )";
 constexpr std::string_view kColumns =
-    "SELECT id, uid, kind, name, created, finished, reason, message, parent FROM runs ";
+    "SELECT id, uid, kind, name, created, finished, reason, message, parent, owner, concurrency, rowid "
+    "FROM runs ";
+constexpr std::array<std::string_view, 3> kOwners{"", "server", "nobody"};
 
 int64_t nanoseconds(Time time) {
   return time.time_since_epoch().count();
 }
 
 RunRecord record(const Statement& row) {
-  RunRecord out{row.text(0), row.text(1), row.text(2), row.text(3), Time(Duration(row.integer(4))),
-                {},          row.text(6), row.text(7), row.text(8)};
+  RunRecord out{.id = row.text(0),
+                .uid = row.text(1),
+                .kind = row.text(2),
+                .name = row.text(3),
+                .created = Time(Duration(row.integer(4))),
+                .finished = {},
+                .reason = row.text(6),
+                .message = row.text(7),
+                .parent = row.text(8),
+                .owner = Owner::Terminal,
+                .group = row.text(10),
+                .order = row.integer(11)};
   if (!row.is_null(5)) out.finished = Time(Duration(row.integer(5)));
+  const auto owner = std::ranges::find(kOwners, row.text(9));
+  if (owner != kOwners.end()) out.owner = static_cast<Owner>(owner - kOwners.begin());
   return out;
 }
 
@@ -57,23 +70,39 @@ std::string random_uid() {
   return hex;
 }
 
-// Journals of before pipelines could run inside pipelines have no such column.
-void add_parent_column(Database& database) {
-  Statement columns = database.prepare("SELECT 1 FROM pragma_table_info('runs') WHERE name = 'parent'");
-  if (!columns.step()) database.execute("ALTER TABLE runs ADD COLUMN parent TEXT NOT NULL DEFAULT ''");
+// Journals of earlier versions do not have them.
+void add_columns(Database& database) {
+  for (const std::string column : {"parent", "owner", "options", "concurrency"}) {
+    Statement known = database.prepare("SELECT 1 FROM pragma_table_info('runs') WHERE name = ?");
+    if (!known.bind(1, column).step())
+      database.execute("ALTER TABLE runs ADD COLUMN " + column + " TEXT NOT NULL DEFAULT ''");
+  }
+}
+
+std::string_view word(Owner owner) {
+  return kOwners.at(static_cast<size_t>(owner));
 }
 
 }  // namespace
 
 Journal::Journal(const std::filesystem::path& database) : database_(database) {
   database_.execute(kSchema);
-  add_parent_column(database_);
+  add_columns(database_);
 }
 
-RunRecord Journal::create(const dag::Plan& plan, Time now, const Child& child) {
+RunRecord Journal::create(const dag::Plan& plan, Time now, const NewRun& given) {
   const std::lock_guard lock(mutex_);
-  RunRecord run{child.id, random_uid(), std::string(plan.kind_name()), plan.name, now, {}, "Running",
-                "",       child.parent};
+  RunRecord run{.id = given.id,
+                .uid = random_uid(),
+                .kind = std::string(plan.kind_name()),
+                .name = plan.name,
+                .created = now,
+                .finished = {},
+                .reason = "Running",
+                .message = {},
+                .parent = given.parent,
+                .owner = given.owner,
+                .group = given.parent.empty() ? concurrency_group(plan) : ""};
   const std::string origin = origin_of(plan).dump();
   Transaction transaction(database_);
   Statement taken = database_.prepare("SELECT 1 FROM runs WHERE id = ?");
@@ -84,8 +113,8 @@ RunRecord Journal::create(const dag::Plan& plan, Time now, const Child& child) {
   taken.reset();
   database_
       .prepare(
-          "INSERT INTO runs (id, uid, kind, name, created, reason, message, origin, parent) "
-          "VALUES (?, ?, ?, ?, ?, ?, '', ?, ?)")
+          "INSERT INTO runs (id, uid, kind, name, created, reason, message, origin, parent, owner, options, "
+          "concurrency) VALUES (?, ?, ?, ?, ?, ?, '', ?, ?, ?, ?, ?)")
       .bind(1, run.id)
       .bind(2, run.uid)
       .bind(3, run.kind)
@@ -94,7 +123,11 @@ RunRecord Journal::create(const dag::Plan& plan, Time now, const Child& child) {
       .bind(6, run.reason)
       .bind(7, origin)
       .bind(8, run.parent)
+      .bind(9, word(run.owner))
+      .bind(10, given.options)
+      .bind(11, run.group)
       .run();
+  run.order = database_.last_row_id();
   transaction.commit();
   return run;
 }
@@ -110,15 +143,37 @@ void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const
   Statement insert = database_.prepare("INSERT INTO events (run, sequence, event) VALUES (?, ?, ?)");
   for (const Event& event : events) {
     insert.bind(1, id).bind(2, ++sequence).bind(3, to_json(event, plan).dump()).run();
-    if (event.kind == Event::Kind::RunFinished)
-      database_.prepare("UPDATE runs SET finished = ?, reason = ?, message = ? WHERE id = ?")
-          .bind(1, nanoseconds(event.at))
-          .bind(2, event.reason)
-          .bind(3, event.message)
-          .bind(4, id)
-          .run();
+    if (event.kind == Event::Kind::RunStarted) update(id, "Running", "");
+    if (event.kind != Event::Kind::RunFinished) continue;
+    update(id, event.reason, event.message);
+    database_.prepare("UPDATE runs SET finished = ? WHERE id = ?")
+        .bind(1, nanoseconds(event.at))
+        .bind(2, id)
+        .run();
   }
   transaction.commit();
+}
+
+void Journal::update(std::string_view id, std::string_view reason, std::string_view message) {
+  database_.prepare("UPDATE runs SET reason = ?, message = ? WHERE id = ? AND finished IS NULL")
+      .bind(1, reason)
+      .bind(2, message)
+      .bind(3, id)
+      .run();
+}
+
+void Journal::set_waiting(std::string_view id, std::string_view reason, std::string_view message) {
+  const std::lock_guard lock(mutex_);
+  update(id, reason, message);
+}
+
+void Journal::set_owner(std::string_view id, Owner owner, std::string_view options) {
+  const std::lock_guard lock(mutex_);
+  database_.prepare("UPDATE runs SET owner = ?, options = ? WHERE id = ?")
+      .bind(1, word(owner))
+      .bind(2, options)
+      .bind(3, id)
+      .run();
 }
 
 std::vector<RunRecord> Journal::list(size_t limit) const {
@@ -197,32 +252,21 @@ std::vector<Event> Journal::events(std::string_view id, const dag::Plan& plan) c
   return out;
 }
 
+std::string Journal::options(std::string_view id) const {
+  const std::lock_guard lock(mutex_);
+  Statement row = database_.prepare("SELECT options FROM runs WHERE id = ?");
+  return row.bind(1, id).step() ? row.text(0) : std::string();
+}
+
 void Journal::remove(std::string_view id) {
   const std::lock_guard lock(mutex_);
   database_.prepare("DELETE FROM runs WHERE id = ?").bind(1, id).run();
 }
 
-std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::path& runs, Time now) {
-  std::vector<RunRecord> lost;
-  for (RunRecord& run : journal.unfinished()) {
-    // Its kiln holds this lock as long as it lives; the kernel frees it however that ends.
-    std::error_code no_folder;
-    if (std::filesystem::exists(runs / run.id / "lock", no_folder)) {
-      const UniqueFd lock = open_file(runs / run.id / "lock", O_RDWR);
-      if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) continue;
-    } else if (now - run.created < std::chrono::minutes(1)) {
-      continue;  // perhaps just being started: the lock comes after the record
-    }
-    run.reason = "Cancelled";
-    run.message = "kiln ended before this run did (killed, or the machine went down)";
-    run.finished = now;
-    const Event end{
-        .kind = Event::Kind::RunFinished, .at = now, .reason = run.reason, .message = run.message};
-    journal.append(run.id, dag::Plan{}, std::span(&end, 1));
-    remove_private_folder(runs / run.id);
-    lost.push_back(std::move(run));
-  }
-  return lost;
+State replay(const Journal& journal, std::string_view id, const dag::Plan& plan) {
+  State state;
+  for (const Event& event : journal.events(id, plan)) apply(plan, state, event);
+  return state;
 }
 
 }  // namespace kiln::executor

@@ -1,15 +1,14 @@
 #include "executor/live_run.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
 #include "executor/control.h"
+#include "executor/pod_places.h"
 #include "executor/private_folder.h"
+#include "executor/run_lock.h"
 #include "executor/secrets.h"
 #include "executor/task_job.h"
 
@@ -18,6 +17,9 @@ namespace {
 
 // However far the next deadline is: a clock that was set back must not make us sleep for years.
 constexpr Duration kLongestWait = std::chrono::minutes(1);
+
+// A lock cannot be waited for together with whatever else may happen to a run: it is tried again and again.
+constexpr Duration kTurnInterval = std::chrono::milliseconds(50);
 
 // Results of a pipeline inside a pipeline, as a task hands them on: the bytes of a result file.
 std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEnd& end) {
@@ -28,67 +30,55 @@ std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEn
   return out;
 }
 
-void describe_machine(PodPlaces& places) {
-  utsname name{};
-  if (::uname(&name) == 0) places.node = name.nodename;
-  places.cpus = std::max(1u, std::thread::hardware_concurrency());
-  places.memory =
-      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-}
-
-// Absolute, without a slash at its end: to compare by parts.
-fs::path normal_folder(const fs::path& path) {
-  const fs::path normal = fs::absolute(path).lexically_normal();
-  return normal.has_filename() || normal == normal.root_path() ? normal : normal.parent_path();
-}
-
 }  // namespace
 
-LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver& observer,
+LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord run, RunObserver& observer,
                  const RunOptions& options, Nesting nesting)
     : services_(services),
       plan_(plan),
       observer_(observer),
       options_(options),
       nesting_(std::move(nesting)),
-      run_(services.journal.create(plan, services.clock.now(), nesting_.child)),
-      places_{services.dirs.runs() / run_.id, nesting_.workspaces, services.dirs.state / "claims",
-              options.allow_host_image, options.network},
+      run_(std::move(run)),
+      places_(pod_places(services.dirs, run_.id, options)),
       secrets_(secrets_of(plan)),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
   make_dirs(places_.run, 0700);
-  if (places_.workspaces.empty()) places_.workspaces = places_.run / "workspaces";
-  if (!options.workspaces.empty() && fs::exists(options.workspaces))
+  lock_ = try_lock_run(places_.run);
+  if (!lock_)
+    throw Error(ErrorKind::Failed, "run " + run_.id + " is being carried on by another process",
+                "kiln runs describe " + run_.id + " shows how far it is");
+  if (run_.owner == Owner::Nobody) {  // only now that it is locked: else it might be taken for lost
+    run_.owner = Owner::Terminal;
+    services.journal.set_owner(run_.id, run_.owner, "");
+  }
+  if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
+  if (!options.workspaces.empty() && fs::exists(options.workspaces) && !fs::exists(places_.workspaces))
     fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
-  lock_ = open_file(places_.run / "lock", O_RDWR | O_CREAT, 0600);
-  if (::flock(lock_.get(), LOCK_EX) != 0) throw_errno("lock " + (places_.run / "lock").string());
+  remove_tree(places_.run / "pods");  // of a kiln that died
+  remove_private_folder(places_.run);
   places_.secrets = private_folder(services.dirs, places_.run, run_.uid);
-  describe_machine(places_);
-  places_.allow_privileged = options.allow_privileged;
-  for (const fs::path& path : options.host_paths) places_.host_paths.push_back(normal_folder(path));
 }
 
 RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
-  {
+  if (is_outermost()) {
     const std::lock_guard lock(observing_);
-    if (nesting_.prefix.empty()) observer_.run_started(run_, plan_);
+    observer_.run_started(run_, plan_);
   }
   const std::stop_callback on_stop(stop, [this] { post_cancel("CancelledRunFinally"); });
   const std::stop_callback on_kill(kill, [this] { post_cancel("Cancelled"); });
+  const std::stop_callback on_leave(options_.leave, [this] {
+    const std::lock_guard lock(mutex_);
+    leaving_ = true;
+    changed_.notify_all();
+  });
   std::optional<ControlListener> control;
-  if (nesting_.prefix.empty())
+  if (is_outermost())
     control.emplace(places_.run, [this](std::string mode) { post_cancel(std::move(mode)); });
   try {
-    const Time now = services_.clock.now();
-    act(scheduler_.advance(state_, {.kind = Event::Kind::RunStarted, .at = now}, now));
-    while (!state_.has_finished) {
-      std::optional<Event> event = next_event();
-      const Time at = services_.clock.now();
-      if (event) event->at = at;
-      act(event ? scheduler_.advance(state_, std::move(*event), at) : scheduler_.tick(state_, at));
-    }
+    go();
   } catch (...) {  // the journal cannot be written: end what runs, say so
     abandon();
     throw;
@@ -97,12 +87,116 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
   std::error_code ignored;
   fs::remove(places_.run / "pods", ignored);  // empty by now
   forget_secrets();
+  if (!state_.has_finished) {
+    if (control) control->keep_requests();
+    return {run_, std::move(state_)};
+  }
   run_.finished = state_.finished;
   run_.reason = state_.reason;
   run_.message = state_.message;
   const std::lock_guard lock(observing_);
-  if (nesting_.prefix.empty()) observer_.run_finished(run_, state_);
+  if (is_outermost()) observer_.run_finished(run_, state_);
   return {run_, std::move(state_)};
+}
+
+// False when the run is to end, or is left, before its turn comes.
+bool LiveRun::wait_for_turn() {
+  if (run_.group.empty()) return true;
+  place_.emplace(services_.dirs, run_);
+  cancel_previous(plan_, services_.journal, services_.dirs.runs(), run_);
+  std::string waits_for;
+  while (!place_->try_enter()) {
+    if (waits_for.empty() || waits_for != place_->waits_for()) {
+      waits_for = place_->waits_for();
+      say_waiting();
+    }
+    std::unique_lock lock(mutex_);
+    if (changed_.wait_for(lock, kTurnInterval, [this] { return !inbox_.empty() || leaving_; })) return false;
+  }
+  if (!waits_for.empty()) services_.journal.set_waiting(run_.id, "Running", "");
+  return true;
+}
+
+void LiveRun::say_waiting() {
+  const std::string& other = place_->waits_for();
+  services_.journal.set_waiting(run_.id, "Queued",
+                                "waits for " + (other.empty() ? "another run" : "run " + other) +
+                                    " of concurrency group \"" + run_.group + "\"");
+  const std::lock_guard lock(observing_);
+  observer_.run_waits(run_, other);
+}
+
+void LiveRun::go() {
+  const bool entered = wait_for_turn();
+  {
+    const std::lock_guard lock(mutex_);
+    if (leaving_ && inbox_.empty()) return;  // nothing has begun
+  }
+  begin(!entered);
+  while (!state_.has_finished) {
+    std::optional<Event> event = next_event();
+    const Time at = services_.clock.now();
+    {
+      const std::lock_guard lock(mutex_);
+      if (leaving_) {
+        if (event) inbox_.push_front(std::move(*event));
+        break;
+      }
+    }
+    if (event) event->at = at;
+    act(event ? scheduler_.advance(state_, std::move(*event), at) : scheduler_.tick(state_, at));
+  }
+  if (!state_.has_finished) leave();
+}
+
+// `cancelled` before its turn came: nothing starts, `finally` neither, since another run may be under way.
+void LiveRun::begin(bool cancelled) {
+  state_ = replay(services_.journal, run_.id, plan_);
+  if (state_.has_finished) return;
+  const Time now = services_.clock.now();
+  const std::string how = cancelled ? "Cancelled" : "";
+  if (!state_.has_started)
+    return act(scheduler_.advance(state_, {.kind = Event::Kind::RunStarted, .at = now, .reason = how}, now));
+  if (cancelled)
+    act(scheduler_.advance(state_, {.kind = Event::Kind::CancelRequested, .at = now, .reason = how}, now));
+  carry_on();
+}
+
+// The kiln before this one died, or left the run.
+void LiveRun::carry_on() {
+  const std::vector<TaskRunId> cut_off = running_task_runs(state_);
+  const Time now = services_.clock.now();
+  act(scheduler_.tick(state_, now));
+  for (const TaskRunId id : cut_off) {
+    const TaskRunState& run = state_.tasks[id.task].run(id.run);
+    Event event{.kind = Event::Kind::TaskStarted, .task = id.task, .run = id.run, .attempt = run.attempt};
+    if (run.stop_reason.empty()) {
+      start(event);
+    } else {  // it was to end, and has
+      event.kind = Event::Kind::TaskFinished;
+      post(std::move(event));
+    }
+  }
+}
+
+// What has ended by itself is kept; what has to be ended starts again with the next resume().
+void LiveRun::leave() {
+  const auto take = [this] {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(inbox_, {});
+  };
+  for (Event& event : take()) record(std::move(event));
+  stop_all();
+  workers_.clear();
+  for (Event& event : take())
+    if (event.kind != Event::Kind::TaskFinished || event.outcome.succeeded) record(std::move(event));
+}
+
+// Journals what follows from the event and does nothing about it.
+void LiveRun::record(Event event) {
+  event.at = services_.clock.now();
+  const Time at = event.at;
+  services_.journal.append(run_.id, plan_, scheduler_.advance(state_, std::move(event), at));
 }
 
 void LiveRun::post(Event event) {
@@ -120,13 +214,14 @@ void LiveRun::post_cancel(std::string reason) {
 std::optional<Event> LiveRun::next_event() {
   const std::optional<Time> deadline = scheduler_.next_deadline(state_);
   std::unique_lock lock(mutex_);
-  const auto arrived = [this] { return !inbox_.empty(); };
+  const auto arrived = [this] { return !inbox_.empty() || leaving_; };
   if (deadline) {
     const Duration wait = std::clamp<Duration>(*deadline - services_.clock.now(), Duration{}, kLongestWait);
     if (!changed_.wait_for(lock, wait, arrived)) return std::nullopt;
   } else {
     changed_.wait(lock, arrived);
   }
+  if (inbox_.empty()) return std::nullopt;
   Event event = std::move(inbox_.front());
   inbox_.pop_front();
   return event;
@@ -145,6 +240,7 @@ void LiveRun::act(const std::vector<Event>& events) {
         break;
       case Event::Kind::TaskFinished: {
         stops_.erase(id);
+        if (plan_.tasks[id.task].custom) forget_decision(approval_file(id, event.attempt));
         const std::lock_guard lock(observing_);
         observer_.task_finished(running(id, event.attempt), state_.tasks[id.task].run(id.run));
         break;
@@ -163,6 +259,12 @@ void LiveRun::act(const std::vector<Event>& events) {
 RunningTask LiveRun::running(TaskRunId id, int attempt) const {
   return {plan_.tasks[id.task], id.run, attempt,
           nesting_.prefix + task_run_label(plan_.tasks[id.task], id.run)};
+}
+
+fs::path LiveRun::approval_file(TaskRunId id, int attempt) const {
+  std::string name = task_run_label(plan_.tasks[id.task], id.run);
+  if (attempt > 0) name += "-retry" + std::to_string(attempt);
+  return places_.run / "approvals" / name;
 }
 
 LiveRun::Job LiveRun::job_for(const Event& event) {
@@ -185,7 +287,7 @@ LiveRun::Job LiveRun::job_for(const Event& event) {
     case dag::PlannedTask::Kind::Custom:
       job.what =
           CustomRequest{*task.custom, dag::resolve_task(plan_, event.task, facts, context, which).params,
-                        places_.run / "approvals" / task_run_label(task, event.run)};
+                        approval_file(id, event.attempt), state_.tasks[event.task].run(event.run).started};
       break;
   }
   return job;
@@ -255,7 +357,7 @@ Event LiveRun::run_job(Job& job) {
 
 // A pipeline inside the pipeline is a run of its own, under this one's name.
 Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
-  const dag::Compiled compiled = dag::recompile(plan_.sources, plan_.remote, request);
+  dag::Compiled compiled = dag::recompile(plan_.sources, plan_.remote, request);
   if (!compiled.plan) {
     std::string problem = "it makes no plan";
     for (const Diagnostic& diagnostic : compiled.diagnostics)
@@ -265,15 +367,12 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
       }
     throw Error(ErrorKind::Invalid, "pipeline of task " + job.task.label + ": " + problem);
   }
-  const std::optional<size_t> in_matrix =
-      job.task.task.matrix ? std::optional<size_t>(job.id.run) : std::nullopt;
-  std::string name = dag::child_name(plan_, job.id.task, run_.id, in_matrix);
-  if (job.task.attempt > 0) name += "-retry" + std::to_string(job.task.attempt);
+  compiled.plan->status.clear();  // was asked of the outermost run
   RunOptions options = options_;
   options.reuse.clear();
   options.workspaces.clear();
-  LiveRun inner(services_, *compiled.plan, observer_, options,
-                {{std::move(name), run_.id}, job.task.label + "/", places_.workspaces, &observing_});
+  LiveRun inner(services_, *compiled.plan, nested_run(*compiled.plan, job), observer_, options,
+                {job.task.label + "/", places_.workspaces, &observing_});
   const RunEnd end = inner.run({}, job.stop.get_token());
   Outcome out;
   out.succeeded = end.state.succeeded();
@@ -284,8 +383,27 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   return out;
 }
 
+// The run of this attempt: the one that a kiln before this one began, or a new one.
+RunRecord LiveRun::nested_run(const dag::Plan& plan, const Job& job) {
+  const std::optional<size_t> in_matrix =
+      job.task.task.matrix ? std::optional<size_t>(job.id.run) : std::nullopt;
+  std::string name = dag::child_name(plan_, job.id.task, run_.id, in_matrix);
+  if (job.task.attempt > 0) name += "-retry" + std::to_string(job.task.attempt);
+  for (RunRecord& begun : services_.journal.children(run_.id))
+    if (begun.id == name) return std::move(begun);
+  return services_.journal.create(plan, services_.clock.now(),
+                                  {.id = std::move(name), .parent = run_.id, .owner = run_.owner});
+}
+
+// But for pipelines inside this one when the run is left: they are left, too.
+void LiveRun::stop_all() {
+  for (auto& [id, stop] : stops_)
+    if (!options_.leave.stop_requested() || plan_.tasks[id.task].kind != dag::PlannedTask::Kind::Pipeline)
+      stop.request_stop();
+}
+
 void LiveRun::abandon() {
-  for (auto& [task, stop] : stops_) stop.request_stop();
+  stop_all();
   workers_.clear();
   forget_secrets();
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/fs.h"
+#include "executor/concurrency.h"
 #include "base/secret_mask.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
@@ -30,17 +31,16 @@ struct RunServices {
 
 // Where a pipeline inside a pipeline stands.
 struct Nesting {
-  Journal::Child child;
-  std::string prefix;  // of its tasks' labels: "inner/"
+  std::string prefix;  // of its tasks' labels: "inner/"; empty: this is the outermost run
   std::filesystem::path workspaces;
   std::mutex* observing = nullptr;  // the outermost run's: one call of the observer at a time
 };
 
-// One run from start to end. The calling thread decides; workers run pods and put what came of it into the
-// inbox. Used by driver.cc only.
+// One run of the journal from where it is to its end. The calling thread decides; workers run pods and put
+// what came of it into the inbox. Used by driver.cc only.
 class LiveRun {
  public:
-  LiveRun(const RunServices& services, const dag::Plan& plan, RunObserver& observer,
+  LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord run, RunObserver& observer,
           const RunOptions& options, Nesting nesting = {});
   RunEnd run(std::stop_token stop, std::stop_token kill);
 
@@ -53,6 +53,14 @@ class LiveRun {
     std::stop_source stop;
   };
 
+  bool is_outermost() const { return nesting_.prefix.empty(); }
+  bool wait_for_turn();
+  void say_waiting();
+  void go();
+  void begin(bool cancelled);
+  void carry_on();
+  void leave();
+  void record(Event event);
   void post(Event event);
   void post_cancel(std::string reason);
   std::optional<Event> next_event();
@@ -63,6 +71,9 @@ class LiveRun {
   void work(std::stop_token token);
   Event run_job(Job& job);
   Outcome run_pipeline(const dag::RunRequest& request, const Job& job);
+  RunRecord nested_run(const dag::Plan& plan, const Job& job);
+  fs::path approval_file(TaskRunId id, int attempt) const;
+  void stop_all();
   void abandon();
   void forget_secrets();
 
@@ -78,6 +89,7 @@ class LiveRun {
   Scheduler scheduler_;
   State state_;
   UniqueFd lock_;
+  std::optional<GroupPlace> place_;              // in its concurrency group
   std::map<TaskRunId, std::stop_source> stops_;  // of what runs; the deciding thread's alone
 
   std::mutex own_observing_;
@@ -85,6 +97,7 @@ class LiveRun {
   std::mutex mutex_;       // guards what follows
   std::condition_variable_any changed_;
   std::deque<Event> inbox_;
+  bool leaving_ = false;
   std::deque<Job> jobs_waiting_;
   size_t idle_ = 0;
   std::vector<std::jthread> workers_;  // last: joined before what they use goes

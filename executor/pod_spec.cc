@@ -6,26 +6,13 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "base/fs.h"
 #include "base/text.h"
 #include "executor/credentials.h"
+#include "executor/pod_mounts.h"
 #include "steps/capabilities.h"
 
 namespace kiln::executor {
 namespace {
-
-[[noreturn]] void refuse(const dag::PlannedTask& task, const std::string& step, const std::string& message) {
-  throw Error(ErrorKind::Invalid, "task " + task.name + ", step " + step + ": " + message);
-}
-
-// "a/b", never absolute, never up.
-fs::path safe_sub_path(const std::string& text, const std::string& what) {
-  fs::path path = fs::path(text).lexically_normal();
-  if (path.is_absolute() || (!path.empty() && *path.begin() == ".."))
-    throw Error(ErrorKind::Invalid, what + ": subPath \"" + text + "\" leaves the workspace",
-                "a subPath is relative and stays below its workspace");
-  return path == "." ? fs::path() : path;
-}
 
 // What Tekton's controller would have written on the pod.
 PodFacts facts_of(const dag::Plan& plan, const dag::PlannedTask& task, const dag::ResolvedTask& resolved,
@@ -60,19 +47,18 @@ PodFacts facts_of(const dag::Plan& plan, const dag::PlannedTask& task, const dag
 
 class PodMaker {
  public:
-  PodMaker(const dag::Plan& plan, size_t index, const dag::ResolvedTask& resolved, dag::TaskRunIndex which,
+  PodMaker(const dag::PlannedTask& task, const dag::ResolvedTask& resolved, const std::string& folder,
            const PodPlaces& places, PodFacts facts)
-      : task_(plan.tasks[index]), resolved_(resolved), places_(places), facts_(std::move(facts)) {
-    const std::string name = task_.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") +
-                             "." + std::to_string(which.attempt);
-    folder_ = places.run / "pods" / name;
-    out_.private_folder = places.secrets / name;
-  }
+      : task_(task),
+        resolved_(resolved),
+        places_(places),
+        facts_(std::move(facts)),
+        out_(request(folder, places)),
+        mounts_(task, resolved, places, facts_, out_) {}
 
   PodRequest make(std::string name) {
     steps::PodSpec& pod = out_.spec;
     pod.name = std::move(name);
-    pod.folder = folder_;
     pod.network = places_.network;
     if (task_.settings->pod_template.host_network && pod.network != steps::Network::Host)
       out_.notes.push_back("hostNetwork is not honoured: --network asks for less");
@@ -81,21 +67,20 @@ class PodMaker {
     add_credentials();
     pod.allow_host_image = places_.allow_host_image;
     for (const dag::ResultSpec& result : resolved_.spec.results) pod.results.push_back(result.name);
-    for (const dag::TaskWorkspace& workspace : resolved_.workspaces)
-      if (workspace.bound)
-        pod.workspaces.push_back({workspace_source(workspace), workspace.path(),
-                                  workspace.declaration.read_only || workspace.binding.source.read_only ||
-                                      is_made_of_files(workspace)});
-    for (const dag::Volume& volume : resolved_.spec.volumes)
-      if (volume.source.kind == dag::VolumeSource::Kind::EmptyDir) note_empty_dir(volume.name, volume.source);
+    pod.workspaces = mounts_.shared();
     for (const dag::Step& step : resolved_.spec.steps) pod.steps.push_back(make_step(step));
+    for (const dag::Sidecar& sidecar : resolved_.spec.sidecars) pod.sidecars.push_back(make_sidecar(sidecar));
+    out_.flow = StepFlow(resolved_.spec);
+    pod.guide = out_.flow.guide();
     return std::move(out_);
   }
 
  private:
-  static bool is_made_of_files(const dag::TaskWorkspace& workspace) {
-    return workspace.binding.kind == dag::WorkspaceBinding::Kind::Volume &&
-           executor::is_made_of_files(workspace.binding.source);
+  static PodRequest request(const std::string& folder, const PodPlaces& places) {
+    PodRequest out;
+    out.spec.folder = places.run / "pods" / folder;
+    out.private_folder = places.secrets / folder;
+    return out;
   }
 
   void add_credentials() {
@@ -114,138 +99,87 @@ class PodMaker {
     out_.contents.push_back({out_.private_folder / "creds", std::move(files)});
   }
 
-  // The folder of a volume or workspace that is made of objects; written once, however often it is mounted.
-  fs::path made_of_files(const dag::VolumeSource& source, const fs::path& name, const fs::path& below) {
-    const fs::path folder = out_.private_folder / name;
-    auto made = std::ranges::find(out_.contents, folder, &VolumeContent::folder);
-    if (made == out_.contents.end())
-      made = out_.contents.insert(made, {folder, volume_files(source, facts_, out_.notes)});
-    if (below.empty()) return folder;
-    const bool there =
-        std::ranges::any_of(made->files, [&](const VolumeFile& file) { return is_within(file.path, below); });
-    if (!there)
-      throw Error(ErrorKind::Invalid, "task " + task_.name + ": volume " + name.filename().string() +
-                                          " has no file \"" + below.string() + "\" for its subPath");
-    return folder / below;
-  }
-
-  fs::path host_path(const dag::Volume& volume, const fs::path& below) {
-    const fs::path path = fs::path(volume.source.name.value).lexically_normal();
-    for (const fs::path& allowed : places_.host_paths) {
-      if (!is_within(path, allowed)) continue;
-      out_.host_paths.push_back({path, allowed});
-      if (below.empty()) return path;
-      out_.host_paths.push_back({path / below, path});
-      return path / below;
-    }
-    throw Error(ErrorKind::Invalid,
-                "task " + task_.name + ": volume \"" + volume.name.value + "\" is the folder " +
-                    path.string() + " of this machine, which was not allowed",
-                "allow it with --allow-host-path " + path.string());
-  }
-
-  void note_empty_dir(const std::string& name, const dag::VolumeSource& source) {
-    if (!source.medium.empty() || !source.size_limit.empty())
-      out_.notes.push_back("emptyDir \"" + name +
-                           "\" is a folder on disk without a limit: medium and sizeLimit are not kept");
-  }
-
-  fs::path folder(fs::path base, const fs::path& below, bool make = true) {
-    fs::path path = below.empty() ? base : base / below;
-    if (make) out_.folders.push_back({path, std::move(base)});
-    return path;
-  }
-
-  fs::path workspace_source(const dag::TaskWorkspace& workspace) {
-    const dag::WorkspaceBinding& binding = workspace.binding;
-    const fs::path below = safe_sub_path(binding.sub_path, "workspace " + workspace.declaration.name.value);
-    switch (binding.kind) {
-      case dag::WorkspaceBinding::Kind::HostFolder:
-        return folder(binding.folder, below, !below.empty());
-      case dag::WorkspaceBinding::Kind::RunFolder:
-        return folder(places_.workspaces / binding.folder, below);
-      case dag::WorkspaceBinding::Kind::Volume:
-        break;
-    }
-    if (binding.source.kind == dag::VolumeSource::Kind::PersistentVolumeClaim)
-      return folder(places_.claims / binding.source.name.value, below);
-    if (binding.source.kind == dag::VolumeSource::Kind::EmptyDir) {
-      note_empty_dir(workspace.declaration.name, binding.source);
-      return folder(folder_ / "emptydir" / workspace.declaration.name.value, below);
-    }
-    if (executor::is_made_of_files(binding.source))
-      return made_of_files(binding.source, fs::path("workspaces") / workspace.declaration.name.value, below);
-    throw Error(ErrorKind::Invalid,
-                "workspace " + workspace.declaration.name.value + ": not a kind that can be run");
-  }
-
-  steps::VolumeMount volume_mount(const dag::Step& step, const dag::VolumeMount& mount) {
-    using Kind = dag::VolumeSource::Kind;
-    const fs::path below = safe_sub_path(mount.sub_path, "step " + step.name.value);
-    const fs::path inside = mount.mount_path.value;
-    for (const dag::TaskWorkspace& workspace : resolved_.workspaces)  // $(workspaces.x.volume)
-      if (workspace.bound && mount.name.value == "ws-" + workspace.declaration.name.value) {
-        if (is_made_of_files(workspace))
-          return {made_of_files(workspace.binding.source,
-                                fs::path("workspaces") / workspace.declaration.name.value, below),
-                  inside, true};
-        return {folder(workspace_source(workspace), below), inside, mount.read_only};
-      }
-    for (const dag::Volume& volume : resolved_.spec.volumes) {
-      if (volume.name.value != mount.name.value) continue;
-      const std::string& name = volume.name.value;
-      if (executor::is_made_of_files(volume.source))
-        return {made_of_files(volume.source, fs::path("volumes") / name, below), inside, true};
-      if (volume.source.kind == Kind::HostPath) return {host_path(volume, below), inside, mount.read_only};
-      if (volume.source.kind == Kind::PersistentVolumeClaim)
-        return {folder(places_.claims / volume.source.name.value, below), inside,
-                mount.read_only || volume.source.read_only};
-      if (volume.source.kind != Kind::EmptyDir)
-        refuse(task_, step.name, "volume \"" + name + "\" is of a kind that only a cluster has");
-      return {folder(folder_ / "volumes" / name, below), inside, mount.read_only};
-    }
-    refuse(task_, step.name, "volume \"" + mount.name.value + "\" is not among the task's volumes");
-  }
-
-  double quantity(const dag::Step& step, const dag::Text& text) {
+  double quantity(const std::string& who, const dag::Text& text) {
     if (text.empty()) return 0;
     const auto value = parse_quantity(text.value);
-    if (!value || *value < 0) refuse(task_, step.name, "\"" + text.value + "\" is not a quantity");
+    if (!value || *value < 0) refuse(who, "\"" + text.value + "\" is not a quantity");
     return *value;
   }
 
-  steps::StepSpec make_step(const dag::Step& step) {
-    if (step.image.empty()) refuse(task_, step.name, "it has no image");
-    steps::StepSpec out;
-    out.name = step.name;
-    out.image = step.image;
-    const std::string& policy = step.image_pull_policy.value;
+  // What steps and sidecars have in common.
+  void fill(const dag::Container& container, const std::string& who, steps::StepSpec& out) {
+    if (container.image.empty()) refuse(who, "it has no image");
+    out.name = container.name;
+    out.image = container.image;
+    const std::string& policy = container.image_pull_policy.value;
     if (policy == "Always")
       out.pull_policy = registry::PullPolicy::Always;
     else if (policy == "Never")
       out.pull_policy = registry::PullPolicy::Never;
-    for (const dag::Text& word : step.command) out.command.push_back(word);
-    for (const dag::Text& word : step.args) out.args.push_back(word);
-    out.script = step.script;
-    out.working_dir = step.working_dir;
-    out.env = container_env(step, facts_);
-    for (const dag::VolumeMount& mount : step.volume_mounts) out.mounts.push_back(volume_mount(step, mount));
+    for (const dag::Text& word : container.command) out.command.push_back(word);
+    for (const dag::Text& word : container.args) out.args.push_back(word);
+    out.script = container.script;
+    out.working_dir = container.working_dir;
+    out.env = container_env(container, facts_);
+    out.mounts = mounts_.of(container, who);
+    set_security(container.security, who, out);
+    out.resources.cpus = quantity(who, container.resources.cpu_limit);
+    out.resources.memory_bytes = static_cast<uint64_t>(quantity(who, container.resources.memory_limit));
+  }
+
+  steps::StepSpec make_step(const dag::Step& step) {
+    const std::string who = "step " + step.name.value;
+    steps::StepSpec out;
+    fill(step, who, out);
     if (!step.timeout.empty()) {
       const auto timeout = parse_duration(step.timeout.value);
-      if (!timeout) refuse(task_, step.name, "\"" + step.timeout.value + "\" is not a duration");
+      if (!timeout) refuse(who, "\"" + step.timeout.value + "\" is not a duration");
       out.timeout = *timeout;
     }
     out.continue_on_error = step.on_error.value == "continue";
-    if (step.security.run_as_user) out.run_as_user = static_cast<uint32_t>(*step.security.run_as_user);
-    if (step.security.run_as_group) out.run_as_group = static_cast<uint32_t>(*step.security.run_as_group);
-    set_security(step, out);
-    out.resources.cpus = quantity(step, step.resources.cpu_limit);
-    out.resources.memory_bytes = static_cast<uint64_t>(quantity(step, step.resources.memory_limit));
+    for (const dag::ResultSpec& result : step.results) out.results.push_back(result.name);
+    out.stdout_path = step.stdout_path;
+    out.stderr_path = step.stderr_path;
     return out;
   }
 
-  void set_security(const dag::Step& step, steps::StepSpec& out) {
-    const dag::SecurityContext& security = step.security;
+  steps::SidecarSpec make_sidecar(const dag::Sidecar& sidecar) {
+    const std::string who = "sidecar " + sidecar.name.value;
+    steps::SidecarSpec out;
+    fill(sidecar, who, out);
+    for (const auto& [probe, made] :
+         {std::pair{&sidecar.startup, &out.startup}, std::pair{&sidecar.readiness, &out.readiness},
+          std::pair{&sidecar.liveness, &out.liveness}})
+      if (*probe) *made = make_probe(**probe, who);
+    return out;
+  }
+
+  steps::Probe make_probe(const dag::Probe& probe, const std::string& who) {
+    using Kind = dag::Probe::Kind;
+    steps::Probe out;
+    out.kind = probe.kind == Kind::Exec      ? steps::Probe::Kind::Exec
+               : probe.kind == Kind::HttpGet ? steps::Probe::Kind::HttpGet
+                                             : steps::Probe::Kind::TcpSocket;
+    for (const dag::Text& word : probe.command) out.command.push_back(word);
+    if (!probe.path.empty())
+      out.path = probe.path.value.starts_with('/') ? probe.path.value : "/" + probe.path.value;
+    if (probe.kind != Kind::Exec) {
+      const std::string& port = probe.port.value;
+      const auto [end, problem] = std::from_chars(port.data(), port.data() + port.size(), out.port);
+      if (problem != std::errc() || end != port.data() + port.size() || out.port == 0)
+        refuse(who, "a probe's port \"" + port + "\" is no number from 1 to 65535");
+    }
+    out.initial_delay = std::chrono::seconds(probe.initial_delay);
+    out.period = std::chrono::seconds(std::max<int64_t>(probe.period, 1));
+    out.timeout = std::chrono::seconds(std::max<int64_t>(probe.timeout, 1));
+    out.success_threshold = static_cast<int>(std::max<int64_t>(probe.success_threshold, 1));
+    out.failure_threshold = static_cast<int>(std::max<int64_t>(probe.failure_threshold, 1));
+    return out;
+  }
+
+  void set_security(const dag::SecurityContext& security, const std::string& who, steps::StepSpec& out) {
+    if (security.run_as_user) out.run_as_user = static_cast<uint32_t>(*security.run_as_user);
+    if (security.run_as_group) out.run_as_group = static_cast<uint32_t>(*security.run_as_group);
     out.read_only_root = security.read_only_root.value_or(false);
     out.run_as_non_root = security.run_as_non_root.value_or(false);
     const dag::SecurityContext& pod = task_.settings->pod_template.security;
@@ -253,8 +187,7 @@ class PodMaker {
     if (pod.fs_group) out.groups.push_back(static_cast<uint32_t>(*pod.fs_group));
     out.privileged = security.privileged.value_or(false);
     if (out.privileged && !places_.allow_privileged)
-      throw Error(ErrorKind::Invalid,
-                  "task " + task_.name + ", step " + step.name.value + " wants to be privileged",
+      throw Error(ErrorKind::Invalid, "task " + task_.name + ", " + who + " wants to be privileged",
                   "allow it with --allow-privileged");
     const auto names = [](const std::vector<dag::Text>& list) {
       return std::vector<std::string>(list.begin(), list.end());
@@ -264,12 +197,16 @@ class PodMaker {
                                                 names(security.drop_capabilities), places_.allow_privileged);
   }
 
+  [[noreturn]] void refuse(const std::string& who, const std::string& message) const {
+    throw Error(ErrorKind::Invalid, "task " + task_.name + ", " + who + ": " + message);
+  }
+
   const dag::PlannedTask& task_;
   const dag::ResolvedTask& resolved_;
   const PodPlaces& places_;
   PodFacts facts_;
-  fs::path folder_;
   PodRequest out_;
+  PodMounts mounts_;
 };
 
 }  // namespace
@@ -300,8 +237,11 @@ PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask&
                     std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places) {
   std::string name = dag::child_name(plan, task, run_name, which.in_matrix);
   if (which.attempt > 0) name += "-retry" + std::to_string(which.attempt);
-  PodFacts facts = facts_of(plan, plan.tasks[task], resolved, run_name, name, places);
-  return PodMaker(plan, task, resolved, which, places, std::move(facts)).make(std::move(name));
+  const dag::PlannedTask& planned = plan.tasks[task];
+  const std::string folder = planned.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") +
+                             "." + std::to_string(which.attempt);
+  PodFacts facts = facts_of(plan, planned, resolved, run_name, name, places);
+  return PodMaker(planned, resolved, folder, places, std::move(facts)).make(std::move(name));
 }
 
 }  // namespace kiln::executor

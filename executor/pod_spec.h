@@ -8,6 +8,7 @@
 
 #include "dag/resolve.h"
 #include "executor/pod_volumes.h"
+#include "executor/step_flow.h"
 #include "steps/pod.h"
 
 namespace kiln::executor {
@@ -40,6 +41,7 @@ struct PodRequest {
   std::filesystem::path private_folder;
   std::vector<VolumeContent> contents;
   std::optional<uint32_t> group;   // fsGroup
+  StepFlow flow;                   // what its steps hand on
   std::vector<std::string> notes;  // what the pod has to do without, one sentence each; for its log
 };
 

@@ -1,5 +1,6 @@
 #include "executor/report.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
@@ -33,26 +34,59 @@ std::string_view status_word(Phase phase) {
   }
 }
 
-json steps_json(const std::vector<StepRecord>& steps) {
+json result_json(const std::string& name, const dag::ParamValue& value) {
+  return {{"name", name}, {"type", dag::to_string(value.type)}, {"value", value_json(value)}};
+}
+
+// The inputs and outputs of a provenance.json; nothing when it is not of that form.
+void add_artifacts(const std::string& provenance, json& status) {
+  const json document = json::parse(provenance, nullptr, false);
+  if (!document.is_object()) return;
+  for (const char* kind : {"inputs", "outputs"})
+    if (const auto list = document.find(kind); list != document.end() && list->is_array())
+      status[kind] = *list;
+}
+
+// `prefix` of the container's name: "step-", "sidecar-".
+json container_json(const StepRecord& step, const std::string& prefix) {
+  json terminated{{"exitCode", step.exit_code},
+                  {"reason", step.exit_code == 0 ? "Completed" : "Error"},
+                  {"startedAt", format_rfc3339(step.started)},
+                  {"finishedAt", format_rfc3339(step.finished)}};
+  if (!step.message.empty()) terminated["message"] = step.message;
+  json out{{"name", step.name}, {"container", prefix + step.name}, {"terminated", std::move(terminated)}};
+  if (!step.image_digest.empty()) out["imageID"] = step.image_digest;
+  return out;
+}
+
+json step_results_json(const StepRecord& step, const std::vector<dag::ResultSpec>& declared) {
   json out = json::array();
-  for (const StepRecord& step : steps) {
-    json terminated{{"exitCode", step.exit_code},
-                    {"reason", step.exit_code == 0 ? "Completed" : "Error"},
-                    {"startedAt", format_rfc3339(step.started)},
-                    {"finishedAt", format_rfc3339(step.finished)}};
-    if (!step.message.empty()) terminated["message"] = step.message;
-    json one{{"name", step.name},
-             {"container", "step-" + step.name},
-             {"terminationReason", step.reason},
-             {"terminated", std::move(terminated)}};
-    if (!step.image_digest.empty()) one["imageID"] = step.image_digest;
-    out.push_back(std::move(one));
+  for (const auto& [name, bytes] : step.results) {
+    const auto spec = std::ranges::find_if(declared, [&](const auto& one) { return one.name.value == name; });
+    const auto type = spec == declared.end() ? dag::ParamType::String : spec->type;
+    if (const auto value = dag::parse_result(type, bytes)) out.push_back(result_json(name, *value));
   }
   return out;
 }
 
-json result_json(const std::string& name, const dag::ParamValue& value) {
-  return {{"name", name}, {"type", dag::to_string(value.type)}, {"value", value_json(value)}};
+json steps_json(const std::vector<StepRecord>& steps, const dag::TaskSpec* spec) {
+  json out = json::array();
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const StepRecord& step = steps[i];
+    json one = container_json(step, "step-");
+    one["terminationReason"] = step.reason;
+    static const std::vector<dag::ResultSpec> kNone;
+    const bool known = spec != nullptr && i < spec->steps.size();
+    const dag::Step* written = known ? &spec->steps[i] : nullptr;
+    const auto& declared = written == nullptr ? kNone
+                           : written->action  ? written->action->step.results
+                                              : written->results;
+    if (json results = step_results_json(step, declared); !results.empty())
+      one["results"] = std::move(results);
+    add_artifacts(step.artifacts, one);
+    out.push_back(std::move(one));
+  }
+  return out;
 }
 
 std::string_view child_kind(const dag::PlannedTask& task) {
@@ -71,22 +105,27 @@ bool has_run(const TaskRunState& task) {
   return task.started != Time{} && task.phase != Phase::Skipped;
 }
 
-json task_status(const TaskRunState& task) {
+json task_status(const TaskRunState& task, const dag::TaskSpec* spec) {
   json status{
       {"conditions", condition(status_word(task.phase), task.reason, task.message,
                                is_terminal(task.phase) ? task.finished : task.started)},
       {"startTime", format_rfc3339(task.retries.empty() ? task.started : task.retries.front().started)},
-      {"steps", steps_json(task.steps)}};
+      {"steps", steps_json(task.steps, spec)}};
   if (is_terminal(task.phase)) status["completionTime"] = format_rfc3339(task.finished);
   json results = json::array();
   for (const auto& [name, value] : task.results) results.push_back(result_json(name, value));
   if (!results.empty()) status["results"] = std::move(results);
+  for (const StepRecord& sidecar : task.sidecars)
+    status["sidecars"].push_back(container_json(sidecar, "sidecar-"));
+  json artifacts = json::object();
+  add_artifacts(task.artifacts, artifacts);
+  if (!artifacts.empty()) status["artifacts"] = std::move(artifacts);
   for (const AttemptRecord& attempt : task.retries)
     status["retriesStatus"].push_back({{"conditions", condition("False", attempt.outcome.reason,
                                                                 attempt.outcome.message, attempt.finished)},
                                        {"startTime", format_rfc3339(attempt.started)},
                                        {"completionTime", format_rfc3339(attempt.finished)},
-                                       {"steps", steps_json(attempt.outcome.steps)}});
+                                       {"steps", steps_json(attempt.outcome.steps, spec)}});
   return status;
 }
 
@@ -175,7 +214,7 @@ json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, T
       {"kind", child_kind(planned)},
       {"metadata", child_metadata(run, plan, planned, name,
                                   task.retries.empty() ? task.started : task.retries.front().started)},
-      {"status", task_status(task)}};
+      {"status", task_status(task, planned.spec ? &*planned.spec : nullptr)}};
   if (planned.kind == dag::PlannedTask::Kind::Task) {
     spec["taskSpec"] = task_spec_json(*planned.spec);
     out["status"]["taskSpec"] = task_spec_json(resolved.spec);
@@ -238,6 +277,8 @@ json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& stat
          dag::resolve_results(plan, StateFacts(plan, state), {run.id, run.uid, "default"}))
       results.push_back({{"name", name}, {"value", value_json(value)}});
     if (!results.empty()) status["results"] = std::move(results);
+  } else if (!state.has_started) {
+    status["conditions"] = condition("Unknown", run.reason, run.message, run.created);
   } else {
     status["conditions"] = condition("Unknown", "Running", summary(plan, state), state.started);
   }

@@ -12,19 +12,23 @@ constexpr std::string_view kTimedOutMessage =
 // One call of advance() or tick().
 class Turn {
  public:
-  Turn(const dag::Plan& plan, const Scheduler::Options& options, State& state, Time now)
-      : plan_(plan), options_(options), state_(state), now_(now) {}
+  Turn(const dag::Plan& plan, const Scheduler::Options& options, const std::vector<size_t>& fail_fast,
+       State& state, Time now)
+      : plan_(plan), options_(options), fail_fast_(fail_fast), state_(state), now_(now) {}
 
   void emit(Event event) {
     apply(plan_, state_, event);
     log_.push_back(std::move(event));
   }
 
+  void cancel(std::string_view how) { emit(event(Event::Kind::CancelRequested, how)); }
+
   std::vector<Event> settle() {
     if (state_.has_started && !state_.has_finished) {
       check_run_timeouts();
       stop_running();
       check_task_timeouts();
+      stop_failed_matrices();
       if (!state_.in_finally) {
         if (const std::string_view reason = why_nothing_starts(); !reason.empty())
           skip_unstarted(0, plan_.dag_size, reason);
@@ -108,6 +112,23 @@ class Turn {
     }
   }
 
+  void stop_failed_matrices() {
+    for (const size_t i : fail_fast_) {
+      const TaskState& task = state_.tasks[i];
+      if (is_terminal(task.phase) ||
+          std::ranges::find(task.runs, Phase::Failed, &TaskRunState::phase) == task.runs.end())
+        continue;
+      for (size_t k = 0; k < task.runs.size() && !is_terminal(task.phase); ++k) {
+        const TaskRunState& run = task.runs[k];
+        if (run.phase == Phase::Ready)
+          emit(run_event(Event::Kind::TaskSkipped, {i, k}));
+        else if (run.phase == Phase::Running && run.stop_reason.empty())
+          emit(run_event(Event::Kind::TaskStopped, {i, k}, "TaskRunCancelled",
+                         "TaskRun cancelled as another TaskRun of its matrix has failed."));
+      }
+    }
+  }
+
   // Tekton's order of skip checks.
   std::string_view why_nothing_starts() const {
     if (state_.cancel == Cancel::Now) return skip::kNone;
@@ -147,8 +168,21 @@ class Turn {
   bool parent_was_skipped(size_t i) const {
     return std::ranges::any_of(plan_.tasks[i].needs, [&](const dag::Edge& edge) {
       const TaskState& parent = state_.tasks[edge.from];
-      return !plan_.tasks[i].is_finally && parent.phase == Phase::Skipped && parent.reason != skip::kWhen;
+      return !plan_.tasks[i].is_finally && parent.phase == Phase::Skipped && parent.reason != skip::kWhen &&
+             !has_defaults(i, edge.from);
     });
+  }
+
+  // Everything that the task wants of this parent has a default.
+  bool has_defaults(size_t i, size_t parent) const {
+    if (state_.tasks[parent].defaults.empty()) return false;
+    size_t wanted = 0;
+    for (const dag::ResultUse& use : plan_.tasks[i].uses) {
+      if (use.task != parent) continue;
+      if (!state_.tasks[parent].defaults.contains(use.result)) return false;
+      ++wanted;
+    }
+    return wanted > 0;
   }
 
   void start_ready() {
@@ -212,10 +246,14 @@ class Turn {
     const std::string& name = options_.context.run_name;
     if (plan_.kind != dag::Plan::Kind::Pipeline && !plan_.tasks.empty() && !state_.pipeline_timed_out) {
       const TaskState& task = state_.tasks.front();
-      reason = task.phase == Phase::Skipped ? "Cancelled" : task.reason;
+      const bool is_task = plan_.kind == dag::Plan::Kind::Task;
+      reason = task.reason;
       message = task.message.empty() ? "All Steps have completed executing" : task.message;
       if (task.phase == Phase::Succeeded) reason = "Succeeded";
-      if (task.phase == Phase::Cancelled) reason = "Cancelled";
+      if (task.phase == Phase::Cancelled || task.phase == Phase::Skipped) {
+        reason = is_task ? "TaskRunCancelled" : "CustomRunCancelled";
+        message = std::string(is_task ? "TaskRun" : "CustomRun") + " \"" + name + "\" was cancelled";
+      }
     } else if (state_.cancel == Cancel::Now) {
       reason = "Cancelled";
       message = "PipelineRun \"" + name + "\" was cancelled";
@@ -234,21 +272,39 @@ class Turn {
 
   const dag::Plan& plan_;
   const Scheduler::Options& options_;
+  const std::vector<size_t>& fail_fast_;
   State& state_;
   Time now_;
   std::vector<Event> log_;
 };
 
+bool has_fail_fast(const dag::Plan& plan, const dag::PlannedTask& task) {
+  for (const dag::Labels* annotations : {&task.settings->annotations, &plan.annotations})
+    if (const auto given = annotations->find(std::string(dag::annotation::kFailFast));
+        given != annotations->end())
+      return given->second == "true";
+  return false;
+}
+
 }  // namespace
 
+Scheduler::Scheduler(const dag::Plan& plan, Options options) : plan_(plan), options_(std::move(options)) {
+  for (size_t i = 0; i < plan.tasks.size(); ++i)
+    if (plan.tasks[i].matrix && has_fail_fast(plan, plan.tasks[i])) fail_fast_.push_back(i);
+}
+
 std::vector<Event> Scheduler::advance(State& state, Event event, Time now) const {
-  Turn turn(plan_, options_, state, now);
+  Turn turn(plan_, options_, fail_fast_, state, now);
+  const bool born = event.kind == Event::Kind::RunStarted;
+  if (born && event.reason.empty() && !is_pending(plan_)) event.reason = plan_.status;
+  const std::string end_at_once = born ? event.reason : "";
   turn.emit(std::move(event));
+  if (!end_at_once.empty()) turn.cancel(end_at_once);
   return turn.settle();
 }
 
 std::vector<Event> Scheduler::tick(State& state, Time now) const {
-  return Turn(plan_, options_, state, now).settle();
+  return Turn(plan_, options_, fail_fast_, state, now).settle();
 }
 
 std::optional<Time> Scheduler::next_deadline(const State& state) const {
@@ -262,6 +318,10 @@ std::optional<Time> Scheduler::next_deadline(const State& state) const {
     consider(state.finally_started + plan_.finally_timeout);
   if (!state.deadlines.empty()) consider(state.deadlines.begin()->first);
   return next;
+}
+
+bool is_pending(const dag::Plan& plan) {
+  return plan.status == "PipelineRunPending" || plan.status == "TaskRunPending";
 }
 
 std::string summary(const dag::Plan& plan, const State& state) {

@@ -24,7 +24,7 @@ class Scheduler {
     dag::RunContext context;
     Reusable reuse = {};  // taken, when their turn comes, for what running them would give
   };
-  Scheduler(const dag::Plan& plan, Options options) : plan_(plan), options_(std::move(options)) {}
+  Scheduler(const dag::Plan& plan, Options options);
 
   // Applies `event` (RunStarted first, TaskFinished, CancelRequested) and everything that follows from it.
   // Returns all of them in order, `event` first.
@@ -37,7 +37,12 @@ class Scheduler {
  private:
   const dag::Plan& plan_;
   Options options_;
+  std::vector<size_t> fail_fast_;  // tasks whose matrix ends when one of its TaskRuns fails
 };
+
+// Whether its documents say that the run waits until somebody starts it. (Every other `status` of a plan asks
+// for its end, and advance() takes it for RunStarted's reason.)
+bool is_pending(const dag::Plan& plan);
 
 // "Tasks Completed: 2 (Failed: 0, Cancelled 0), Skipped: 1", with "Incomplete: n" while it runs.
 std::string summary(const dag::Plan& plan, const State& state);

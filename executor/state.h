@@ -49,8 +49,9 @@ struct TaskRunState {
   std::string message;
   std::string stop_reason, stop_message;  // its end was asked for: TaskRunCancelled or TaskRunTimeout
   bool infrastructure = false;
-  std::vector<StepRecord> steps;
+  std::vector<StepRecord> steps, sidecars;
   std::map<std::string, dag::ParamValue, std::less<>> results;
+  std::string artifacts;               // the text of its provenance.json
   std::vector<AttemptRecord> retries;  // earlier attempts
   bool operator==(const TaskRunState&) const = default;
 };
@@ -61,6 +62,8 @@ struct TaskState : TaskRunState {
   size_t waiting_for = 0;  // parents that have not ended
   bool ignored = false;    // failed, and onError says continue
   std::vector<TaskRunState> runs;
+  // Did not succeed: what those who want its results get for them (annotation::kResultDefault).
+  std::map<std::string, dag::ParamValue, std::less<>> defaults;
   TaskRunState& run(size_t index) { return runs.empty() ? *this : runs.at(index); }
   const TaskRunState& run(size_t index) const { return runs.empty() ? *this : runs.at(index); }
   size_t run_count() const { return runs.empty() ? 1 : runs.size(); }
@@ -104,6 +107,9 @@ struct State {
 // One step of the fold. Total: an event that makes no sense in this state changes nothing.
 void apply(const dag::Plan& plan, State& state, const Event& event);
 
+// The TaskRuns of phase Running, in order.
+std::vector<TaskRunId> running_task_runs(const State& state);
+
 // What substitution may ask of a run.
 class StateFacts final : public dag::RunFacts {
  public:
@@ -113,6 +119,8 @@ class StateFacts final : public dag::RunFacts {
   std::string_view reason(size_t task) const override;
   std::string_view aggregate_status() const override;
   std::optional<size_t> matrix_length(size_t task) const override;
+  std::optional<std::string> artifact(size_t task, std::string_view kind,
+                                      std::string_view name) const override;
 
  private:
   const dag::Plan& plan_;

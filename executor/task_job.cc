@@ -9,17 +9,24 @@
 namespace kiln::executor {
 namespace {
 
-StepRecord record_of(const steps::StepOutcome& step) {
-  return {step.name,    step.exit_code,    std::string(steps::to_string(step.reason)),
-          step.message, step.image_digest, step.started,
-          step.finished};
+StepRecord record_of(steps::StepOutcome step) {
+  return {step.name,     step.exit_code,          std::string(steps::to_string(step.reason)),
+          step.message,  step.image_digest,       step.started,
+          step.finished, std::move(step.results), std::move(step.artifacts)};
 }
 
 Outcome outcome_of(steps::PodOutcome pod) {
-  Outcome out{pod.succeeded,         pod.infrastructure, std::move(pod.reason), std::move(pod.message), {},
-              std::move(pod.results)};
+  Outcome out{pod.succeeded,
+              pod.infrastructure,
+              std::move(pod.reason),
+              std::move(pod.message),
+              {},
+              std::move(pod.results),
+              {},
+              std::move(pod.artifacts)};
   if (out.reason.empty()) out.reason = out.succeeded ? "Succeeded" : "Failed";
-  for (const steps::StepOutcome& step : pod.steps) out.steps.push_back(record_of(step));
+  for (steps::StepOutcome& step : pod.steps) out.steps.push_back(record_of(std::move(step)));
+  for (steps::StepOutcome& sidecar : pod.sidecars) out.sidecars.push_back(record_of(std::move(sidecar)));
   return out;
 }
 
@@ -65,6 +72,13 @@ Outcome outcome_of(const Error& error) {
   return out;
 }
 
+void prepare_pod(const PodRequest& request) {
+  make_dirs(request.spec.folder, 0755);
+  make_folders(request);
+  check_host_paths(request);
+  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
+}
+
 Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesystem::path& logs,
                 const RunningTask& task, RunObserver& observer, std::mutex& observing, std::stop_source& stop,
                 const SecretMask& secrets, const Clock& clock) {
@@ -76,14 +90,12 @@ Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesyste
     } catch (const Error&) {  // left behind for `kiln runs delete`
     }
   });
-  make_dirs(pod.folder, 0755);
-  make_folders(request);
-  check_host_paths(request);
-  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
+  prepare_pod(request);
   StepLog log(task, pod, logs, observer, observing, stop, secrets, clock);
   if (!pod.steps.empty())
     for (const std::string& note : request.notes) log.step_output(0, true, "kiln: note: " + note + "\n");
   steps::PodOutcome outcome = pods.run(pod, log, stop.get_token());
+  request.flow.finish(outcome);
   return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
 }
 

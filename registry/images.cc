@@ -35,7 +35,17 @@ bool is_complete(const Store& store, const Image& image) {
 }  // namespace
 
 Image Images::get(std::string_view name, PullPolicy policy, std::stop_token stop) const {
-  const Reference reference = Reference::parse(name);
+  const Reference written = Reference::parse(name);
+  const Reference reference = aliases_.resolve(written);
+  if (reference == written) return get(reference, policy, std::move(stop));
+  try {
+    return get(reference, policy, std::move(stop));
+  } catch (const Error& error) {
+    throw Error(error.kind(), error.full() + "; " + written.familiar + " is an alias for it", error.hint());
+  }
+}
+
+Image Images::get(const Reference& reference, PullPolicy policy, std::stop_token stop) const {
   if (policy != PullPolicy::Always || reference.is_local()) {
     if (const auto found = find_in_store(store_, reference)) {
       try {
@@ -53,7 +63,7 @@ Image Images::get(std::string_view name, PullPolicy policy, std::stop_token stop
       throw Error(ErrorKind::NotFound,
                   "the image " + reference.text() + " is not in the store " + store_.root().string() +
                       ", and its pull policy is Never",
-                  "get it with `kiln image pull " + std::string(name) + "`");
+                  "get it with `kiln image pull " + reference.familiar + "`");
   }
   TransferOptions transfer;
   transfer.stop = stop;

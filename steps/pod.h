@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "registry/images.h"
+#include "steps/probe.h"
 #include "steps/sandbox.h"
 
 namespace kiln::steps {
@@ -44,6 +45,14 @@ struct StepSpec {
   std::optional<uint64_t> capabilities;  // SandboxSpec::capabilities
   bool privileged = false;               // SandboxSpec::trusted; the user allowed it
   Resources resources;
+  std::vector<std::string> results;  // declared names; the step leaves them in its own results folder
+  // Files that its output goes to as well: absolute or below /workspace, in a folder that is mounted.
+  std::string stdout_path, stderr_path;
+};
+
+// What runs beside the steps. Of a StepSpec it has no timeout, results, or files for its output.
+struct SidecarSpec : StepSpec {
+  std::optional<Probe> startup, readiness, liveness;
 };
 
 // Files that every step finds below /tekton/creds, and in its $HOME where it has none of that name: in
@@ -53,18 +62,35 @@ struct CredentialFiles {
   std::vector<std::filesystem::path> files;  // below it
 };
 
+struct StepOutcome;
+
+// Whether a step runs, now that its turn has come.
+struct StepTurn {
+  bool run = true;
+  std::vector<std::string> notes;  // for its log, one sentence each
+};
+
+// Puts into a step what only the steps before it could tell. Called right before the step, on the thread that
+// runs the pod; throws kiln::Error when the step cannot be run.
+using StepGuide =
+    std::function<StepTurn(size_t index, StepSpec& step, const std::vector<StepOutcome>& before)>;
+
 // One TaskRun's world: its steps run one after another, sharing /workspace, /tekton/{home,results,…} and the
 // network. A pure value: an implementation for another machine can take the same one.
 struct PodSpec {
   std::string name;              // "<run>-<task>[-retryN]": for people and for cgroups
   std::filesystem::path folder;  // host folder for this attempt; results/ and the step files go here
   std::vector<StepSpec> steps;
-  std::vector<VolumeMount> workspaces;  // for all steps
+  // Started before the steps, which wait until each is ready or has ended, and ended after the last of them.
+  // They share the steps' network, workspaces and hosts, not /tekton and /workspace.
+  std::vector<SidecarSpec> sidecars;
+  std::vector<VolumeMount> workspaces;  // for all steps and sidecars
   CredentialFiles credentials;
   std::vector<std::string> results;  // declared names
   Network network = Network::Host;
   bool allow_host_image = false;     // --allow-host
-  uint64_t result_limit = 1u << 20;  // bytes per result
+  uint64_t result_limit = 1u << 20;  // bytes per result, and of a provenance.json
+  StepGuide guide;                   // none: every step runs as it stands here
 };
 
 enum class StepReason {
@@ -86,6 +112,8 @@ struct StepOutcome {
   std::string message;
   std::string image_digest;
   Time started{}, finished{};
+  std::map<std::string, std::string> results = {};  // verbatim bytes of those that it left
+  std::string artifacts = {};  // its provenance.json (`$(step.artifacts.path)`), verbatim; empty: none
 };
 
 struct PodOutcome {
@@ -94,17 +122,21 @@ struct PodOutcome {
                         // TaskRunTimeout, TaskRunResultLargerThanAllowedLimit, …
   std::string message;  // for people: names the step, its exit code
   bool infrastructure = false;  // the machine's or a registry's fault rather than the step's: exit 3
-  std::vector<StepOutcome> steps;
+  std::vector<StepOutcome> steps, sidecars;
   std::map<std::string, std::string> results;  // verbatim bytes, read even after a failure
+  std::string artifacts;                       // the TaskRun's provenance.json (`$(artifacts.path)`)
 };
 
-// What happens while a pod runs. Called on the thread that runs the pod.
+// What happens while a pod runs. Called on the thread that runs the pod; of sidecars on threads of their own.
+// One call at a time.
 class PodObserver {
  public:
   virtual ~PodObserver() = default;
   virtual void step_started(size_t step, const StepSpec& spec) = 0;
   virtual void step_output(size_t step, bool is_stderr, std::string_view bytes) = 0;
   virtual void step_finished(size_t step, const StepOutcome& outcome) = 0;
+  virtual void sidecar_output(size_t /*sidecar*/, bool /*is_stderr*/, std::string_view) {}
+  virtual void sidecar_finished(size_t /*sidecar*/, const StepOutcome&) {}
 };
 
 // Runs pods on this machine. Thread-safe: many pods at once, one thread each.

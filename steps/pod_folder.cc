@@ -23,6 +23,11 @@ void make_link(const std::string& target, const fs::path& link) {
     throw_errno("cannot make " + link.string());
 }
 
+// Below the pod's folder, and below /tekton.
+fs::path status_folder(size_t index) {
+  return fs::path("run") / std::to_string(index) / "status";
+}
+
 }  // namespace
 
 PodFolder::PodFolder(fs::path folder, const std::vector<StepSpec>& steps) : folder_(std::move(folder)) {
@@ -32,7 +37,7 @@ PodFolder::PodFolder(fs::path folder, const std::vector<StepSpec>& steps) : fold
   for (const char* name : {"steps", "scripts", "run"}) make_dirs(folder_ / name);
   for (size_t i = 0; i < steps.size(); ++i) {
     const std::string number = std::to_string(i);
-    const fs::path status = folder_ / "run" / number / "status";
+    const fs::path status = folder_ / status_folder(i);
     make_dirs(status);
     make_shared_dir(status / "results");
     make_shared_dir(status / "artifacts");
@@ -46,8 +51,7 @@ PodFolder::PodFolder(fs::path folder, const std::vector<StepSpec>& steps) : fold
   write_file(folder_ / "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
 }
 
-std::string PodFolder::write_script(size_t index, std::string_view content) const {
-  const std::string name = "script-" + std::to_string(index);
+std::string PodFolder::write_script(const std::string& name, std::string_view content) const {
   const fs::path file = folder_ / "scripts" / name;
   write_file(file, content, 0755);
   if (::chmod(file.c_str(), 0755) != 0) throw_errno("cannot make " + file.string() + " executable");
@@ -66,18 +70,36 @@ std::vector<Mount> PodFolder::mounts(size_t index, Network network) const {
   for (const char* name : {"home", "results", "artifacts", "creds"})
     bind(name, fs::path("/tekton") / name, false);
   for (const char* name : {"steps", "run", "scripts"}) bind(name, fs::path("/tekton") / name, true);
-  const fs::path own = fs::path("run") / std::to_string(index) / "status";
+  const fs::path own = status_folder(index);
   for (const char* name : {"results", "artifacts"}) bind(own / name, "/tekton" / own / name, false);
   if (network != Network::Host) bind("hosts", "/etc/hosts", true);
   return mounts;
 }
 
 void PodFolder::write_exit_code(size_t index, int code) const {
-  write_file(folder_ / "run" / std::to_string(index) / "status" / "exitCode", std::to_string(code));
+  write_file(folder_ / status_folder(index) / "exitCode", std::to_string(code));
 }
 
-std::optional<PodFolder::Result> PodFolder::read_result(const std::string& name, uint64_t limit) const {
-  const UniqueFd results = open_file(folder_ / "results", O_PATH | O_DIRECTORY);
+std::optional<PodFolder::Result> PodFolder::result(const std::string& name, uint64_t limit) const {
+  return read("results", name, limit);
+}
+
+std::optional<PodFolder::Result> PodFolder::step_result(size_t index, const std::string& name,
+                                                        uint64_t limit) const {
+  return read(status_folder(index) / "results", name, limit);
+}
+
+std::optional<PodFolder::Result> PodFolder::artifacts(uint64_t limit) const {
+  return read("artifacts", "provenance.json", limit);
+}
+
+std::optional<PodFolder::Result> PodFolder::step_artifacts(size_t index, uint64_t limit) const {
+  return read(status_folder(index) / "artifacts", "provenance.json", limit);
+}
+
+std::optional<PodFolder::Result> PodFolder::read(const fs::path& folder, const std::string& name,
+                                                 uint64_t limit) const {
+  const UniqueFd results = open_file(folder_ / folder, O_PATH | O_DIRECTORY);
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
@@ -92,7 +114,7 @@ std::optional<PodFolder::Result> PodFolder::read_result(const std::string& name,
   while (used < result.value.size()) {
     const ssize_t n = ::read(file.get(), result.value.data() + used, result.value.size() - used);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_errno("cannot read the result " + name);
+    if (n < 0) throw_errno("cannot read " + (folder / name).string());
     if (n == 0) break;
     used += static_cast<size_t>(n);
   }

@@ -22,8 +22,8 @@ class PodFolder {
   // Makes all of it, empty.
   PodFolder(std::filesystem::path folder, const std::vector<StepSpec>& steps);
 
-  // Writes the file of step `index`'s script; returns its path inside the sandbox.
-  std::string write_script(size_t index, std::string_view content) const;
+  // Writes the script `name` ("script-0"); returns its path inside the sandbox.
+  std::string write_script(const std::string& name, std::string_view content) const;
   // The mounts that every step gets, with the parts that only step `index` may write.
   std::vector<Mount> mounts(size_t index, Network network) const;
   void write_exit_code(size_t index, int code) const;
@@ -32,11 +32,17 @@ class PodFolder {
     uint64_t size = 0;
     std::string value;  // empty when larger than the limit
   };
-  // What steps left in results/NAME; nullopt when nothing, or nothing that is a plain file. Whatever a step
-  // puts there, no link is followed and no pipe waited for.
-  std::optional<Result> read_result(const std::string& name, uint64_t limit) const;
+  // A file that steps left; nullopt when there is none, or nothing that is a plain file. Whatever a step puts
+  // there, no link is followed and no pipe waited for.
+  std::optional<Result> result(const std::string& name, uint64_t limit) const;
+  std::optional<Result> step_result(size_t index, const std::string& name, uint64_t limit) const;
+  std::optional<Result> artifacts(uint64_t limit) const;
+  std::optional<Result> step_artifacts(size_t index, uint64_t limit) const;
 
  private:
+  std::optional<Result> read(const std::filesystem::path& folder, const std::string& name,
+                             uint64_t limit) const;
+
   std::filesystem::path folder_;
 };
 

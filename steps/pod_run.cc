@@ -2,30 +2,15 @@
 
 #include <algorithm>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/error.h"
-#include "base/fs.h"
-#include "base/process.h"
 #include "base/text.h"
-#include "steps/host_network.h"
+#include "steps/pod_images.h"
 #include "steps/step_command.h"
+#include "steps/stream_files.h"
 
 namespace kiln::steps {
 namespace {
-
-constexpr std::string_view kKilnImage = "kiln", kHostImage = "host";
-constexpr const char* kCredentials = "/tekton/creds";
-constexpr const char* kKilnInside = "/tekton/bin/kiln";
-
-// A host name from any text: RFC 1123, at most 63 characters.
-std::string host_name(std::string_view name) {
-  std::string out;
-  for (const char c : to_lower(name)) out += std::isalnum(static_cast<unsigned char>(c)) ? c : '-';
-  if (out.size() > 63) out.resize(63);
-  while (out.ends_with('-')) out.pop_back();
-  return out.empty() ? "kiln" : out;
-}
 
 bool is_infrastructure(ErrorKind kind) {
   return kind == ErrorKind::Infrastructure || kind == ErrorKind::Unavailable;
@@ -33,18 +18,6 @@ bool is_infrastructure(ErrorKind kind) {
 
 std::string with_hint(const Error& error) {
   return error.full() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
-}
-
-void restrict_user(const StepSpec& step, SandboxSpec& sandbox) {
-  if (step.image == kKilnImage) return;
-  if (step.run_as_non_root && sandbox.uid == 0)
-    throw Error(ErrorKind::Invalid,
-                "it has runAsNonRoot, and " + (step.run_as_user ? std::string("runAsUser is 0")
-                                                                : "the user of " + step.image + " is root"),
-                "set securityContext.runAsUser to another user");
-  sandbox.groups.insert(sandbox.groups.end(), step.groups.begin(), step.groups.end());
-  sandbox.capabilities = step.capabilities;
-  if (step.privileged) sandbox.trusted = true;
 }
 
 }  // namespace
@@ -80,7 +53,8 @@ PodRun::PodRun(SandboxRuntime& runtime, const ImageSource& images, const LocalPo
       observer_(observer),
       stop_(std::move(stop)),
       timeout_(timeout),
-      folder_(spec.folder, spec.steps) {
+      folder_(spec.folder, spec.steps),
+      world_(spec_, options_, folder_) {
   if (timeout.count() > 0) deadline_ = std::chrono::steady_clock::now() + timeout;
 }
 
@@ -97,153 +71,31 @@ Duration PodRun::time_left() const {
   return std::max<Duration>(*deadline_ - std::chrono::steady_clock::now(), Duration(1));
 }
 
+// Why a step may not run at all; "" when it may.
+std::string PodRun::image_problem(const StepSpec& step) const {
+  if (step.image == kKilnImage) return kiln_step_problem(step, options_.kiln_verbs);
+  if (step.image == kHostImage && !spec_.allow_host_image)
+    return "step " + step.name +
+           " wants `image: host`, this machine's own root; allow that with --allow-host";
+  return {};
+}
+
 // All images before the first step, as a cluster does: a wrong name costs nothing but its message.
-bool PodRun::resolve_images() {
+void PodRun::resolve_images() {
+  std::vector<const StepSpec*> wanted;
   for (const StepSpec& step : spec_.steps) {
-    step_images_.emplace_back();
-    if (step.image == kKilnImage) {
-      if (const std::string problem = kiln_step_problem(step, options_.kiln_verbs); !problem.empty())
-        fail("TaskRunValidationFailed", problem);
-      continue;
-    }
-    if (step.image == kHostImage) {
-      if (!spec_.allow_host_image)
-        fail("TaskRunValidationFailed", "step " + step.name +
-                                            " wants `image: host`, this machine's own root; " +
-                                            "allow that with --allow-host");
-      continue;
-    }
-    try {
-      step_images_.back() = images_(step, stop_);
-    } catch (const Error& error) {
-      if (error.kind() == ErrorKind::Cancelled)
-        fail("TaskRunCancelled", "cancelled while getting " + step.image);
-      else
-        fail("TaskRunImagePullFailed",
-             "the image \"" + step.image + "\" of step " + step.name + " cannot be had: " + with_hint(error),
-             is_infrastructure(error.kind()));
-    }
-    if (failed_) break;
+    if (const std::string problem = image_problem(step); !problem.empty())
+      return fail("TaskRunValidationFailed", problem);
+    wanted.push_back(step.image == kKilnImage || step.image == kHostImage ? nullptr : &step);
   }
-  return !failed_;
-}
-
-// Tekton's creds-init: a folder of the step's own in memory, and copies where programs look for them.
-void add_credentials(const CredentialFiles& credentials, bool in_home, SandboxSpec& sandbox) {
-  if (credentials.files.empty()) return;
-  std::erase_if(sandbox.mounts, [](const Mount& mount) { return mount.destination == kCredentials; });
-  sandbox.mounts.push_back({.kind = Mount::Kind::Tmpfs, .source = {}, .destination = kCredentials});
-  const auto copy = [&](const fs::path& folder) {
-    for (const fs::path& file : credentials.files)
-      sandbox.mounts.push_back(
-          {.kind = Mount::Kind::Copy, .source = credentials.folder / file, .destination = folder / file});
-  };
-  copy(kCredentials);
-  if (!in_home) return;
-  for (const std::string& variable : sandbox.env)
-    if (variable.starts_with("HOME=/"))
-      if (const fs::path home = fs::path(variable.substr(5)).lexically_normal(); home != kCredentials)
-        copy(home);
-}
-
-// image: kiln and image: host run on this machine's root, read-only but for their own folders.
-void PodRun::set_host_world(size_t index, SandboxSpec& sandbox, const Variables& variables) {
-  const StepSpec& step = spec_.steps[index];
-  const Environment host = current_environment();
-  const bool trusted = step.image == kKilnImage;
-  sandbox.rootfs.host = true;
-  sandbox.trusted = trusted;
-  std::vector<std::string> env = host_network(host, spec_.folder, spec_.network, true).env;
-  StepSpec on_host = step;
-  if (trusted) {
-    on_host.command = {kKilnInside};
-    const auto inherit = [&](const std::string& name) {
-      if (name.find('=') != std::string::npos)
-        env.push_back(name);
-      else if (const auto found = host.find(name); found != host.end())
-        env.push_back(name + "=" + found->second);
-    };
-    // What the user's credentials and kiln's own folders are found by.
-    for (const char* name : {"HOME", "PATH", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME",
-                             "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"})
-      inherit(name);
-    for (const std::string& name : options_.inherited_env) inherit(name);
-    env.push_back("KILN_STEP=1");
-    env.push_back("TMPDIR=/tekton/tmp");
-    sandbox.mounts.push_back({.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tekton/tmp"});
-    for (const fs::path& folder : options_.kiln_dirs) {
-      make_dirs(folder);
-      sandbox.mounts.push_back({.source = folder, .destination = folder});
-    }
-    std::error_code missing;
-    const fs::path binary = fs::canonical(options_.kiln_binary, missing);
-    if (missing)
-      throw Error(ErrorKind::Infrastructure,
-                  "kiln's own program " + options_.kiln_binary.native() + " is gone",
-                  "was it replaced while running? start kiln again");
-    sandbox.mounts.push_back({.source = binary, .destination = kKilnInside, .read_only = true});
-  } else {
-    sandbox.uid = step.run_as_user.value_or(::geteuid());
-    sandbox.gid = step.run_as_group.value_or(::getegid());
-  }
-  sandbox.env = step_env({}, env, variables, "/tekton/home");
-  const std::string script = step.script.empty() ? "" : folder_.write_script(index, script_file(step.script));
-  sandbox.args = step_command(on_host, {}, script, variables);
-}
-
-void PodRun::set_image_world(size_t index, SandboxSpec& sandbox, const Variables& variables) {
-  const StepSpec& step = spec_.steps[index];
-  const StepImage& image = step_images_[index];
-  const HostNetwork network = host_network(current_environment(), spec_.folder, spec_.network);
-  const ImageUser user = resolve_user(
-      image.config.user, read_image_file(image.lowers, "/etc/passwd").value_or(""),
-      read_image_file(image.lowers, "/etc/group").value_or(""), step.run_as_user, step.run_as_group);
-  sandbox.rootfs.lowers = image.lowers;
-  sandbox.rootfs.read_only = step.read_only_root;
-  sandbox.uid = user.uid;
-  sandbox.gid = user.gid;
-  sandbox.groups = user.groups;
-  sandbox.mounts.insert(sandbox.mounts.begin(), network.mounts.begin(), network.mounts.end());
-  sandbox.env = step_env(image.config, network.env, variables, user.home);
-  const std::string script = step.script.empty() ? "" : folder_.write_script(index, script_file(step.script));
-  sandbox.args = step_command(step, image.config, script, variables);
-}
-
-SandboxSpec PodRun::sandbox_of(size_t index) {
-  const StepSpec& step = spec_.steps[index];
-  const Variables variables = expand_env(step.env);
-  SandboxSpec sandbox;
-  sandbox.id = spec_.name + "-" + std::to_string(index);
-  sandbox.hostname = host_name(spec_.name);
-  sandbox.network = spec_.network;
-  sandbox.resources = step.resources;
-  sandbox.mounts = folder_.mounts(index, spec_.network);
-  const bool on_host = step.image == kKilnImage || step.image == kHostImage;
-  if (on_host) {
-    // The host has its own /etc/hosts.
-    std::erase_if(sandbox.mounts, [](const Mount& mount) { return mount.destination == "/etc/hosts"; });
-    set_host_world(index, sandbox, variables);
-  } else {
-    set_image_world(index, sandbox, variables);
-  }
-  for (const std::vector<VolumeMount>* list : {&spec_.workspaces, &step.mounts})
-    for (const VolumeMount& volume : *list)
-      sandbox.mounts.push_back({.source = volume.source,
-                                .destination = volume.destination,
-                                .read_only = volume.read_only,
-                                .owned_by_step = true});
-  add_credentials(spec_.credentials, step.image != kKilnImage, sandbox);
-  restrict_user(step, sandbox);
-  std::string cwd = expand_variables(step.working_dir, variables);
-  if (cwd.empty() && !on_host) cwd = step_images_[index].config.working_dir;
-  if (cwd.empty()) cwd = on_host ? "/workspace" : "/";
-  sandbox.cwd = (fs::path("/workspace") / cwd).lexically_normal();
-  return sandbox;
-}
-
-SandboxSpec PodRun::sandbox_for(size_t index) {
-  if (!resolve_images()) throw Error(ErrorKind::Invalid, outcome_.message);
-  return sandbox_of(index);
+  const std::optional<ImageProblem> problem = get_images(wanted, images_, stop_, step_images_);
+  if (!problem) return;
+  const auto& [step, error] = *problem;
+  if (error.kind() == ErrorKind::Cancelled)
+    return fail("TaskRunCancelled", "cancelled while getting " + step->image);
+  fail("TaskRunImagePullFailed",
+       "the image \"" + step->image + "\" of step " + step->name + " cannot be had: " + with_hint(error),
+       is_infrastructure(error.kind()));
 }
 
 // What the end of a step's process means: for the step, and for the pod.
@@ -287,6 +139,47 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
   }
 }
 
+// What a step left for others. Too much of it is the step's failure.
+void PodRun::read_outputs(size_t index, StepOutcome& outcome) {
+  const StepSpec& step = spec_.steps[index];
+  const auto too_large = [&](const std::string& what, uint64_t size) {
+    outcome.reason = StepReason::Error;
+    outcome.message = what + " is too large";
+    fail("TaskRunResultLargerThanAllowedLimit", size_problem(what + " of step " + step.name, size));
+  };
+  for (const std::string& name : step.results)
+    if (auto result = folder_.step_result(index, name, spec_.result_limit)) {
+      if (result->size > spec_.result_limit) return too_large("the result \"" + name + "\"", result->size);
+      outcome.results[name] = std::move(result->value);
+    }
+  if (auto artifacts = folder_.step_artifacts(index, spec_.result_limit)) {
+    if (artifacts->size > spec_.result_limit) return too_large("the provenance.json", artifacts->size);
+    outcome.artifacts = std::move(artifacts->value);
+  }
+}
+
+std::string PodRun::size_problem(const std::string& what, uint64_t size) const {
+  return what + " is " + format_bytes(size) + " (" + std::to_string(size) + " bytes); at most " +
+         format_bytes(spec_.result_limit) + " are allowed: put it into a workspace instead";
+}
+
+void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcome) {
+  const SandboxSpec sandbox = world_.of_step(index, step, step_images_[index]);
+  StreamFiles files(step, sandbox);
+  const Duration left = time_left();
+  const bool pod_time = left.count() > 0 && (step.timeout.count() <= 0 || left < step.timeout);
+  const RunResult result = run_to_end(
+      runtime_, sandbox,
+      [&](bool is_stderr, std::string_view bytes) {
+        files.write(is_stderr, bytes);
+        observer_.step_output(index, is_stderr, bytes);
+      },
+      stop_, pod_time ? left : step.timeout);
+  for (const std::string& warning : result.warnings)
+    observer_.step_output(index, true, "kiln: warning: " + warning + "\n");
+  conclude(index, result, pod_time, outcome);
+}
+
 StepOutcome PodRun::run_step(size_t index) {
   const StepSpec& step = spec_.steps[index];
   StepOutcome outcome;
@@ -295,17 +188,20 @@ StepOutcome PodRun::run_step(size_t index) {
   outcome.started = system_clock().now();
   observer_.step_started(index, step);
   try {
-    const SandboxSpec sandbox = sandbox_of(index);
-    const Duration left = time_left();
-    const bool pod_time = left.count() > 0 && (step.timeout.count() <= 0 || left < step.timeout);
-    const RunResult result = run_to_end(
-        runtime_, sandbox,
-        [&](bool is_stderr, std::string_view bytes) { observer_.step_output(index, is_stderr, bytes); },
-        stop_, pod_time ? left : step.timeout);
-    for (const std::string& warning : result.warnings)
-      observer_.step_output(index, true, "kiln: warning: " + warning + "\n");
-    conclude(index, result, pod_time, outcome);
+    if (spec_.guide) {
+      StepSpec guided = step;
+      const StepTurn turn = spec_.guide(index, guided, outcome_.steps);
+      for (const std::string& note : turn.notes)
+        observer_.step_output(index, true, "kiln: note: " + note + "\n");
+      if (turn.run)
+        run_process(index, guided, outcome);
+      else
+        outcome.reason = StepReason::Skipped;
+    } else {
+      run_process(index, step, outcome);
+    }
     folder_.write_exit_code(index, outcome.exit_code);
+    read_outputs(index, outcome);
   } catch (const Error& error) {
     outcome.reason = StepReason::NotStarted;
     outcome.exit_code = 128;
@@ -319,23 +215,21 @@ StepOutcome PodRun::run_step(size_t index) {
 
 void PodRun::read_results() {
   for (const std::string& name : spec_.results) {
-    const auto result = folder_.read_result(name, spec_.result_limit);
+    auto result = folder_.result(name, spec_.result_limit);
     if (!result) continue;
     if (result->size <= spec_.result_limit)
-      outcome_.results[name] = result->value;
+      outcome_.results[name] = std::move(result->value);
     else
-      fail("TaskRunResultLargerThanAllowedLimit",
-           "the result \"" + name + "\" is " + format_bytes(result->size) + " (" +
-               std::to_string(result->size) + " bytes); at most " + format_bytes(spec_.result_limit) +
-               " are allowed: put it into a workspace instead");
+      fail("TaskRunResultLargerThanAllowedLimit", size_problem("the result \"" + name + "\"", result->size));
+  }
+  if (auto artifacts = folder_.artifacts(spec_.result_limit)) {
+    if (artifacts->size > spec_.result_limit)
+      fail("TaskRunResultLargerThanAllowedLimit", size_problem("the provenance.json", artifacts->size));
+    outcome_.artifacts = std::move(artifacts->value);
   }
 }
 
-PodOutcome PodRun::run() {
-  if (stop_.stop_requested())
-    fail("TaskRunCancelled", "TaskRun " + spec_.name + " was cancelled before it started");
-  else
-    resolve_images();
+void PodRun::run_steps() {
   const bool never_started = failed_;
   for (size_t i = 0; i < spec_.steps.size(); ++i) {
     StepOutcome step;
@@ -350,6 +244,14 @@ PodOutcome PodRun::run() {
     observer_.step_finished(i, step);
     outcome_.steps.push_back(std::move(step));
   }
+}
+
+PodOutcome PodRun::run() {
+  if (stop_.stop_requested())
+    fail("TaskRunCancelled", "TaskRun " + spec_.name + " was cancelled before it started");
+  else
+    resolve_images();
+  run_steps();
   read_results();
   if (!failed_) {
     outcome_.succeeded = true;

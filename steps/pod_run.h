@@ -6,7 +6,7 @@
 #include "steps/pod.h"
 #include "steps/pod_folder.h"
 #include "steps/step_image.h"
-#include "steps/variables.h"
+#include "steps/step_world.h"
 
 namespace kiln::steps {
 
@@ -16,18 +16,17 @@ class PodRun {
   PodRun(SandboxRuntime& runtime, const ImageSource& images, const LocalPods::Options& options,
          const PodSpec& spec, PodObserver& observer, std::stop_token stop, Duration timeout);
   PodOutcome run();
-  // Instead of run(): the sandbox of one step, with its script written. Throws Invalid when an image cannot be
-  // had.
-  SandboxSpec sandbox_for(size_t index);
 
  private:
-  bool resolve_images();
-  SandboxSpec sandbox_of(size_t index);
-  void set_image_world(size_t index, SandboxSpec& sandbox, const Variables& variables);
-  void set_host_world(size_t index, SandboxSpec& sandbox, const Variables& variables);
+  std::string image_problem(const StepSpec& step) const;
+  void resolve_images();
+  void run_steps();
   StepOutcome run_step(size_t index);
+  void run_process(size_t index, const StepSpec& step, StepOutcome& outcome);
   void conclude(size_t index, const RunResult& result, bool pod_time, StepOutcome& outcome);
+  void read_outputs(size_t index, StepOutcome& outcome);
   void read_results();
+  std::string size_problem(const std::string& what, uint64_t size) const;
   // The first failure is the pod's.
   void fail(std::string reason, std::string message, bool infrastructure = false);
   Duration time_left() const;  // zero: no limit; never less than 1 ns otherwise
@@ -41,6 +40,7 @@ class PodRun {
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   Duration timeout_;
   PodFolder folder_;
+  StepWorld world_;
   std::vector<StepImage> step_images_;  // by step; empty for `kiln` and `host`
   PodOutcome outcome_;
   bool failed_ = false;

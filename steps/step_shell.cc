@@ -9,18 +9,13 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "steps/pod_run.h"
+#include "steps/pod_images.h"
+#include "steps/step_world.h"
 
 namespace kiln::steps {
 namespace {
 
 constexpr int kLookAtSize = 250;  // milliseconds between looks at the terminal's size
-
-struct NoObserver final : PodObserver {
-  void step_started(size_t, const StepSpec&) override {}
-  void step_output(size_t, bool, std::string_view) override {}
-  void step_finished(size_t, const StepOutcome&) override {}
-};
 
 // The user's terminal passes every key on while this lives.
 class RawTerminal {
@@ -89,10 +84,18 @@ int run_on_terminal(SandboxRuntime& runtime, const SandboxSpec& spec) {
 
 int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, const LocalPods::Options& options,
                    const PodSpec& pod, size_t index, std::vector<std::string> command) {
-  const ImageSource source = image_source(images);
-  NoObserver nobody;
-  PodRun run(runtime, source, options, pod, nobody, {}, {});
-  SandboxSpec spec = run.sandbox_for(index);
+  const StepSpec& step = pod.steps.at(index);
+  if (step.image == kHostImage && !pod.allow_host_image)
+    throw Error(ErrorKind::Invalid, "step " + step.name + " has `image: host`, this machine's own root",
+                "allow that with --allow-host");
+  if (step.image == kKilnImage)
+    throw Error(ErrorKind::Invalid, "step " + step.name + " is one of Kiln's own verbs and has no shell");
+  std::vector<StepImage> got;
+  const std::vector<const StepSpec*> wanted{step.image == kHostImage ? nullptr : &step};
+  if (const auto problem = get_images(wanted, image_source(images), {}, got))
+    throw problem->error.because("the image \"" + step.image + "\" cannot be had");
+  const PodFolder folder(pod.folder, pod.steps);
+  SandboxSpec spec = StepWorld(pod, options, folder).of_step(index, step, got.front());
   if (command.empty())
     command = {"/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi"};
   spec.args = std::move(command);

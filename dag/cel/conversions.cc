@@ -4,7 +4,7 @@
 #include "dag/cel/function.h"
 #include "dag/cel/numbers.h"
 #include "dag/cel/time.h"
-#include "dag/cel/utf8.h"
+#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

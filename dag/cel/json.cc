@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "dag/cel/time.h"
-#include "dag/cel/utf8.h"
+#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "dag/cel/utf8.h"
+#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

@@ -1,6 +1,8 @@
 #include "dag/cel/operators.h"
 
 #include <cmath>
+#include <limits>
+#include <type_traits>
 
 #include "dag/cel/time.h"
 
@@ -17,8 +19,10 @@ Value no_overload(Context& context, Operator op, const Value& a, const Value& b)
   return context.no_overload(operator_name(op), operands);
 }
 
-Value int_arithmetic(Context& context, Operator op, int64_t a, int64_t b) {
-  int64_t out = 0;
+template <class Integer>
+Value integer_arithmetic(Context& context, Operator op, Integer a, Integer b) {
+  constexpr bool kSigned = std::is_signed_v<Integer>;
+  Integer out = 0;
   bool overflow = false;
   switch (op) {
     case Operator::Add:
@@ -32,30 +36,14 @@ Value int_arithmetic(Context& context, Operator op, int64_t a, int64_t b) {
       break;
     default:
       if (b == 0) return context.fail(op == Operator::Divide ? "division by zero" : "modulus by zero");
-      overflow = a == INT64_MIN && b == -1;
+      if constexpr (kSigned) overflow = a == std::numeric_limits<Integer>::min() && b == -1;
       if (!overflow) out = op == Operator::Divide ? a / b : a % b;
   }
-  return overflow ? context.fail(std::string(kIntOverflow)) : Value::integer(out);
-}
-
-Value uint_arithmetic(Context& context, Operator op, uint64_t a, uint64_t b) {
-  uint64_t out = 0;
-  bool overflow = false;
-  switch (op) {
-    case Operator::Add:
-      overflow = __builtin_add_overflow(a, b, &out);
-      break;
-    case Operator::Subtract:
-      overflow = __builtin_sub_overflow(a, b, &out);
-      break;
-    case Operator::Multiply:
-      overflow = __builtin_mul_overflow(a, b, &out);
-      break;
-    default:
-      if (b == 0) return context.fail(op == Operator::Divide ? "division by zero" : "modulus by zero");
-      out = op == Operator::Divide ? a / b : a % b;
-  }
-  return overflow ? context.fail(std::string(kUintOverflow)) : Value::unsigned_integer(out);
+  if (overflow) return context.fail(std::string(kSigned ? kIntOverflow : kUintOverflow));
+  if constexpr (kSigned)
+    return Value::integer(out);
+  else
+    return Value::unsigned_integer(out);
 }
 
 // IEEE 754: dividing by zero is no error. No modulus.
@@ -126,9 +114,9 @@ Value arithmetic(Context& context, Operator op, const Value& a, const Value& b) 
   if (a.kind() == b.kind()) {
     switch (a.kind()) {
       case Kind::Int:
-        return int_arithmetic(context, op, a.as_int(), b.as_int());
+        return integer_arithmetic(context, op, a.as_int(), b.as_int());
       case Kind::Uint:
-        return uint_arithmetic(context, op, a.as_uint(), b.as_uint());
+        return integer_arithmetic(context, op, a.as_uint(), b.as_uint());
       case Kind::Double:
         if (op != Operator::Modulo) return Value::number(double_arithmetic(op, a.as_double(), b.as_double()));
         break;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "dag/cel/utf8.h"
+#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "dag/cel/function.h"
-#include "dag/cel/utf8.h"
+#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {
@@ -101,7 +101,7 @@ Value trim(Context& context, Arguments arguments) {
     text.remove_prefix(code_point_bytes(text.front()));
   while (!text.empty()) {
     size_t last = text.size() - 1;
-    while (last > 0 && (static_cast<unsigned char>(text[last]) & 0xC0) == 0x80) --last;
+    while (last > 0 && continues_code_point(text[last])) --last;
     if (!is_space(decode_code_point(text.substr(last)))) break;
     text = text.substr(0, last);
   }

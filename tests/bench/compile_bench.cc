@@ -19,22 +19,13 @@
 
 #include "base/fs.h"
 #include "dag/compile.h"
+#include "tests/bench/timing.h"
 
 namespace {
 
 using namespace kiln;
-
-template <class Function>
-double milliseconds(const Function& action) {
-  const auto begin = std::chrono::steady_clock::now();
-  action();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> times) {
-  std::ranges::sort(times);
-  return times[times.size() / 2];
-}
+using bench::median;
+using bench::milliseconds;
 
 double peak_megabytes() {
   rusage usage{};

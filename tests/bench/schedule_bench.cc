@@ -13,6 +13,7 @@
 
 #include "dag/compile.h"
 #include "executor/scheduler.h"
+#include "tests/bench/timing.h"
 
 namespace {
 
@@ -33,19 +34,19 @@ double schedule(const dag::Plan& plan) {
         end.outcome.results["output"] = "x";
       }
   };
-  const auto begin = std::chrono::steady_clock::now();
-  keep(scheduler.advance(state, {.kind = executor::Event::Kind::RunStarted}, now));
-  while (!finished.empty()) {
-    executor::Event event = std::move(finished.front());
-    finished.pop_front();
-    keep(scheduler.advance(state, std::move(event), now));
-  }
-  const auto end = std::chrono::steady_clock::now();
+  const double took = bench::milliseconds([&] {
+    keep(scheduler.advance(state, {.kind = executor::Event::Kind::RunStarted}, now));
+    while (!finished.empty()) {
+      executor::Event event = std::move(finished.front());
+      finished.pop_front();
+      keep(scheduler.advance(state, std::move(event), now));
+    }
+  });
   if (!state.succeeded()) {
     std::fprintf(stderr, "schedule_bench: %s\n", state.message.c_str());
     std::exit(1);
   }
-  return std::chrono::duration<double, std::milli>(end - begin).count();
+  return took;
 }
 
 }  // namespace
@@ -63,7 +64,6 @@ int main(int argc, char** argv) {
   }
   std::vector<double> times;
   for (int i = 0; i < runs; ++i) times.push_back(schedule(*compiled.plan));
-  std::ranges::sort(times);
-  std::printf("%.3f\n", times[times.size() / 2]);
+  std::printf("%.3f\n", bench::median(times));
   return 0;
 }

@@ -17,24 +17,15 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "steps/sandbox.h"
+#include "tests/bench/timing.h"
 
 extern char** environ;
 
 namespace {
 
 using namespace kiln;
-
-template <class Function>
-double milliseconds(const Function& action) {
-  const auto begin = std::chrono::steady_clock::now();
-  action();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double> times) {
-  std::ranges::sort(times);
-  return times[times.size() / 2];
-}
+using bench::median;
+using bench::milliseconds;
 
 void spawn(const std::vector<std::string>& words) {
   std::vector<char*> argv;

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "builders/open_folder.h"
+#include "base/open_folder.h"
 
 namespace kiln::builders {
 namespace {

@@ -11,8 +11,8 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 #include "base/process.h"
-#include "builders/open_folder.h"
 #include "tests/unit/builders/tar_reader.h"
 
 namespace kiln::builders {

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "cli/terminal.h"
 #include "cli/yaml_json.h"
+#include "registry/image_aliases.h"
 
 namespace kiln::cli {
 namespace {
@@ -52,6 +53,28 @@ TEST(OptionsTest, AFileSettingIsWeakerThanTheEnvironment) {
   load_settings(dir.path() / "missing.toml");
   write_file(dir.path() / "bad.toml", "a = ");
   EXPECT_THROW(load_settings(dir.path() / "bad.toml"), Error);
+}
+
+TEST(OptionsTest, TheRootIsKnownBeforeOptionsAre) {
+  EXPECT_EQ(root_of({"run", "--root", "/a"}), "/a");
+  EXPECT_EQ(root_of({"--root=/b", "run"}), "/b");
+  ::setenv("KILN_ROOT", "/environment", 1);
+  EXPECT_EQ(root_of({"run", "--", "--root=/b"}), "/environment");
+  ::unsetenv("KILN_ROOT");
+  EXPECT_EQ(root_of({"run"}), std::nullopt);
+}
+
+TEST(OptionsTest, ImageAliasesComeFromATableOfTheFile) {
+  const TempDir dir;
+  const fs::path file = dir.path() / "config.toml";
+  write_file(file, "[images]\n\"registry.example/ubuntu\" = \"kiln/build\"\n");
+  registry::ImageAliases aliases;
+  add_image_aliases(aliases, load_settings(file), file);
+  EXPECT_TRUE(aliases.resolve(registry::Reference::parse("registry.example/ubuntu:22.04")).is_local());
+  for (const char* bad : {"images = 1", "[images]\nx = 2", "[images]\n\"A B\" = \"x\""}) {
+    write_file(file, bad);
+    EXPECT_THROW(add_image_aliases(aliases, load_settings(file), file), Error) << bad;
+  }
 }
 
 TEST(TerminalTest, TablesPadByCharactersNotBytes) {

@@ -78,24 +78,11 @@ void expect_plans_of(const std::filesystem::path& file) {
   EXPECT_EQ(found, read_file(golden)) << file;
 }
 
-void compare_folder(const std::string& name, size_t at_least) {
-  const std::filesystem::path folder = testing::corpus() / name;
-  if (testing::corpus().empty() || !std::filesystem::exists(folder))
-    GTEST_SKIP() << "no corpus: set KILN_CORPUS";
-  size_t files = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    if (entry.path().extension() != ".yaml") continue;
-    ++files;
-    expect_plans_of(entry.path());
-  }
-  EXPECT_GE(files, at_least);
-}
-
 TEST(PlanGolden, UpstreamExamplesBecomeThesePlans) {
-  compare_folder("tekton", 50);
+  testing::for_each_document("tekton", 50, expect_plans_of);
 }
 TEST(PlanGolden, CatalogTasksBecomeThesePlans) {
-  compare_folder("catalog", 70);
+  testing::for_each_document("catalog", 70, expect_plans_of);
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "base/text.h"
+#include "base/utf8.h"
 #include "dag/matrix.h"
 #include "dag/resolve.h"
 #include "dag/substitution.h"
@@ -26,10 +27,8 @@ std::string without_registry(const std::string& text) {
 std::string short_text(const std::string& given) {
   const std::string text = without_registry(given);
   std::string out = replace_all(text, "\n", "\\n");
-  size_t end = 72;
-  if (out.size() <= end) return out;
-  while ((static_cast<unsigned char>(out[end]) & 0xC0) == 0x80) --end;
-  return out.substr(0, end) + "…";
+  constexpr size_t kMost = 72;
+  return out.size() <= kMost ? out : std::string(prefix_of_code_points(out, kMost)) + "…";
 }
 
 std::string value_of(const ParamValue& value) {

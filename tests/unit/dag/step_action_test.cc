@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "dag/resolve.h"
+#include "dag/step_outputs.h"
 #include "tests/unit/dag/support.h"
 
 namespace kiln::dag {
@@ -44,9 +45,10 @@ TEST(StepAction, ItemsAndKeysOfAParamThatIsAStepResultAreThoseOfTheResult) {
   Step step = resolved(
       "{name: list, value: '$(steps.first.results.a[*])'}, {name: thing, value: "
       "'$(steps.first.results.o[*])'}");
-  substitute_step_results(
+  substitute_step_outputs(
       step,
-      {{"first", {{"a", ParamValue::array({"r0", "r1", "r2"})}, {"o", ParamValue::object({{"k", "rk"}})}}}});
+      {{{"first", {{"a", ParamValue::array({"r0", "r1", "r2"})}, {"o", ParamValue::object({{"k", "rk"}})}}}},
+       {}});
   EXPECT_EQ(args_of(step), (std::vector<std::string>{"r0", "r1", "r2", "r1", "-rk-"}));
   EXPECT_EQ(step.env.at(0).value.value, "r0 rk");
 }

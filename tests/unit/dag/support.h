@@ -56,4 +56,18 @@ inline std::filesystem::path corpus() {
   return {};
 }
 
+// Calls visit(path) for each document in a folder of the corpus; the test is skipped without one.
+template <class Visit>
+void for_each_document(const std::string& name, size_t at_least, Visit visit) {
+  const std::filesystem::path folder = corpus() / name;
+  if (corpus().empty() || !std::filesystem::exists(folder)) GTEST_SKIP() << "no corpus: set KILN_CORPUS";
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() != ".yaml") continue;
+    ++files;
+    visit(entry.path());
+  }
+  EXPECT_GE(files, at_least);
+}
+
 }  // namespace kiln::dag::testing

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "executor/run_lock.h"
 #include "executor/scheduler.h"
 #include "tests/unit/executor/support.h"
 
@@ -69,6 +70,30 @@ TEST_F(JournalTest, RemembersWhatTheUserAskedFor) {
   EXPECT_EQ(journal.plan(run.id).params[0].value.text, "given");
 }
 
+TEST_F(JournalTest, RunsOfAServerAndPendingOnesAreNotLost) {
+  Journal journal(database);
+  for (const Owner owner : {Owner::Server, Owner::Nobody}) {
+    const RunRecord run = journal.create(plan, Time(10s), {.owner = owner, .options = "{}"});
+    make_dirs(runs / run.id);
+    write_file(runs / run.id / "lock", "");
+    EXPECT_EQ(journal.find(run.id).owner, owner);
+    EXPECT_EQ(journal.options(run.id), "{}");
+  }
+  EXPECT_TRUE(close_lost_runs(journal, runs, Time(1h)).empty());
+}
+
+TEST_F(JournalTest, AWaitingRunSaysWhyUntilItStarts) {
+  Journal journal(database);
+  const std::string id = journal.create(plan, Time(10s)).id;
+  journal.set_waiting(id, "Queued", "waits for p-run-x");
+  EXPECT_EQ(journal.find(id).reason, "Queued");
+  EXPECT_EQ(journal.find(id).message, "waits for p-run-x");
+  const Event started{.kind = Event::Kind::RunStarted, .at = Time(11s)};
+  journal.append(id, plan, std::span(&started, 1));
+  EXPECT_EQ(journal.find(id).reason, "Running");
+  EXPECT_EQ(journal.find(id).message, "");
+}
+
 TEST_F(JournalTest, ClosesRunsWhoseKilnDiedAndNoOthers) {
   Journal journal(database);
   const Time long_ago(10s), now(1h);
@@ -92,7 +117,9 @@ TEST_F(JournalTest, ClosesRunsWhoseKilnDiedAndNoOthers) {
   EXPECT_EQ(lost[0].id, dead);
   const RunRecord closed = journal.find(dead);
   EXPECT_EQ(closed.reason, "Cancelled");
-  EXPECT_EQ(closed.message, "kiln ended before this run did (killed, or the machine went down)");
+  EXPECT_EQ(closed.message,
+            "kiln ended before this run did (killed, or the machine went down); go on: kiln runs rerun " +
+                dead + " --from-failed");
   State state;
   for (const Event& event : journal.events(dead, plan)) apply(plan, state, event);
   EXPECT_TRUE(state.has_finished);

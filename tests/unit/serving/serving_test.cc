@@ -136,7 +136,9 @@ TEST_F(ServingTest, RollingBackIsOnlyTraffic) {
   w().until_instances("hello-00001", 0);
   w().apply(World::document(
       "hello", both(greeting("two"), traffic(R"([{"revisionName": "hello-00001", "percent": 100}])"))));
-  EXPECT_EQ(w().get("/").body, "hello-00001\n");
+  const Caller::Answer answer = w().get("/");
+  EXPECT_EQ(answer.body, "hello-00001\n")
+      << "status " << answer.status << (answer.cut ? ", cut: " : ": ") << answer.head;
   w().until_instances("hello-00002", 0);
 }
 

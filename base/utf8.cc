@@ -1,13 +1,9 @@
-#include "dag/cel/utf8.h"
+#include "base/utf8.h"
 
 #include <algorithm>
 
-namespace kiln::cel {
+namespace kiln {
 namespace {
-
-bool is_continuation(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
-}
 
 bool is_code_point(char32_t c) {
   return c <= 0x10FFFF && !(c >= 0xD800 && c <= 0xDFFF);
@@ -39,7 +35,7 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
     const size_t length = code_point_bytes(text[at]);
     if (byte < 0xC2 || byte > 0xF4 || at + length > text.size()) return at;
     for (size_t i = 1; i < length; ++i)
-      if (!is_continuation(text[at + i])) return at;
+      if (!continues_code_point(text[at + i])) return at;
     const char32_t code_point = decode_code_point(text.substr(at));
     if (code_point < kSmallest[length] || !is_code_point(code_point)) return at;
     at += length;
@@ -47,9 +43,15 @@ std::optional<size_t> find_invalid_utf8(std::string_view text) {
   return std::nullopt;
 }
 
+std::string_view prefix_of_code_points(std::string_view text, size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while (bytes > 0 && continues_code_point(text[bytes])) --bytes;
+  return text.substr(0, bytes);
+}
+
 size_t count_code_points(std::string_view text) {
   return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
+      std::count_if(text.begin(), text.end(), [](char c) { return !continues_code_point(c); }));
 }
 
 size_t byte_of_code_point(std::string_view text, size_t index) {
@@ -81,4 +83,4 @@ bool append_code_point(std::string& text, char32_t c) {
   return true;
 }
 
-}  // namespace kiln::cel
+}  // namespace kiln

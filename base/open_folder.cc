@@ -1,4 +1,4 @@
-#include "builders/open_folder.h"
+#include "base/open_folder.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -9,13 +9,14 @@
 #include "base/error.h"
 #include "base/fs.h"
 
-namespace kiln::builders {
+namespace kiln {
 namespace {
 
 constexpr int kFolderFlags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
 
 [[noreturn]] void refuse(const fs::path& path, const std::string& what) {
-  throw Error(ErrorKind::Failed, path.string() + " " + what, "a buildpack must not leave this behind");
+  throw Error(ErrorKind::Failed, path.string() + " " + what,
+              "whatever wrote this folder must not leave that behind");
 }
 
 // Errors of openat(2) that say "something else is here".
@@ -119,13 +120,28 @@ std::string OpenFolder::read_link(const std::string& name) const {
 }
 
 void OpenFolder::write(const std::string& name, std::string_view content) const {
+  write_all(create_file(name, 0644).get(), content, "cannot write " + (path_ / name).string());
+}
+
+UniqueFd OpenFolder::create_file(const std::string& name, mode_t mode) const {
   remove(name);
-  UniqueFd fd(::openat(fd_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  UniqueFd fd(::openat(fd_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (fd.get() < 0) throw_errno("cannot write " + (path_ / name).string());
   const struct stat owner = stat();
   if (::geteuid() == 0 && ::fchown(fd.get(), owner.st_uid, owner.st_gid) != 0)
     throw_errno("cannot own " + (path_ / name).string());
-  write_all(fd.get(), content, "cannot write " + (path_ / name).string());
+  if (::fchmod(fd.get(), mode) != 0) throw_errno("cannot write " + (path_ / name).string());
+  return fd;
+}
+
+void OpenFolder::make_link(const std::string& name, const std::string& target) const {
+  remove(name);
+  if (::symlinkat(target.c_str(), fd_.get(), name.c_str()) != 0)
+    throw_errno("cannot make link " + (path_ / name).string());
+  const struct stat owner = stat();
+  if (::geteuid() == 0 &&
+      ::fchownat(fd_.get(), name.c_str(), owner.st_uid, owner.st_gid, AT_SYMLINK_NOFOLLOW) != 0)
+    throw_errno("cannot own " + (path_ / name).string());
 }
 
 void OpenFolder::remove(const std::string& name) const {
@@ -145,8 +161,12 @@ OpenFolder OpenFolder::make_folder(const std::string& name) const {
   return made;
 }
 
+void OpenFolder::set_mode(mode_t mode) const {
+  if (::fchmod(fd_.get(), mode) != 0) throw_errno("cannot change the mode of " + path_.string());
+}
+
 void OpenFolder::check_depth(int depth) const {
   if (depth > kMaxDepth) refuse(path_, "nests more than " + std::to_string(kMaxDepth) + " folders");
 }
 
-}  // namespace kiln::builders
+}  // namespace kiln

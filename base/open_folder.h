@@ -10,13 +10,13 @@
 
 #include "base/unique_fd.h"
 
-namespace kiln::builders {
+namespace kiln {
 
-// A folder held open, and the way to what is in it. Buildpacks write these folders as a user of their own,
-// and nobody vouches for what they leave: a link to a file of the host, a pipe that never answers, a folder
-// that is exchanged for a link while it is read. So every name here is a single path component looked up from
-// the open folder, and links are never followed. Errors: Failed for what a buildpack should not have left
-// (the message names it), NotFound and Infrastructure as in base/fs.h. Not thread-safe.
+// A folder held open, and the way to what is in it, where nobody vouches for that: steps and buildpacks write
+// such folders, and may leave a link to a file of the host, a pipe that never answers, a folder that is
+// exchanged for a link while it is read. So every name here is a single path component looked up from the
+// open folder, and links are never followed. Errors: Failed for what should not have been left (the message
+// names it), NotFound and Infrastructure as in base/fs.h. Not thread-safe.
 class OpenFolder {
  public:
   // `path` must be a folder itself, not a link to one; what leads to it is trusted.
@@ -40,9 +40,13 @@ class OpenFolder {
 
   // A new file in place of whatever has this name. It gets this folder's owner, as far as we may give it.
   void write(const std::string& name, std::string_view content) const;
-  void remove(const std::string& name) const;  // rm -rf
+  // A new, empty file in place of whatever has this name, to be written; `mode` whatever the umask.
+  UniqueFd create_file(const std::string& name, mode_t mode) const;
+  void make_link(const std::string& name, const std::string& target) const;  // likewise
+  void remove(const std::string& name) const;                                // rm -rf
   // Makes the folder, in place of anything that is none; its owner is this folder's.
   OpenFolder make_folder(const std::string& name) const;
+  void set_mode(mode_t mode) const;  // of this folder
 
   const std::filesystem::path& path() const { return path_; }  // for messages
 
@@ -56,4 +60,4 @@ class OpenFolder {
   std::filesystem::path path_;
 };
 
-}  // namespace kiln::builders
+}  // namespace kiln

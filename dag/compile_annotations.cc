@@ -1,0 +1,60 @@
+#include <algorithm>
+
+#include "base/text.h"
+#include "dag/compiler.h"
+#include "dag/resolve.h"
+
+namespace kiln::dag {
+namespace {
+
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
+  const auto near = nearest(name, known);
+  return near ? "did you mean `" + *near + "`?" : "it has: " + join(known, ", ");
+}
+
+// What is wrong with a default, and what to do; empty when nothing is.
+std::pair<std::string, std::string> default_problem(const Plan& plan, std::string_view of,
+                                                    const std::string& text) {
+  const std::string name(of.substr(0, of.find('.')));
+  const std::string result(of.size() > name.size() ? of.substr(name.size() + 1) : "");
+  const auto found = plan.index.find(name);
+  if (found == plan.index.end()) {
+    std::vector<std::string> names;
+    for (const PlannedTask& task : plan.tasks) names.push_back(task.name);
+    return {"the pipeline has no task `" + name + "`", did_you_mean(name, names)};
+  }
+  const PlannedTask& task = plan.tasks[found->second];
+  if (const std::vector<ResultSpec>* declared = task.declared_results()) {
+    std::vector<std::string> names;
+    for (const ResultSpec& one : *declared) names.push_back(one.name);
+    if (std::ranges::find(names, result) == names.end())
+      return {"task `" + name + "` has no result `" + result + "`", did_you_mean(result, names)};
+  }
+  const ParamType type = task.result_type(result);
+  if (!parse_result(type, text))
+    return {
+        "the value is not the JSON of an " + std::string(to_string(type)),
+        type == ParamType::Array ? R"(write it like '["a", "b"]')" : R"(write it like '{"key": "value"}')"};
+  return {};
+}
+
+}  // namespace
+
+void Compiler::check_annotations() {
+  const auto one_of = [&](std::string_view name, std::string_view a, std::string_view b) {
+    const auto given = plan_.annotations.find(std::string(name));
+    if (given != plan_.annotations.end() && given->second != a && given->second != b)
+      reporter_.error({}, "annotation " + given->first + " is \"" + given->second + "\"",
+                      "it can be \"" + std::string(a) + "\" or \"" + std::string(b) + "\"");
+  };
+  one_of(annotation::kFailFast, "true", "false");
+  one_of(annotation::kConcurrency, "queue", "cancel-previous");
+  for (auto at = plan_.annotations.lower_bound(std::string(annotation::kResultDefault));
+       at != plan_.annotations.end() && at->first.starts_with(annotation::kResultDefault); ++at) {
+    const std::string_view of = std::string_view(at->first).substr(annotation::kResultDefault.size());
+    const auto [problem, hint] = default_problem(plan_, of, at->second);
+    if (!problem.empty()) reporter_.error({}, "annotation " + at->first + ": " + problem, hint);
+  }
+}
+
+}  // namespace kiln::dag

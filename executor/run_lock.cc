@@ -1,0 +1,52 @@
+#include "executor/run_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "executor/private_folder.h"
+
+namespace kiln::executor {
+namespace {
+
+std::string how_it_was_lost(const RunRecord& run) {
+  std::string message = "kiln ended before this run did (killed, or the machine went down)";
+  if (run.parent.empty()) message += "; go on: kiln runs rerun " + run.id + " --from-failed";
+  return message;
+}
+
+}  // namespace
+
+UniqueFd try_lock_run(const std::filesystem::path& folder) {
+  UniqueFd lock = open_file(folder / "lock", O_RDWR | O_CREAT, 0600);
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+  if (errno != EWOULDBLOCK) throw_errno("lock " + (folder / "lock").string());
+  return {};
+}
+
+std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::path& runs, Time now) {
+  std::vector<RunRecord> lost;
+  for (RunRecord& run : journal.unfinished()) {
+    if (run.owner != Owner::Terminal) continue;
+    UniqueFd lock;
+    std::error_code no_folder;
+    if (std::filesystem::exists(runs / run.id / "lock", no_folder)) {
+      lock = try_lock_run(runs / run.id);
+      if (!lock) continue;
+    } else if (now - run.created < std::chrono::minutes(1)) {
+      continue;  // perhaps just being started: the lock comes after the record
+    }
+    run.reason = "Cancelled";
+    run.message = how_it_was_lost(run);
+    run.finished = now;
+    const Event end{
+        .kind = Event::Kind::RunFinished, .at = now, .reason = run.reason, .message = run.message};
+    journal.append(run.id, dag::Plan{}, std::span(&end, 1));
+    remove_private_folder(runs / run.id);
+    lost.push_back(std::move(run));
+  }
+  return lost;
+}
+
+}  // namespace kiln::executor

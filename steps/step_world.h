@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "steps/pod.h"
+#include "steps/pod_folder.h"
+#include "steps/step_image.h"
+#include "steps/variables.h"
+
+namespace kiln::steps {
+
+// What steps with these images are: this same program, and the machine's own root.
+inline constexpr std::string_view kKilnImage = "kiln", kHostImage = "host";
+
+// Describes the sandboxes of one pod's steps, and writes their scripts. What it is made of has to outlive it.
+class StepWorld {
+ public:
+  StepWorld(const PodSpec& pod, const LocalPods::Options& options, const PodFolder& folder)
+      : pod_(pod), options_(options), folder_(folder) {}
+
+  // `image` is empty for `kiln` and `host`. Throws Invalid for what the image or the document got wrong.
+  SandboxSpec of_step(size_t index, const StepSpec& step, const StepImage& image) const;
+
+ private:
+  struct Place {
+    const StepSpec& step;
+    const StepImage& image;
+    std::string script;  // the file's name
+  };
+  void set_user_and_root(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
+  void set_image_world(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
+  void set_host_world(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
+  void set_kiln_world(SandboxSpec& sandbox, std::vector<std::string>& env) const;
+  void finish(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
+  std::string write_script(const Place& place) const;
+
+  const PodSpec& pod_;
+  const LocalPods::Options& options_;
+  const PodFolder& folder_;
+};
+
+}  // namespace kiln::steps
