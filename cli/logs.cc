@@ -13,6 +13,7 @@
 #include "cli/log_file.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "executor/run_lock.h"
 
 namespace kiln::cli {
 namespace {

@@ -8,8 +8,11 @@
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
 
-// What a worker does for one attempt of a TaskRun. Used by live_run.cc only.
+// What a worker does for one attempt of a TaskRun. Used by live_run.cc and replayed_pod.cc only.
 namespace kiln::executor {
+
+// Makes the folders and files that a pod is given. Throws Invalid for a path that leads where it must not.
+void prepare_pod(const PodRequest& request);
 
 // Runs a pod with its folders made and its output logged, without `secrets`; the pod's folder is gone
 // afterwards.
