@@ -22,6 +22,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_graph(app, context);
   add_runs(app, context);
   add_logs(app, context);
+  add_shell(app, context);
   add_build(app, context);
   add_image(app, context);
   add_stack(app, context);

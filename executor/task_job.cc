@@ -73,6 +73,14 @@ Outcome outcome_of(const Error& error) {
   return out;
 }
 
+void prepare_pod(const PodRequest& request) {
+  make_dirs(request.spec.folder, 0755);
+  failpoint("workspace.make");
+  make_folders(request);
+  check_host_paths(request);
+  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
+}
+
 Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTask& task,
                 std::stop_source& stop) {
   const steps::PodSpec& pod = request.spec;
@@ -83,11 +91,7 @@ Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTas
     } catch (const Error&) {  // left behind for `kiln runs delete`
     }
   });
-  make_dirs(pod.folder, 0755);
-  failpoint("workspace.make");
-  make_folders(request);
-  check_host_paths(request);
-  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
+  prepare_pod(request);
   const std::string attempt = task_run_label(task.task, task.run) + "." + std::to_string(task.attempt);
   StepLog log(task, pod, work.places / "logs" / attempt, work.observer, work.observing, stop, work.secrets,
               work.clock);
