@@ -190,12 +190,28 @@ void LiveRun::carry_on() {
     const TaskRunState& run = state_.tasks[id.task].run(id.run);
     Event event{.kind = Event::Kind::TaskStarted, .task = id.task, .run = id.run, .attempt = run.attempt};
     if (run.stop_reason.empty()) {
+      put_log_aside(id, run.attempt);
       start(event);
     } else {  // it was to end, and has
       event.kind = Event::Kind::TaskFinished;
       post(std::move(event));
     }
   }
+}
+
+fs::path LiveRun::log_folder(TaskRunId id, int attempt) const {
+  return places_.run / "logs" /
+         (task_run_label(plan_.tasks[id.task], id.run) + "." + std::to_string(attempt));
+}
+
+// What an attempt had said when it was cut off stays beside what it says now.
+void LiveRun::put_log_aside(TaskRunId id, int attempt) {
+  const fs::path folder = log_folder(id, attempt);
+  fs::path aside;
+  for (int n = 1; aside.empty() || fs::exists(aside); ++n)
+    aside = fs::path(folder).concat(".cut-off-" + std::to_string(n));
+  std::error_code said_nothing;
+  fs::rename(folder, aside, said_nothing);
 }
 
 // What has ended by itself is kept; what has to be ended starts again with the next resume().
@@ -354,9 +370,7 @@ Event LiveRun::run_job(Job& job) {
       .kind = Event::Kind::TaskFinished, .task = job.id.task, .run = job.id.run, .attempt = job.task.attempt};
   try {
     if (const auto* pod = std::get_if<PodRequest>(&job.what)) {
-      const fs::path logs =
-          places_.run / "logs" /
-          (task_run_label(job.task.task, job.id.run) + "." + std::to_string(job.task.attempt));
+      const fs::path logs = log_folder(job.id, job.task.attempt);
       event.outcome = run_pod(services_.pods, *pod, logs, job.task, observer_, observing_, job.stop, secrets_,
                               services_.clock);
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {

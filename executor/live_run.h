@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "base/fs.h"
-#include "executor/concurrency.h"
 #include "base/secret_mask.h"
+#include "executor/concurrency.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
@@ -59,6 +59,8 @@ class LiveRun {
   void go();
   void begin(bool cancelled);
   void carry_on();
+  fs::path log_folder(TaskRunId id, int attempt) const;
+  void put_log_aside(TaskRunId id, int attempt);
   void leave();
   void record(Event event);
   void post(Event event);
