@@ -17,6 +17,7 @@
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/rerun.h"
+#include "executor/run_lock.h"
 
 namespace kiln::cli {
 namespace {
@@ -95,6 +96,9 @@ void remove(const RunsOptions& options, Context& context) {
 
 void rerun(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
+  // Else the run that was just killed could not be gone on with: it has not ended yet.
+  for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
+    say("note: run " + lost.id + " was cut off earlier");
   const executor::RunRecord run = journal.find(options.run);
   const dag::Plan plan = journal.plan(run.id);
   PipelineRunOptions run_options = options.rerun;

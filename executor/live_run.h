@@ -60,6 +60,8 @@ class LiveRun {
   void go();
   void begin(bool cancelled);
   void carry_on();
+  fs::path log_folder(TaskRunId id, int attempt) const;
+  void put_log_aside(TaskRunId id, int attempt);
   void leave();
   void record(Event event);
   void post(Event event);

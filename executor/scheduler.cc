@@ -1,7 +1,6 @@
 #include "executor/scheduler.h"
 
 #include <algorithm>
-#include <cstdio>
 
 namespace kiln::executor {
 namespace {
@@ -311,38 +310,6 @@ std::optional<Time> Scheduler::next_deadline(const State& state) const {
     consider(state.finally_started + plan_.finally_timeout);
   if (!state.deadlines.empty()) consider(state.deadlines.begin()->first);
   return next;
-}
-
-bool is_pending(const dag::Plan& plan) {
-  return plan.status == "PipelineRunPending" || plan.status == "TaskRunPending";
-}
-
-std::string summary(const dag::Plan& plan, const State& state) {
-  const Counts& counts = state.counts;
-  const size_t completed = counts.succeeded + counts.failed + counts.ignored + counts.cancelled;
-  std::string out = "Tasks Completed: " + std::to_string(completed) +
-                    " (Failed: " + std::to_string(counts.failed + counts.ignored);
-  if (counts.ignored > 0) out += " (Ignored: " + std::to_string(counts.ignored) + ")";
-  out += ", Cancelled " + std::to_string(counts.cancelled) + ")";
-  const size_t incomplete = plan.tasks.size() - completed - counts.skipped;
-  if (incomplete > 0) out += ", Incomplete: " + std::to_string(incomplete);
-  return out + ", Skipped: " + std::to_string(counts.skipped);
-}
-
-std::string go_duration(Duration duration) {
-  const double total = seconds(duration);
-  const auto whole = static_cast<long long>(total);
-  char text[64];
-  const double rest = total - static_cast<double>(whole - whole % 60);
-  if (total < 1 && total > 0)
-    std::snprintf(text, sizeof text, "%gms", total * 1000);
-  else if (whole >= 3600)
-    std::snprintf(text, sizeof text, "%lldh%lldm%gs", whole / 3600, whole % 3600 / 60, rest);
-  else if (whole >= 60)
-    std::snprintf(text, sizeof text, "%lldm%gs", whole / 60, rest);
-  else
-    std::snprintf(text, sizeof text, "%gs", rest);
-  return text;
 }
 
 }  // namespace kiln::executor

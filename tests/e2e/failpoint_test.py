@@ -112,6 +112,7 @@ class Failpoints(unittest.TestCase):
                 with self.subTest(point=name, time=time):
                     died, run = self.serve_until_death(f"{name}:{time}")
                     self.leftovers.check(self)
+                    self.assertTrue(died or time > 1, "every run comes by there once")
                     if died and run:
                         self.world.serve()
                         end = self.wait_for_end(run)

@@ -109,6 +109,16 @@ TEST_F(ResumeTest, FilesOfTheDeadKilnsPodsAreGoneBeforeTheyStartAgain) {
   EXPECT_FALSE(there);
 }
 
+TEST_F(ResumeTest, WhatAnAttemptSaidBeforeItWasCutOffIsKept) {
+  const dag::Plan plan = plan_of("  tasks:\n" + task("a"));
+  const RunRecord run = cut_off(plan);
+  const fs::path log = log_file(dirs, run.id, "a", 0, "s");
+  make_dirs(log.parent_path());
+  write_file(log, "half a log");
+  resume(run, plan);
+  EXPECT_EQ(read_file(dirs.runs() / run.id / "logs" / "a.0.cut-off-1" / "s.log"), "half a log");
+}
+
 TEST_F(ResumeTest, TimeoutsCountFromWhenTheyBegan) {
   const dag::Plan plan =
       plan_of("  tasks:\n" + task("a, timeout: 10s") + task("b"), "  timeouts: {pipeline: 1h}\n");
