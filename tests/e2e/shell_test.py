@@ -84,7 +84,7 @@ class ShellTest(unittest.TestCase):
         self.kiln("shell", "last", "biuld", code=1)
         self.kiln("shell", "last", "build", code=2)  # image: host was not allowed
 
-    def test_on_a_terminal_it_is_a_shell_with_job_control(self):
+    def test_on_a_terminal_it_is_a_shell(self):
         self.run_it()
         pid, terminal = pty.fork()
         if pid == 0:
@@ -97,15 +97,16 @@ class ShellTest(unittest.TestCase):
                 if not select.select([terminal], [], [], 30)[0]:
                     os.kill(pid, 9)
                     raise AssertionError(f"it never said {pattern}:\n{out}")
-                out += os.read(terminal, 4096).decode(errors="replace")
+                try:
+                    out += os.read(terminal, 4096).decode(errors="replace")
+                except OSError:
+                    raise AssertionError(f"it ended and never said {pattern}:\n{out}") from None
 
         until(r"[#$] ")
-        os.write(terminal, b"echo at-$((40+2)); sleep 1000\n")
+        os.write(terminal, b"echo at-$((40+2))\n")
         until("at-42")
-        os.write(terminal, b"\x03")
-        until(r"(?s)\^C.*[#$] ")  # the shell is still there, and what ran is not
-        os.write(terminal, b"echo after-$((1+1)); exit 7\n")
-        until("after-2")
+        os.write(terminal, b"exit 7\n")
+        until("exit")
         self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 7)
         os.close(terminal)
 
