@@ -71,7 +71,10 @@ int run_on_terminal(SandboxRuntime& runtime, const SandboxSpec& spec) {
     pollfd fds[] = {{terminal.ours.get(), POLLIN, 0}, {input ? 0 : -1, POLLIN, 0}};
     ::poll(fds, 2, kLookAtSize);
     terminal.take_size();
-    if (fds[1].revents) input = copy(0, terminal.ours.get());
+    if (fds[1].revents && !copy(0, terminal.ours.get())) {  // the user's terminal was closed
+      input = false;
+      sandbox->kill();
+    }
     // Its other end is closed when the last process that has it open is gone.
     if (fds[0].revents && !copy(terminal.ours.get(), 1)) break;
   }

@@ -90,9 +90,9 @@ class Values(unittest.TestCase):
       - {name: NONE, valueFrom: {configMapKeyRef: {name: words, key: nothing, optional: true}}}
       args: ["$(PASSWORD)"]
       script: |
-        echo "<$LINE> <$1> <${NONE-unset}>"
+        echo "<$LINE> <$1> <${NONE-unset}>" | tr x y
 """))
-        self.assertIn("<hello p$(HOME)x> <p$(HOME)x> <unset>", out)
+        self.assertIn("<hello p$(HOME)y> <p$(HOME)y> <unset>", out)
 
     def test_volumes_are_made_of_objects(self):
         out = self.output(OBJECTS + task_run("""
@@ -127,7 +127,7 @@ class Values(unittest.TestCase):
     steps:
     - image: host
       script: |
-        echo "<$(cat $(workspaces.w.path)/*)>"
+        echo "<$(cat $(workspaces.w.path)/*)>" | tr x y
         if touch $(workspaces.w.path)/new; then exit 9; fi
 """
         projected = """  workspaces:
@@ -136,7 +136,7 @@ class Values(unittest.TestCase):
 """
         self.assertIn("<bob>", self.output(OBJECTS + task_run(spec, projected)))
         self.assertIn("<helloworld>", self.output(OBJECTS + task_run(spec), "-w", "w=config=words"))
-        self.assertIn("<p$(HOME)xbob>", self.output(OBJECTS + task_run(spec), "-w", "w=secret=login"))
+        self.assertIn("<p$(HOME)ybob>", self.output(OBJECTS + task_run(spec), "-w", "w=secret=login"))
         missing = self.output(OBJECTS + task_run(spec), "-w", "w=secret=logn", code=2)
         self.assertIn('Secret "logn" is not among the documents loaded', missing)
         self.assertIn("did you mean `login`?", missing)

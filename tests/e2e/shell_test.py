@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""`kiln shell` into the steps of a run, and `kiln run --watch`."""
+
+import os
+import pathlib
+import pty
+import re
+import select
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from harness import KILN, environment, main
+
+PIPELINE = """
+apiVersion: v1
+kind: Secret
+metadata: {name: login}
+stringData: {password: "sw0rdfish-1234"}
+---
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {name: demo}
+spec:
+  workspaces: [{name: src}]
+  tasks:
+  - name: build
+    workspaces: [{name: src}]
+    taskSpec:
+      workspaces: [{name: src}]
+      volumes: [{name: v, secret: {secretName: login}}]
+      steps:
+      - {name: fine, image: host, script: "true"}
+      - name: fails
+        image: host
+        workingDir: $(workspaces.src.path)
+        env: [{name: P, valueFrom: {secretKeyRef: {name: login, key: password}}}]
+        volumeMounts: [{name: v, mountPath: /tmp/v}]
+        script: "cat input >> made; exit 9"
+"""
+
+
+class ShellTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(dir="/var/tmp")
+        self.root = pathlib.Path(self.folder.name)
+        (self.root / "src").mkdir()
+        (self.root / "src" / "input").write_text("one\n")
+        self.file = self.root / "p.yaml"
+        self.file.write_text(PIPELINE)
+        self.env = environment(XDG_RUNTIME_DIR="", NO_COLOR="1", TERM="dumb")
+
+    def tearDown(self):
+        self.folder.cleanup()
+
+    def words(self, *words):
+        return [KILN, "--root", str(self.root / "root"), *map(str, words)]
+
+    def kiln(self, *words, code=0, **options):
+        done = subprocess.run(self.words(*words), text=True, capture_output=True, env=self.env, timeout=60,
+                              **{"stdin": subprocess.DEVNULL, **options})
+        if done.returncode == 3:
+            raise unittest.SkipTest(f"no sandboxes here: {done.stderr.strip()}")
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        return done.stdout
+
+    def run_it(self):
+        self.kiln("run", "--allow-host", self.file, "-w", f"src={self.root}/src", code=1)
+
+    def private(self):
+        top = pathlib.Path(f"/dev/shm/kiln-{os.geteuid()}")
+        return sorted(top.iterdir()) if top.is_dir() else []
+
+    def test_the_step_that_failed_as_it_was(self):
+        self.run_it()
+        before = self.private()
+        out = self.kiln("shell", "last", "build", "--allow-host", "--", "sh", "-c",
+                        'echo "$P $(cat /tmp/v/password) $PWD"; cat made; exit 5', code=5)
+        self.assertEqual(out, "sw0rdfish-1234 sw0rdfish-1234 /workspace/src\none\n")
+        self.assertEqual(self.private(), before, "no Secret is left in a file")
+        self.assertEqual(list((self.root / "root/state/runs").glob("*/shell-*")), [])
+        self.assertEqual(self.kiln("shell", "last", "build/fine", "--allow-host", "--", "sh", "-c", 'echo "<$P>"'), "<>\n")
+        self.kiln("shell", "last", "biuld", code=1)
+        self.kiln("shell", "last", "build", code=2)  # image: host was not allowed
+
+    def test_on_a_terminal_it_is_a_shell(self):
+        self.run_it()
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(KILN, self.words("shell", "last", "build", "--allow-host"), self.env)
+        out = ""
+
+        def until(pattern):
+            nonlocal out
+            while not re.search(pattern, out):
+                if not select.select([terminal], [], [], 30)[0]:
+                    os.kill(pid, 9)
+                    raise AssertionError(f"it never said {pattern}:\n{out}")
+                try:
+                    out += os.read(terminal, 4096).decode(errors="replace")
+                except OSError:
+                    raise AssertionError(f"it ended and never said {pattern}:\n{out}") from None
+
+        until(r"[#$] ")
+        os.write(terminal, b"echo at-$((40+2))\n")
+        until("at-42")
+        os.write(terminal, b"exit 7\n")
+        until("exit")
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 7)
+        os.close(terminal)
+
+    def test_watching_runs_again_when_a_file_changes(self):
+        (self.root / "src" / ".gitignore").write_text("made\n*.o\n")
+        run = subprocess.Popen(self.words("run", "--watch", "--allow-host", self.file, "-w", f"src={self.root}/src"),
+                               text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=self.env)
+        timer = threading.Timer(60, run.kill)
+        timer.start()
+        said = []
+
+        def until(words):
+            for line in run.stderr:
+                said.append(line)
+                if words in line:
+                    return
+            raise AssertionError(f"it ended without {words}:\n" + "".join(said))
+
+        until("waiting for changes")
+        (self.root / "src" / "x.o").write_text("ignored")
+        (self.root / "src" / "input").write_text("two\n")
+        until("waiting for changes")
+        self.assertEqual((self.root / "src" / "made").read_text(), "one\ntwo\n")
+        self.file.write_text(PIPELINE.replace("exit 9", "echo changed; exit 0"))
+        until("] changed")
+        until("waiting for changes")
+        self.file.write_text("broken: [")
+        until("waiting for changes")
+        self.file.write_text(PIPELINE.replace("cat input >> made; exit 9", "echo started; sleep 1000"))
+        until("] started")
+        self.file.write_text(PIPELINE.replace("cat input >> made; exit 9", "echo at last; exit 0"))
+        until("starting again")
+        until("] at last")
+        run.terminate()
+        run.stderr.read()
+        self.assertEqual(run.wait(30), 130)
+        run.stderr.close()
+        timer.cancel()
+
+
+if __name__ == "__main__":
+    main()
