@@ -1,6 +1,8 @@
 #include "base/sqlite.h"
 
 #include <sqlite3.h>
+#include <system_error>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -8,13 +10,19 @@
 namespace kiln {
 namespace {
 
-[[noreturn]] void fail(sqlite3* database, std::string_view doing) {
+[[noreturn]] void fail(sqlite3* database) {
   const int code = sqlite3_errcode(database);
-  const std::string hint = code == SQLITE_FULL       ? "free some disk space"
-                           : code == SQLITE_READONLY ? "the state folder is not writable"
-                           : code == SQLITE_BUSY     ? "another kiln process holds the database; try again"
-                                                     : "";
-  throw Error(ErrorKind::Infrastructure, std::string(doing) + ": " + sqlite3_errmsg(database), hint);
+  const bool not_writable = code == SQLITE_READONLY || code == SQLITE_CANTOPEN;
+  const std::string hint = code == SQLITE_FULL   ? "free some disk space"
+                           : not_writable        ? "its folder has to be writable; --root names another"
+                           : code == SQLITE_BUSY ? "another kiln process holds the database; try again"
+                                                 : "";
+  const char* file = sqlite3_db_filename(database, "main");
+  std::string message = "state database " + std::string(file ? file : "") + ": " + sqlite3_errmsg(database);
+  // SQLite does not say why it could not open one of its files; the folder mostly does.
+  if (not_writable && file && ::access(fs::path(file).parent_path().c_str(), W_OK) != 0)
+    message += " (" + std::generic_category().message(errno) + ")";
+  throw Error(ErrorKind::Infrastructure, message, hint);
 }
 
 }  // namespace
@@ -22,7 +30,7 @@ namespace {
 Statement::Statement(sqlite3* database, std::string_view sql) : statement_(nullptr) {
   if (sqlite3_prepare_v2(database, sql.data(), static_cast<int>(sql.size()), &statement_, nullptr) !=
       SQLITE_OK)
-    fail(database, "state database");
+    fail(database);
 }
 
 Statement::Statement(Statement&& other) noexcept : statement_(std::exchange(other.statement_, nullptr)) {}
@@ -51,7 +59,7 @@ bool Statement::step() {
   const int code = sqlite3_step(statement_);
   if (code == SQLITE_ROW) return true;
   if (code == SQLITE_DONE) return false;
-  fail(sqlite3_db_handle(statement_), "state database");
+  fail(sqlite3_db_handle(statement_));
 }
 
 void Statement::run() {
@@ -98,8 +106,7 @@ Database::~Database() {
 }
 
 void Database::execute(std::string_view sql) {
-  if (sqlite3_exec(handle_, std::string(sql).c_str(), nullptr, nullptr, nullptr) != SQLITE_OK)
-    fail(handle_, "state database");
+  if (sqlite3_exec(handle_, std::string(sql).c_str(), nullptr, nullptr, nullptr) != SQLITE_OK) fail(handle_);
 }
 
 int64_t Database::last_row_id() const {

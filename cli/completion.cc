@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "cli/context.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -24,21 +25,94 @@ void collect(const CLI::App& app, const std::string& prefix,
     collect(*verb, prefix + " " + verb->get_name(), out);
 }
 
+// What names of the store may follow, asked of kiln itself when the key is pressed.
+constexpr std::string_view kNames =
+    R"(_kiln_runs() { kiln runs list 2>/dev/null | awk 'NR > 1 { print $1 }'; }
+_kiln_tasks() { kiln runs describe "$@" 2>/dev/null | awk '$1 == "TASK" { on = 1; next } on && NF { print $1 }'; }
+)";
+
+// Verbs whose first argument is a run.
+constexpr std::string_view kOfRuns =
+    "'kiln logs'|'kiln shell'|'kiln runs describe'|'kiln runs rerun'|'kiln runs cancel'|'kiln runs approve'|"
+    "'kiln runs delete'|'kiln runs start'";
+
 std::string bash_script(const CLI::App& app) {
   std::vector<std::pair<std::string, std::string>> entries;
   collect(app, "kiln", entries);
-  std::string script =
-      "_kiln() {\n  local word=${COMP_WORDS[COMP_CWORD]} verb=kiln i\n"
+  std::string script(kNames);
+  script +=
+      "_kiln() {\n  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=kiln run= "
+      "i\n"
       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
       "    case \"$verb ${COMP_WORDS[i]}\" in\n";
   for (const auto& [prefix, words] : entries)
     if (prefix != "kiln") script += "      '" + prefix + "') verb='" + prefix + "' ;;\n";
-  script += "    esac\n  done\n  case $verb in\n";
+  script += "      " + replace_all(std::string(kOfRuns), "'|", " '*|") +
+            "' '*) case ${COMP_WORDS[i]} in -*) ;; *) [ -n \"$run\" ] || run=${COMP_WORDS[i]} ;; esac ;;\n"
+            "    esac\n  done\n"
+            "  case $before in -t|--task) COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- \"$word\")); "
+            "return ;; esac\n"
+            "  case $word in -*) ;; *) case $verb in " +
+            std::string(kOfRuns) +
+            ")\n    if [ -z \"$run\" ]; then COMPREPLY=($(compgen -W \"last $(_kiln_runs)\" -- \"$word\")); "
+            "return; fi\n"
+            "    if [ \"$verb\" = 'kiln shell' ]; then COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- "
+            "\"$word\")); return; fi ;;\n"
+            "  esac ;; esac\n"
+            "  case $verb in\n";
   for (const auto& [prefix, words] : entries)
     script += "    '" + prefix + "') COMPREPLY=($(compgen -W '" + words + "' -- \"$word\")) ;;\n";
   script +=
       "  esac\n  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o "
       "filenames -F _kiln kiln\n";
+  return script;
+}
+
+// The verbs of a prefix as a test of fish: "kiln runs list" → __fish_seen_subcommand_from runs; … list.
+std::string fish_condition(const std::string& prefix) {
+  std::string out;
+  const std::vector<std::string> verbs = split(prefix, ' ');
+  for (size_t i = 1; i < verbs.size(); ++i)
+    out += std::string(out.empty() ? "" : "; and ") + "__fish_seen_subcommand_from " + verbs[i];
+  return out;
+}
+
+void fish_lines(const CLI::App& app, const std::string& prefix, std::string& script) {
+  const std::string here = fish_condition(prefix);
+  std::string verbs;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    verbs += (verbs.empty() ? "" : " ") + verb->get_name();
+  if (!verbs.empty()) {
+    const std::string condition =
+        here + (here.empty() ? "" : "; and ") + "not __fish_seen_subcommand_from " + verbs;
+    script += "complete -c kiln -f -n '" + condition + "' -a '" + verbs + "'\n";
+  }
+  for (const CLI::Option* option : app.get_options()) {
+    std::string names;
+    for (const std::string& name : option->get_lnames()) names += " -l " + name;
+    for (const std::string& name : option->get_snames()) names += " -s " + name;
+    if (names.empty()) continue;
+    const bool task = option->check_lname("task");
+    script += "complete -c kiln" + (here.empty() ? "" : " -n '" + here + "'") + names +
+              (task                             ? " -x -a '(_kiln_tasks)'"
+               : option->get_expected_max() > 0 ? " -r"
+                                                : "") +
+              "\n";
+  }
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    fish_lines(*verb, prefix + " " + verb->get_name(), script);
+}
+
+std::string fish_script(const CLI::App& app) {
+  std::string script =
+      "function _kiln_runs; kiln runs list 2>/dev/null | awk 'NR > 1 { print $1 }'; end\n"
+      "function _kiln_tasks; kiln runs describe 2>/dev/null | awk '$1 == \"TASK\" { on = 1; next } on && NF "
+      "{ "
+      "print $1 }'; end\n";
+  for (const std::string& verb : split(kOfRuns, '|'))
+    script += "complete -c kiln -f -n '" + fish_condition(verb.substr(1, verb.size() - 2)) +
+              "' -a 'last (_kiln_runs)'\n";
+  fish_lines(app, "kiln", script);
   return script;
 }
 
@@ -48,15 +122,19 @@ void add_completion(CLI::App& app, Context&) {
   auto shell = std::make_shared<std::string>();
   CLI::App* verb = app.add_subcommand("completion",
                                       "Print a completion script\n\n"
-                                      "  source <(kiln completion bash)\n");
-  verb->add_option("shell", *shell, "bash or zsh")->required();
+                                      "  source <(kiln completion bash)\n"
+                                      "  kiln completion fish | source\n");
+  verb->add_option("shell", *shell, "bash, zsh or fish")->required();
   verb->callback([shell, &app] {
     if (*shell == "zsh")
       print("autoload -Uz bashcompinit && bashcompinit\n" + bash_script(app));
     else if (*shell == "bash")
       print(bash_script(app));
+    else if (*shell == "fish")
+      print(fish_script(app));
     else
-      throw Error(ErrorKind::Usage, "there is no completion for " + *shell, "kiln completion bash, or zsh");
+      throw Error(ErrorKind::Usage, "there is no completion for " + *shell,
+                  "kiln completion bash, zsh or fish");
   });
 }
 

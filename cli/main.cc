@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "cli/context.h"
 #include "cli/options.h"
@@ -21,6 +22,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_graph(app, context);
   add_runs(app, context);
   add_logs(app, context);
+  add_shell(app, context);
   add_build(app, context);
   add_image(app, context);
   add_stack(app, context);
@@ -45,6 +47,7 @@ void load_files(Context& context, const std::vector<std::string>& words) {
 }
 
 int run(int argc, char** argv) {
+  failpoint("start");
   Context context;
   CLI::App app(
       "From Tekton YAML and a source tree to a running revision.\n\n"

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
+#include <stop_token>
 
 #include "executor/driver.h"
 #include "steps/pod.h"
@@ -24,6 +26,7 @@ struct PipelineRunOptions {
   std::filesystem::path workspaces;  // its folder of workspaces
   bool allow_privileged = false;
   std::vector<std::string> host_paths;
+  std::optional<std::stop_token> stop;  // ends the run in order; else the context's does
 };
 
 // The flags of a run that allow more than its sandboxes would.

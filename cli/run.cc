@@ -12,6 +12,7 @@
 #include "cli/preview.h"
 #include "cli/run_printer.h"
 #include "cli/run_summary.h"
+#include "cli/run_watch.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/options_json.h"
@@ -93,7 +94,7 @@ void run_stored(Context& context, executor::Journal& journal, const executor::Ru
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
   executor::RunOptions given = run_options(options);
-  given.stop = context.stop();
+  given.stop = options.stop.value_or(context.stop());
   given.kill = context.kill();
   const executor::RunEnd end = driver.resume(run, plan, *printer, given);
   printer->close();
@@ -127,7 +128,7 @@ void add_run(CLI::App& app, Context& context) {
   struct Options {
     PlanInput input;
     PipelineRunOptions run;
-    bool dry_run = false, detach = false;
+    bool dry_run = false, detach = false, watch = false;
     std::string output;
   };
   auto options = std::make_shared<Options>();
@@ -137,6 +138,8 @@ void add_run(CLI::App& app, Context& context) {
                                       "  kiln run pipeline.yaml -w source=.\n");
   add_plan_options(*verb, options->input);
   verb->add_flag("-n,--dry-run", options->dry_run, "Show what would run");
+  verb->add_flag("--watch", options->watch,
+                 "Run again whenever a document or a file of a -w NAME=DIR workspace changes");
   verb->add_option("-j,--jobs", options->run.jobs, "Tasks at once; default: one per CPU");
   add_allowance_options(*verb, options->run);
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
@@ -151,9 +154,12 @@ void add_run(CLI::App& app, Context& context) {
       throw Error(ErrorKind::Usage, "there is no output format \"" + options->output + "\"", "-o json");
     options->run.json = options->output == "json";
     options->input.preview = options->dry_run;
+    const dag::Allowances allowed{options->run.allow_privileged, !options->run.host_paths.empty()};
+    if (options->watch && !options->dry_run)
+      return run_and_watch(context, options->input, options->run, allowed);
     const dag::Plan plan = compile_plan(options->input, context);
     if (options->dry_run) return print(preview(plan));
-    refuse_unsupported(plan, {options->run.allow_privileged, !options->run.host_paths.empty()});
+    refuse_unsupported(plan, allowed);
     if (options->detach && !executor::is_pending(plan)) return detach_plan(context, plan, options->run);
     run_plan(context, plan, options->run);
   });

@@ -32,8 +32,8 @@ int count_cached(std::string_view bytes) {
 }  // namespace
 
 void RunPrinter::run_waits(const executor::RunRecord& run, std::string_view other) {
-  note("waits for " + (other.empty() ? "another run" : "run " + std::string(other)) + " of concurrency group \"" +
-       run.group + "\"");
+  note("waits for " + (other.empty() ? "another run" : "run " + std::string(other)) +
+       " of concurrency group \"" + run.group + "\"");
 }
 
 void RunPrinter::step_output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,

@@ -35,7 +35,7 @@ void show_tasks(const dag::Plan& plan, const executor::State& state,
     std::string words;
     if (task.phase == Phase::Skipped)
       words = task.reason == executor::skip::kNone ? "never had its turn" : task.reason;
-    else if (task.message.starts_with("reused from"))
+    else if (task.message.starts_with(executor::kReusedFrom))
       words = "CACHED: " + task.message;
     else if (count != cached.end() && task.phase == Phase::Succeeded)
       words = "CACHED ×" + std::to_string(count->second);

@@ -8,13 +8,14 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/pipeline_run.h"
+#include "cli/run_documents.h"
 #include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "cli/yaml_text.h"
 #include "executor/control.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
-#include "executor/report.h"
 #include "executor/rerun.h"
 
 namespace kiln::cli {
@@ -43,7 +44,9 @@ void list(const RunsOptions& options, Context& context) {
                        {"reason", run.reason},
                        {"message", run.message}});
   }
-  print(options.output == "json" ? objects.dump(2) + "\n" : table(rows));
+  print(options.output == "json"   ? objects.dump(2) + "\n"
+        : options.output == "yaml" ? to_yaml(objects)
+                                   : table(rows));
 }
 
 void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journal& journal,
@@ -66,10 +69,9 @@ void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journ
 
 void describe(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
-  const executor::RunRecord run = journal.find(options.run);
-  const dag::Plan plan = journal.plan(run.id);
-  const executor::State state = state_of(journal, run.id, plan);
-  if (options.output == "json") return print(executor::describe(run, plan, state).dump(2) + "\n");
+  const StoredRun stored = load_run(journal, options.run);
+  const executor::RunRecord& run = stored.record;
+  if (!options.output.empty()) return print(render_documents(run_documents(journal, stored), options.output));
   print("Run:     " + run.id + "\nRuns:    " + run.kind + " " + run.name + "\nResult:  " + run.reason +
         "\n         " + run.message + "\n\n");
   std::vector<std::vector<std::string>> rows{{"TASK", "STATE", "TOOK", "REASON"}};
@@ -155,57 +157,6 @@ void approve(const RunsOptions& options, Context& context) {
   print((options.reject ? "rejected " : "approved ") + waiting.front().first + " of " + run.id + "\n");
 }
 
-// The logs in one attempt's folder in the order in which the steps began; also of a run that was cut off.
-std::vector<fs::path> step_logs(const fs::path& folder) {
-  std::vector<std::pair<fs::file_time_type, fs::path>> logs;
-  std::error_code missing;
-  for (const auto& entry : fs::directory_iterator(folder, missing))
-    if (entry.path().extension() == ".log") logs.emplace_back(entry.last_write_time(), entry.path());
-  std::ranges::sort(logs);
-  std::vector<fs::path> files;
-  for (auto& [time, file] : logs) files.push_back(std::move(file));
-  return files;
-}
-
-void print_log(const std::string& prefix, const fs::path& file) {
-  std::string text = read_file(file, 1u << 30);
-  if (!text.empty() && !text.ends_with('\n')) text += '\n';
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = text.find('\n', begin) + 1;
-    print(prefix + text.substr(begin, end - begin));
-    begin = end;
-  }
-}
-
-// `task` is a task's or a TaskRun's name, or empty for all.
-void show_logs_of(const executor::Journal& journal, const Dirs& dirs, const executor::RunRecord& run,
-                  const std::string& task, const std::string& prefix) {
-  const dag::Plan plan = journal.plan(run.id);
-  const executor::State state = state_of(journal, run.id, plan);
-  const auto children = children_of(journal, run.id);
-  for_each_task_run(plan, state, [&](size_t i, size_t k, const std::string& label) {
-    if (!task.empty() && plan.tasks[i].name != task && label != task) return;
-    const int last = i < state.tasks.size() ? state.tasks[i].run(k).attempt : 0;
-    for (int attempt = 0; attempt <= last; ++attempt)
-      for (const fs::path& file :
-           step_logs(executor::log_file(dirs, run.id, label, attempt, "x").parent_path()))
-        print_log("[" + prefix + label + " : " + file.stem().string() + "] ", file);
-    if (const auto child = children.find(run.id + "-" + label); child != children.end())
-      show_logs_of(journal, dirs, child->second, "", prefix + label + "/");
-  });
-}
-
-void show_logs(const RunsOptions& options, Context& context) {
-  executor::Journal journal(context.dirs().database());
-  const executor::RunRecord run = journal.find(options.run);
-  const dag::Plan plan = journal.plan(run.id);
-  const executor::State state = state_of(journal, run.id, plan);
-  if (!options.task.empty() && !plan.task(options.task))
-    throw Error(ErrorKind::NotFound, "run " + run.id + " has no task " + options.task,
-                "`kiln runs describe " + run.id + "` lists its tasks");
-  show_logs_of(journal, context.dirs(), run, options.task, "");
-}
-
 }  // namespace
 
 void add_runs(CLI::App& app, Context& context) {
@@ -218,10 +169,11 @@ void add_runs(CLI::App& app, Context& context) {
     return sub;
   };
   CLI::App* lister = verb->add_subcommand("list", "List runs, newest first");
-  lister->add_option("-o,--output", options->output, "json");
+  lister->add_option("-o,--output", options->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
   lister->callback([options, &context] { list(*options, context); });
   CLI::App* describer = named("describe", "Show one run");
-  describer->add_option("-o,--output", options->output, "json: the tekton.dev/v1 object");
+  describer->add_option("-o,--output", options->output, "yaml or json: the tekton.dev/v1 objects")
+      ->check(CLI::IsMember({"json", "yaml"}));
   describer->callback([options, &context] { describe(*options, context); });
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
@@ -232,6 +184,7 @@ void add_runs(CLI::App& app, Context& context) {
   again->add_option("--from", options->from, "Only this task and what comes after it")->excludes(failed);
   again->callback([options, &context] { rerun(*options, context); });
   add_runs_start(*verb, context);
+  add_explain(*verb, context);
   CLI::App* canceller = named("cancel", "End a run that goes on, in whatever terminal it is");
   canceller->add_option("--mode", options->mode, "run-finally, stop (let running tasks end) or now")
       ->capture_default_str();
@@ -244,15 +197,6 @@ void add_runs(CLI::App& app, Context& context) {
   named("delete", "Delete a run, its logs and its folders")->callback([options, &context] {
     remove(*options, context);
   });
-}
-
-void add_logs(CLI::App& app, Context& context) {
-  auto options = std::make_shared<RunsOptions>();
-  CLI::App* verb = app.add_subcommand(
-      "logs", "Print the logs of a run\n\n  kiln logs            of the last run\n  kiln logs RUN -t test\n");
-  verb->add_option("run", options->run, "Run; default: the last");
-  verb->add_option("-t,--task", options->task, "This task only");
-  verb->callback([options, &context] { show_logs(*options, context); });
 }
 
 }  // namespace kiln::cli

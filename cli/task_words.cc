@@ -20,7 +20,7 @@ std::string ended_words(const std::string& label, const executor::TaskRunState& 
   switch (state.phase) {
     case Phase::Succeeded:
       return paint(Colour::Green, "✔ ") + label + "  " +
-             (state.message.starts_with("reused from") ? state.message : duration_words(state));
+             (state.message.starts_with(executor::kReusedFrom) ? state.message : duration_words(state));
     case Phase::Ready: {
       const std::string why = state.retries.empty() ? state.message : state.retries.back().outcome.message;
       return paint(Colour::Yellow, "↻ ") + label + "  " + why;

@@ -15,7 +15,9 @@ void add_lint(CLI::App& app, Context& context);
 void add_graph(CLI::App& app, Context& context);
 void add_runs(CLI::App& app, Context& context);
 void add_runs_start(CLI::App& runs, Context& context);  // a part of `kiln runs`
+void add_explain(CLI::App& runs, Context& context);     // likewise
 void add_logs(CLI::App& app, Context& context);
+void add_shell(CLI::App& app, Context& context);
 void add_build(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
 void add_stack(CLI::App& app, Context& context);

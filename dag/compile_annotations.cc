@@ -40,15 +40,31 @@ std::pair<std::string, std::string> default_problem(const Plan& plan, std::strin
 
 }  // namespace
 
+std::string_view annotation_of(const Plan& plan, const PlannedTask& task, std::string_view name) {
+  for (const Labels* annotations : {&task.settings->annotations, &task.annotations, &plan.annotations})
+    if (const auto given = annotations->find(std::string(name)); given != annotations->end())
+      return given->second;
+  return {};
+}
+
 void Compiler::check_annotations() {
-  const auto one_of = [&](std::string_view name, std::string_view a, std::string_view b) {
-    const auto given = plan_.annotations.find(std::string(name));
-    if (given != plan_.annotations.end() && given->second != a && given->second != b)
-      reporter_.error({}, "annotation " + given->first + " is \"" + given->second + "\"",
+  const auto one_of = [&](std::string_view name, std::string_view given, Position at, std::string_view a,
+                          std::string_view b) {
+    if (!given.empty() && given != a && given != b)
+      reporter_.error(at, "annotation " + std::string(name) + " is \"" + std::string(given) + "\"",
                       "it can be \"" + std::string(a) + "\" or \"" + std::string(b) + "\"");
   };
-  one_of(annotation::kFailFast, "true", "false");
-  one_of(annotation::kConcurrency, "queue", "cancel-previous");
+  const auto of_run = [&](std::string_view name) {
+    const auto given = plan_.annotations.find(std::string(name));
+    return given == plan_.annotations.end() ? std::string_view() : given->second;
+  };
+  one_of(annotation::kFailFast, of_run(annotation::kFailFast), {}, "true", "false");
+  one_of(annotation::kConcurrency, of_run(annotation::kConcurrency), {}, "queue", "cancel-previous");
+  one_of(annotation::kCache, of_run(annotation::kCache), {}, "inputs", "off");
+  for (const PlannedTask& task : plan_.tasks) {
+    const std::string_view cache = annotation_of(plan_, task, annotation::kCache);
+    if (cache != of_run(annotation::kCache)) one_of(annotation::kCache, cache, task.at, "inputs", "off");
+  }
   for (auto at = plan_.annotations.lower_bound(std::string(annotation::kResultDefault));
        at != plan_.annotations.end() && at->first.starts_with(annotation::kResultDefault); ++at) {
     const std::string_view of = std::string_view(at->first).substr(annotation::kResultDefault.size());

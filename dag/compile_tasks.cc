@@ -170,6 +170,7 @@ void Compiler::choose_task(const PipelineTask& from, PlannedTask& task) {
   task.spec = found->spec;
   task.spec_file = found->file;
   task.task_name = found->metadata.name;
+  task.annotations = found->metadata.annotations;
   if (!catalog_.first_check(*found->spec)) return;
   Reporter reporter(catalog_.documents(), found->file, diagnostics_);
   ParamScope scope;

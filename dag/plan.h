@@ -62,6 +62,7 @@ struct ResultUse {
 namespace annotation {
 inline constexpr std::string_view kFailFast = "kiln.dev/fail-fast";             // of a matrix: "true"
 inline constexpr std::string_view kResultDefault = "kiln.dev/result-default.";  // + task + "." + result
+inline constexpr std::string_view kCache = "kiln.dev/cache";                    // "inputs" or "off"
 inline constexpr std::string_view kConcurrencyGroup = "kiln.dev/concurrency-group";
 inline constexpr std::string_view kConcurrency = "kiln.dev/concurrency";  // "queue" or "cancel-previous"
 }  // namespace annotation
@@ -89,6 +90,7 @@ struct PlannedTask {
   std::string name;
   std::string display_name;  // may hold $(params.…) of the task
   std::string task_name;     // metadata.name of the Task or Pipeline referred to; empty for an inline spec
+  Labels annotations;        // of that Task
   bool is_finally = false;
   bool inline_spec = false;              // the pipeline's params propagate into it
   std::shared_ptr<const TaskSpec> spec;  // Task: as written; see resolve_task for what really runs
@@ -154,5 +156,9 @@ struct Plan {
   const PlannedTask* task(std::string_view task_name) const;  // nullptr: there is none
   std::unordered_map<std::string, size_t> index;              // name → place in `tasks`
 };
+
+// What an annotation says for one task: its run's, its inline spec's, its Task's, the pipeline run's; the
+// first of these that has it. "" when none does.
+std::string_view annotation_of(const Plan& plan, const PlannedTask& task, std::string_view name);
 
 }  // namespace kiln::dag

@@ -61,15 +61,6 @@ json steps_json(const std::vector<StepRecord>& steps) {
   return out;
 }
 
-json outcome_json(const Outcome& outcome) {
-  json out{{"succeeded", outcome.succeeded},     {"infrastructure", outcome.infrastructure},
-           {"reason", outcome.reason},           {"message", bytes(outcome.message)},
-           {"steps", steps_json(outcome.steps)}, {"results", results_json(outcome.results)}};
-  if (!outcome.sidecars.empty()) out["sidecars"] = steps_json(outcome.sidecars);
-  if (!outcome.artifacts.empty()) out["artifacts"] = bytes(outcome.artifacts);
-  return out;
-}
-
 std::map<std::string, std::string> results_from(const json& value) {
   std::map<std::string, std::string> out;
   for (const auto& [name, result] : value.items()) out[name] = text_of(result);
@@ -89,7 +80,18 @@ std::vector<StepRecord> steps_from(const json& value) {
   return out;
 }
 
-Outcome outcome_from(const json& value) {
+}  // namespace
+
+json outcome_json(const Outcome& outcome) {
+  json out{{"succeeded", outcome.succeeded},     {"infrastructure", outcome.infrastructure},
+           {"reason", outcome.reason},           {"message", bytes(outcome.message)},
+           {"steps", steps_json(outcome.steps)}, {"results", results_json(outcome.results)}};
+  if (!outcome.sidecars.empty()) out["sidecars"] = steps_json(outcome.sidecars);
+  if (!outcome.artifacts.empty()) out["artifacts"] = bytes(outcome.artifacts);
+  return out;
+}
+
+Outcome outcome_from_json(const json& value) {
   Outcome out;
   out.succeeded = value.at("succeeded").get<bool>();
   out.infrastructure = value.value("infrastructure", false);
@@ -101,8 +103,6 @@ Outcome outcome_from(const json& value) {
   if (value.contains("artifacts")) out.artifacts = text_of(value["artifacts"]);
   return out;
 }
-
-}  // namespace
 
 std::string_view to_string(Event::Kind kind) {
   return kKinds.at(static_cast<size_t>(kind));
@@ -142,7 +142,7 @@ Event event_from_json(const json& value, const dag::Plan& plan) {
     }
     event.reason = value.value("reason", "");
     if (value.contains("message")) event.message = text_of(value.at("message"));
-    if (value.contains("outcome")) event.outcome = outcome_from(value.at("outcome"));
+    if (value.contains("outcome")) event.outcome = outcome_from_json(value.at("outcome"));
     return event;
   } catch (const json::exception& e) {
     throw Error(ErrorKind::Invalid, std::string("malformed event in the journal: ") + e.what());

@@ -39,6 +39,9 @@ struct Outcome {
   bool operator==(const Outcome&) const = default;
 };
 
+// How an outcome that was not run for begins its message; the name of the run that it is from follows.
+inline constexpr std::string_view kReusedFrom = "reused from run ";
+
 // Something that happened in a run. A run's State is the fold of its events, and nothing else; the journal
 // keeps them in order.
 struct Event {
@@ -75,5 +78,9 @@ std::string_view to_string(Event::Kind kind);
 // 1970. from_json throws Invalid for what to_json did not write, or for a task that the plan does not have.
 nlohmann::json to_json(const Event& event, const dag::Plan& plan);
 Event event_from_json(const nlohmann::json& json, const dag::Plan& plan);
+
+// An Outcome by itself, as in the journal; the reverse throws nlohmann::json::exception.
+nlohmann::json outcome_json(const Outcome& outcome);
+Outcome outcome_from_json(const nlohmann::json& json);
 
 }  // namespace kiln::executor

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "executor/concurrency.h"
 #include "executor/origin.h"
@@ -135,6 +136,7 @@ RunRecord Journal::create(const dag::Plan& plan, Time now, const NewRun& given) 
 void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const Event> events) {
   if (events.empty()) return;
   const std::lock_guard lock(mutex_);
+  failpoint("journal.begin");
   Transaction transaction(database_);
   Statement last = database_.prepare("SELECT COALESCE(MAX(sequence), 0) FROM events WHERE run = ?");
   last.bind(1, id).step();
@@ -151,7 +153,9 @@ void Journal::append(std::string_view id, const dag::Plan& plan, std::span<const
         .bind(2, id)
         .run();
   }
+  failpoint("journal.commit");
   transaction.commit();
+  failpoint("journal.committed");
 }
 
 void Journal::update(std::string_view id, std::string_view reason, std::string_view message) {

@@ -1,12 +1,13 @@
 #include "executor/live_run.h"
 
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
 #include "executor/control.h"
+#include "executor/pod_places.h"
 #include "executor/private_folder.h"
 #include "executor/run_lock.h"
 #include "executor/secrets.h"
@@ -30,20 +31,6 @@ std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEn
   return out;
 }
 
-void describe_machine(PodPlaces& places) {
-  utsname name{};
-  if (::uname(&name) == 0) places.node = name.nodename;
-  places.cpus = std::max(1u, std::thread::hardware_concurrency());
-  places.memory =
-      static_cast<double>(::sysconf(_SC_PHYS_PAGES)) * static_cast<double>(::sysconf(_SC_PAGESIZE));
-}
-
-// Absolute, without a slash at its end: to compare by parts.
-fs::path normal_folder(const fs::path& path) {
-  const fs::path normal = fs::absolute(path).lexically_normal();
-  return normal.has_filename() || normal == normal.root_path() ? normal : normal.parent_path();
-}
-
 }  // namespace
 
 LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord run, RunObserver& observer,
@@ -54,9 +41,9 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       options_(options),
       nesting_(std::move(nesting)),
       run_(std::move(run)),
-      places_{services.dirs.runs() / run_.id, nesting_.workspaces, services.dirs.state / "claims",
-              options.allow_host_image, options.network},
+      places_(pod_places(services.dirs, run_.id, options)),
       secrets_(secrets_of(plan)),
+      cache_(services.dirs.cache / "tasks"),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
@@ -69,15 +56,12 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
     run_.owner = Owner::Terminal;
     services.journal.set_owner(run_.id, run_.owner, "");
   }
-  if (places_.workspaces.empty()) places_.workspaces = places_.run / "workspaces";
+  if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
   if (!options.workspaces.empty() && fs::exists(options.workspaces) && !fs::exists(places_.workspaces))
     fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
   remove_tree(places_.run / "pods");  // of a kiln that died
   remove_private_folder(places_.run);
   places_.secrets = private_folder(services.dirs, places_.run, run_.uid);
-  describe_machine(places_);
-  places_.allow_privileged = options.allow_privileged;
-  for (const fs::path& path : options.host_paths) places_.host_paths.push_back(normal_folder(path));
 }
 
 RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
@@ -248,6 +232,7 @@ std::optional<Event> LiveRun::next_event() {
 void LiveRun::act(const std::vector<Event>& events) {
   services_.journal.append(run_.id, plan_, events);
   for (const Event& event : events) {
+    failpoint("action");
     const TaskRunId id{event.task, event.run};
     switch (event.kind) {
       case Event::Kind::TaskStarted:
@@ -352,11 +337,9 @@ Event LiveRun::run_job(Job& job) {
       .kind = Event::Kind::TaskFinished, .task = job.id.task, .run = job.id.run, .attempt = job.task.attempt};
   try {
     if (const auto* pod = std::get_if<PodRequest>(&job.what)) {
-      const fs::path logs =
-          places_.run / "logs" /
-          (task_run_label(job.task.task, job.id.run) + "." + std::to_string(job.task.attempt));
-      event.outcome = run_pod(services_.pods, *pod, logs, job.task, observer_, observing_, job.stop, secrets_,
-                              services_.clock);
+      const PodWork work{services_.pods, services_.clock, observer_, observing_,
+                         secrets_,       cache_,          run_.id,   places_.run};
+      event.outcome = run_pod(work, *pod, job.task, job.stop);
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {
       event.outcome = run_pipeline(*request, job);
     } else {

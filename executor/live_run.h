@@ -12,12 +12,13 @@
 #include <vector>
 
 #include "base/fs.h"
-#include "executor/concurrency.h"
 #include "base/secret_mask.h"
+#include "executor/concurrency.h"
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
 #include "executor/scheduler.h"
+#include "executor/task_cache.h"
 
 namespace kiln::executor {
 
@@ -85,6 +86,7 @@ class LiveRun {
   RunRecord run_;
   PodPlaces places_;
   SecretMask secrets_;  // must not be shown
+  TaskCache cache_;
   size_t jobs_;
   Scheduler scheduler_;
   State state_;

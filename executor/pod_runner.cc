@@ -2,6 +2,10 @@
 
 namespace kiln::executor {
 
+std::vector<std::string> LocalPodRunner::image_digests(const steps::PodSpec& spec, std::stop_token stop) {
+  return pods_.image_digests(spec, std::move(stop));
+}
+
 steps::PodOutcome LocalPodRunner::run(const steps::PodSpec& spec, steps::PodObserver& observer,
                                       std::stop_token stop) {
   return pods_.run(spec, observer, std::move(stop), {});  // time limits are the scheduler's

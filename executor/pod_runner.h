@@ -13,6 +13,9 @@ class PodRunner {
   virtual ~PodRunner() = default;
   // Blocks until the pod has ended, or `stop` was requested and it has been ended. Called from many threads.
   // Throws only for what keeps any pod from running at all.
+  // Which images the pod's steps, then its sidecars would run: digests; none when that cannot be told, or
+  // when they say too little (image: host). Gets the images. Throws as registry::Images.
+  virtual std::vector<std::string> image_digests(const steps::PodSpec&, std::stop_token) { return {}; }
   virtual steps::PodOutcome run(const steps::PodSpec& spec, steps::PodObserver& observer,
                                 std::stop_token stop) = 0;
 };
@@ -21,6 +24,7 @@ class PodRunner {
 class LocalPodRunner final : public PodRunner {
  public:
   explicit LocalPodRunner(steps::LocalPods& pods) : pods_(pods) {}
+  std::vector<std::string> image_digests(const steps::PodSpec& spec, std::stop_token stop) override;
   steps::PodOutcome run(const steps::PodSpec& spec, steps::PodObserver& observer,
                         std::stop_token stop) override;
 

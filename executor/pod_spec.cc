@@ -7,6 +7,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "executor/cached_pod.h"
 #include "executor/credentials.h"
 #include "executor/pod_mounts.h"
 #include "steps/capabilities.h"
@@ -241,7 +242,9 @@ PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask&
   const std::string folder = planned.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") +
                              "." + std::to_string(which.attempt);
   PodFacts facts = facts_of(plan, planned, resolved, run_name, name, places);
-  return PodMaker(planned, resolved, folder, places, std::move(facts)).make(std::move(name));
+  PodRequest request = PodMaker(planned, resolved, folder, places, std::move(facts)).make(std::move(name));
+  ask_for_cache(request, plan, planned, resolved);
+  return request;
 }
 
 }  // namespace kiln::executor

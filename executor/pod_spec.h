@@ -40,7 +40,11 @@ struct PodRequest {
   // What to write before the pod starts, all below `private_folder`, which goes with it.
   std::filesystem::path private_folder;
   std::vector<VolumeContent> contents;
-  std::optional<uint32_t> group;   // fsGroup
+  std::optional<uint32_t> group;  // fsGroup
+  // With `kiln.dev/cache: inputs`: what the task is called in the task cache, and what decides beside the pod
+  // what it leaves: what that is called → its text.
+  std::string cached_as;
+  std::map<std::string, std::string> cache_inputs;
   StepFlow flow;                   // what its steps hand on
   std::vector<std::string> notes;  // what the pod has to do without, one sentence each; for its log
 };

@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/digest.h"
 #include "executor/param_json.h"
 #include "executor/scheduler.h"
+#include "executor/secrets.h"
+#include "executor/spec_json.h"
 
 namespace kiln::executor {
 namespace {
@@ -29,20 +32,6 @@ std::string_view status_word(Phase phase) {
     default:
       return "Unknown";
   }
-}
-
-json when_json(const std::vector<dag::When>& whens) {
-  json out = json::array();
-  for (const dag::When& when : whens) {
-    json values = json::array();
-    if (!when.cel.empty()) {
-      out.push_back({{"cel", when.cel.value}});
-      continue;
-    }
-    for (const dag::Text& value : when.values) values.push_back(value.value);
-    out.push_back({{"input", when.input.value}, {"operator", when.op.value}, {"values", std::move(values)}});
-  }
-  return out;
 }
 
 json result_json(const std::string& name, const dag::ParamValue& value) {
@@ -140,22 +129,49 @@ json task_status(const TaskRunState& task, const dag::TaskSpec* spec) {
   return status;
 }
 
-json metadata(const RunRecord& run, std::string name, std::string_view task = {}) {
-  json labels{{"tekton.dev/" + std::string(run.kind == "Task" ? "task" : "pipeline"), run.name}};
-  if (!task.empty()) {
-    labels["tekton.dev/pipelineRun"] = run.id;
-    labels["tekton.dev/pipelineTask"] = task;
-  }
-  return {{"name", std::move(name)},
-          {"namespace", "default"},
-          {"uid", run.uid},
-          {"creationTimestamp", format_rfc3339(run.created)},
-          {"labels", std::move(labels)}};
+json metadata(const RunRecord& run, const dag::Plan& plan, std::string name, std::string uid) {
+  json labels = json::object(), annotations = json::object();
+  for (const auto& [key, value] : plan.labels) labels[key] = value;
+  for (const auto& [key, value] : plan.annotations) annotations[key] = value;
+  if (!run.name.empty())
+    labels["tekton.dev/" + std::string(run.kind == "Task" ? "task" : "pipeline")] = run.name;
+  json out{{"name", std::move(name)},
+           {"namespace", "default"},
+           {"uid", std::move(uid)},
+           {"creationTimestamp", format_rfc3339(run.created)},
+           {"labels", std::move(labels)}};
+  if (!annotations.empty()) out["annotations"] = std::move(annotations);
+  return out;
 }
 
-}  // namespace
+// Of a TaskRun of a PipelineRun.
+json child_metadata(const RunRecord& run, const dag::Plan& plan, const dag::PlannedTask& task,
+                    std::string name, Time started) {
+  // Stable, and told apart from any other's by its name.
+  std::string uid = std::string(sha256(run.uid + "/" + name).encoded().substr(0, 32));
+  for (const size_t at : {20, 16, 12, 8}) uid.insert(at, "-");
+  json out = metadata(run, plan, std::move(name), std::move(uid));
+  out["creationTimestamp"] = format_rfc3339(started);
+  out["labels"]["tekton.dev/pipelineRun"] = run.id;
+  out["labels"]["tekton.dev/pipelineRunUID"] = run.uid;
+  out["labels"]["tekton.dev/pipelineTask"] = task.name;
+  out["labels"]["tekton.dev/memberOf"] = task.is_finally ? "finally" : "tasks";
+  if (!task.task_name.empty()) out["labels"]["tekton.dev/task"] = task.task_name;
+  out["ownerReferences"] = json::array({{{"apiVersion", "tekton.dev/v1"},
+                                         {"kind", "PipelineRun"},
+                                         {"name", run.id},
+                                         {"uid", run.uid},
+                                         {"controller", true},
+                                         {"blockOwnerDeletion", true}}});
+  return out;
+}
 
-namespace {
+// Where a spec came from: its file and what was in it.
+json provenance(const dag::Plan& plan, const std::string& file) {
+  const auto source = plan.sources.find(file);
+  if (source == plan.sources.end()) return nullptr;
+  return {{"refSource", {{"entryPoint", file}, {"digest", {{"sha256", sha256(source->second).encoded()}}}}}};
+}
 
 json child_references(const RunRecord& run, const dag::Plan& plan, const State& state, size_t i) {
   json out = json::array();
@@ -178,9 +194,7 @@ json child_references(const RunRecord& run, const dag::Plan& plan, const State& 
   return out;
 }
 
-}  // namespace
-
-json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id) {
+json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id) {
   const dag::PlannedTask& planned = plan.tasks[id.task];
   const TaskRunState& task = state.tasks[id.task].run(id.run);
   dag::TaskRunIndex which{.attempt = task.attempt};
@@ -188,26 +202,51 @@ json describe_task(const RunRecord& run, const dag::Plan& plan, const State& sta
   const dag::ResolvedTask resolved =
       dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
   const std::string name = dag::child_name(plan, id.task, run.id, which.in_matrix);
-  json spec{{"params", params_json(resolved.params)}, {"retries", planned.retries}};
-  if (!planned.task_name.empty()) spec["taskRef"] = {{"name", planned.task_name}, {"kind", "Task"}};
-  json out{{"apiVersion", "tekton.dev/v1"},
-           {"kind", child_kind(planned)},
-           {"metadata", metadata(run, name, planned.name)},
-           {"spec", std::move(spec)},
-           {"status", task_status(task, planned.spec ? &*planned.spec : nullptr)}};
-  if (planned.kind == dag::PlannedTask::Kind::Task) out["status"]["podName"] = name + "-pod";
+  json spec = json::object();
+  if (!resolved.params.empty()) spec["params"] = params_json(resolved.params);
+  if (planned.retries > 0) spec["retries"] = planned.retries;
+  if (planned.timeout > Duration{} && planned.kind != dag::PlannedTask::Kind::Pipeline)
+    spec["timeout"] = go_duration(planned.timeout);
+  if (!planned.settings->service_account.empty())
+    spec["serviceAccountName"] = planned.settings->service_account.value;
+  json out{
+      {"apiVersion", planned.kind == dag::PlannedTask::Kind::Custom ? "tekton.dev/v1beta1" : "tekton.dev/v1"},
+      {"kind", child_kind(planned)},
+      {"metadata", child_metadata(run, plan, planned, name,
+                                  task.retries.empty() ? task.started : task.retries.front().started)},
+      {"status", task_status(task, planned.spec ? &*planned.spec : nullptr)}};
+  if (planned.kind == dag::PlannedTask::Kind::Task) {
+    spec["taskSpec"] = task_spec_json(*planned.spec);
+    out["status"]["taskSpec"] = task_spec_json(resolved.spec);
+    out["status"]["podName"] = name + "-pod";
+    if (json from = provenance(plan, planned.spec_file); !from.is_null())
+      out["status"]["provenance"] = std::move(from);
+    std::vector<dag::WorkspaceBinding> bindings;
+    for (const dag::TaskWorkspace& workspace : resolved.workspaces) {
+      if (!workspace.bound) continue;
+      bindings.push_back(workspace.binding);
+      bindings.back().name = workspace.declaration.name;
+    }
+    if (json workspaces = workspaces_json(bindings); !workspaces.empty())
+      spec["workspaces"] = std::move(workspaces);
+  } else if (planned.kind == dag::PlannedTask::Kind::Custom) {
+    out["status"].erase("steps");
+    if (planned.custom->name.empty())
+      spec["customSpec"] = {{"apiVersion", planned.custom->api_version}, {"kind", planned.custom->kind}};
+    else
+      spec["customRef"] = {{"apiVersion", planned.custom->api_version},
+                           {"kind", planned.custom->kind},
+                           {"name", planned.custom->name}};
+    if (planned.custom->name.empty() && !planned.custom->spec.empty())
+      spec["customSpec"]["spec"] = json::parse(planned.custom->spec, nullptr, false);
+    for (json& result : out["status"]["results"]) result.erase("type");
+    if (out["status"]["results"].is_null()) out["status"].erase("results");
+  }
+  out["spec"] = std::move(spec);
   return out;
 }
 
-json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
-  if (plan.kind != dag::Plan::Kind::Pipeline && !state.tasks.empty()) {
-    json out = describe_task(run, plan, state, {});
-    out["metadata"] = metadata(run, run.id);
-    if (state.has_finished)
-      out["status"]["conditions"] =
-          condition(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished);
-    return out;
-  }
+json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& state) {
   json children = json::array(), skipped = json::array();
   for (size_t i = 0; i < state.tasks.size(); ++i) {
     const TaskState& task = state.tasks[i];
@@ -221,10 +260,14 @@ json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
       for (json& one : child_references(run, plan, state, i)) children.push_back(std::move(one));
     }
   }
-  json status{{"childReferences", std::move(children)}};
+  json status{{"pipelineSpec", pipeline_spec_json(plan)}};
+  if (!children.empty()) status["childReferences"] = std::move(children);
   if (state.has_started) status["startTime"] = format_rfc3339(state.started);
   if (state.in_finally) status["finallyStartTime"] = format_rfc3339(state.finally_started);
   if (!skipped.empty()) status["skippedTasks"] = std::move(skipped);
+  if (!plan.tasks.empty())
+    if (json from = provenance(plan, plan.tasks.front().file); !from.is_null())
+      status["provenance"] = std::move(from);
   if (state.has_finished) {
     status["completionTime"] = format_rfc3339(state.finished);
     status["conditions"] =
@@ -239,13 +282,48 @@ json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
   } else {
     status["conditions"] = condition("Unknown", "Running", summary(plan, state), state.started);
   }
-  json spec{{"params", params_json(plan.params)}, {"pipelineRef", {{"name", plan.name}}}};
-  if (plan.timeout > Duration{}) spec["timeouts"] = {{"pipeline", go_duration(plan.timeout)}};
-  return {{"apiVersion", "tekton.dev/v1"},
-          {"kind", "PipelineRun"},
-          {"metadata", metadata(run, run.id)},
-          {"spec", std::move(spec)},
-          {"status", std::move(status)}};
+  json spec{{"pipelineSpec", status["pipelineSpec"]}};
+  if (!plan.params.empty()) spec["params"] = params_json(plan.params);
+  if (json workspaces = workspaces_json(plan.workspaces); !workspaces.empty())
+    spec["workspaces"] = std::move(workspaces);
+  if (plan.timeout > Duration{}) spec["timeouts"]["pipeline"] = go_duration(plan.timeout);
+  if (plan.tasks_timeout > Duration{}) spec["timeouts"]["tasks"] = go_duration(plan.tasks_timeout);
+  if (plan.finally_timeout > Duration{}) spec["timeouts"]["finally"] = go_duration(plan.finally_timeout);
+  if (!plan.status.empty()) spec["status"] = plan.status;
+  json out{{"apiVersion", "tekton.dev/v1"},
+           {"kind", "PipelineRun"},
+           {"metadata", metadata(run, plan, run.id, run.uid)},
+           {"spec", std::move(spec)},
+           {"status", std::move(status)}};
+  return out;
+}
+
+}  // namespace
+
+json describe_task(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id) {
+  return masked(secrets_of(plan), task_run(run, plan, state, id));
+}
+
+json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
+  if (plan.kind == dag::Plan::Kind::Pipeline || state.tasks.empty())
+    return masked(secrets_of(plan), pipeline_run(run, plan, state));
+  json out = describe_task(run, plan, state, {});
+  out["metadata"] = metadata(run, plan, run.id, run.uid);
+  if (state.has_finished && out["kind"] == "TaskRun")
+    out["status"]["conditions"] =
+        masked(secrets_of(plan),
+               condition(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished));
+  return out;
+}
+
+std::vector<json> describe_children(const RunRecord& run, const dag::Plan& plan, const State& state) {
+  std::vector<json> out;
+  if (plan.kind != dag::Plan::Kind::Pipeline) return out;
+  for (size_t i = 0; i < state.tasks.size(); ++i)
+    for (size_t k = 0; k < state.tasks[i].run_count(); ++k)
+      if (plan.tasks[i].kind != dag::PlannedTask::Kind::Pipeline && has_run(state.tasks[i].run(k)))
+        out.push_back(describe_task(run, plan, state, {i, k}));
+  return out;
 }
 
 }  // namespace kiln::executor

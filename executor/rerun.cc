@@ -29,7 +29,7 @@ Reusable reusable(const Journal& journal, const dag::Plan& plan, const RunRecord
   for (const Event& event : events) {
     if (event.kind != Event::Kind::TaskFinished || !event.outcome.succeeded || again[event.task]) continue;
     Outcome outcome = event.outcome;
-    outcome.message = "reused from run " + run.id;
+    outcome.message = std::string(kReusedFrom) + run.id;
     out.insert_or_assign({event.task, event.run}, std::move(outcome));
   }
   return out;

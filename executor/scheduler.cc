@@ -278,19 +278,12 @@ class Turn {
   std::vector<Event> log_;
 };
 
-bool has_fail_fast(const dag::Plan& plan, const dag::PlannedTask& task) {
-  for (const dag::Labels* annotations : {&task.settings->annotations, &plan.annotations})
-    if (const auto given = annotations->find(std::string(dag::annotation::kFailFast));
-        given != annotations->end())
-      return given->second == "true";
-  return false;
-}
-
 }  // namespace
 
 Scheduler::Scheduler(const dag::Plan& plan, Options options) : plan_(plan), options_(std::move(options)) {
   for (size_t i = 0; i < plan.tasks.size(); ++i)
-    if (plan.tasks[i].matrix && has_fail_fast(plan, plan.tasks[i])) fail_fast_.push_back(i);
+    if (plan.tasks[i].matrix && dag::annotation_of(plan, plan.tasks[i], dag::annotation::kFailFast) == "true")
+      fail_fast_.push_back(i);
 }
 
 std::vector<Event> Scheduler::advance(State& state, Event event, Time now) const {

@@ -73,7 +73,8 @@ steps::StepTurn guide_step(const dag::TaskSpec& task, size_t index, steps::StepS
 
 StepFlow::StepFlow(const dag::TaskSpec& spec) {
   const bool guided = std::ranges::any_of(spec.steps, needs_guide);
-  const bool takes = std::ranges::any_of(spec.results, [](const auto& result) { return result.value.has_value(); });
+  const bool takes =
+      std::ranges::any_of(spec.results, [](const auto& result) { return result.value.has_value(); });
   if (guided || takes) spec_ = std::make_shared<const Spec>(Spec{spec, guided});
 }
 

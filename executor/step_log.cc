@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include "base/failpoint.h"
 #include "base/fs.h"
 
 namespace kiln::executor {
@@ -76,6 +77,7 @@ void StepLog::take(File& file, bool is_stderr, std::string_view bytes) {
 
 void StepLog::write(File& file, bool is_stderr, std::string_view bytes) {
   if (problem_) return;
+  failpoint("log.write");
   try {
     file.times.note(file.size, is_stderr, clock_.now());
     write_all(file.log.get(), bytes, "log of task " + task_.label);

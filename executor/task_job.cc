@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "executor/step_log.h"
 
@@ -72,9 +73,16 @@ Outcome outcome_of(const Error& error) {
   return out;
 }
 
-Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesystem::path& logs,
-                const RunningTask& task, RunObserver& observer, std::mutex& observing, std::stop_source& stop,
-                const SecretMask& secrets, const Clock& clock) {
+void prepare_pod(const PodRequest& request) {
+  make_dirs(request.spec.folder, 0755);
+  failpoint("workspace.make");
+  make_folders(request);
+  check_host_paths(request);
+  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
+}
+
+Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTask& task,
+                std::stop_source& stop) {
   const steps::PodSpec& pod = request.spec;
   const OnExit clean([&] {
     try {
@@ -83,16 +91,24 @@ Outcome run_pod(PodRunner& pods, const PodRequest& request, const std::filesyste
     } catch (const Error&) {  // left behind for `kiln runs delete`
     }
   });
-  make_dirs(pod.folder, 0755);
-  make_folders(request);
-  check_host_paths(request);
-  for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
-  StepLog log(task, pod, logs, observer, observing, stop, secrets, clock);
-  if (!pod.steps.empty())
-    for (const std::string& note : request.notes) log.step_output(0, true, "kiln: note: " + note + "\n");
-  steps::PodOutcome outcome = pods.run(pod, log, stop.get_token());
-  request.flow.finish(outcome);
-  return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
+  prepare_pod(request);
+  const std::string attempt = task_run_label(task.task, task.run) + "." + std::to_string(task.attempt);
+  StepLog log(task, pod, work.places / "logs" / attempt, work.observer, work.observing, stop, work.secrets,
+              work.clock);
+  const auto say = [&](const std::string& line) {
+    if (!pod.steps.empty()) log.step_output(0, true, "kiln: " + line + "\n");
+  };
+  for (const std::string& note : request.notes) say("note: " + note);
+  const auto run = [&] {
+    failpoint("pod.begin");
+    steps::PodOutcome outcome = work.pods.run(pod, log, stop.get_token());
+    failpoint("pod.end");
+    request.flow.finish(outcome);
+    return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
+  };
+  if (request.cached_as.empty()) return run();
+  return run_cached(work.cache, work.pods, request, work.run, work.places / "cache" / attempt, say, run,
+                    stop.get_token());
 }
 
 }  // namespace kiln::executor

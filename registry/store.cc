@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/fs.h"
 #include "base/text.h"
 
@@ -90,7 +91,9 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
   if (::stat(target.c_str(), &st) == 0 && static_cast<uint64_t>(st.st_size) == state.size) return digest;
   if (::fsync(state.fd.get()) != 0) throw_errno("cannot write into the image store");
   make_dirs(folder);
+  failpoint("blob.publish");
   if (::rename(state.path.c_str(), target.c_str()) != 0) throw_errno("cannot write " + target.string());
+  failpoint("blob.published");
   state.path.clear();
   fsync_dir(folder);
   return digest;

@@ -1,22 +1,43 @@
 #include "steps/pod.h"
 
+#include <sys/stat.h>
+
 #include "base/error.h"
+#include "base/fs.h"
 #include "registry/snapshots.h"
 #include "registry/store.h"
+#include "steps/pod_images.h"
 #include "steps/pod_run.h"
+#include "steps/step_world.h"
 
 namespace kiln::steps {
+
+namespace {
+
+// This very program, without reading all of it: a new build is a new file.
+std::string program_identity(const fs::path& program) {
+  struct stat status {};
+  if (::stat(program.c_str(), &status) != 0) throw_errno("cannot read " + program.string());
+  return "kiln " + std::to_string(status.st_size) + " " + std::to_string(status.st_mtim.tv_sec) + "." +
+         std::to_string(status.st_mtim.tv_nsec);
+}
+
+}  // namespace
+
+ImageSource image_source(const registry::Images& images) {
+  return [&images](const StepSpec& step, std::stop_token cancel) {
+    const registry::Image image = images.get(step.image, step.pull_policy, std::move(cancel));
+    return StepImage{registry::Snapshots(images.store()).prepare(image), image.config,
+                     image.descriptor.digest.text()};
+  };
+}
 
 LocalPods::LocalPods(SandboxRuntime& runtime, const registry::Images& images, Options options)
     : runtime_(runtime), images_(images), options_(std::move(options)) {}
 
 PodOutcome LocalPods::run(const PodSpec& spec, PodObserver& observer, std::stop_token stop,
                           Duration timeout) {
-  const ImageSource source = [&](const StepSpec& step, std::stop_token cancel) {
-    const registry::Image image = images_.get(step.image, step.pull_policy, std::move(cancel));
-    return StepImage{registry::Snapshots(images_.store()).prepare(image), image.config,
-                     image.descriptor.digest.text()};
-  };
+  const ImageSource source = image_source(images_);
   try {
     return PodRun(runtime_, source, options_, spec, observer, std::move(stop), timeout).run();
   } catch (const Error& error) {  // its folder could not be made, or read
@@ -26,6 +47,27 @@ PodOutcome LocalPods::run(const PodSpec& spec, PodObserver& observer, std::stop_
     outcome.infrastructure = true;
     return outcome;
   }
+}
+
+std::vector<std::string> LocalPods::image_digests(const PodSpec& spec, std::stop_token stop) {
+  std::vector<const StepSpec*> containers;
+  for (const StepSpec& step : spec.steps) containers.push_back(&step);
+  for (const SidecarSpec& sidecar : spec.sidecars) containers.push_back(&sidecar);
+  const ImageSource source = [&](const StepSpec& step, std::stop_token cancel) {
+    const registry::Image image = images_.get(step.image, step.pull_policy, std::move(cancel));
+    return StepImage{{}, {}, image.descriptor.digest.text()};
+  };
+  std::vector<const StepSpec*> wanted;
+  for (const StepSpec* one : containers) {
+    if (one->image == kHostImage) return {};
+    wanted.push_back(one->image == kKilnImage ? nullptr : one);
+  }
+  std::vector<StepImage> images;
+  if (const auto problem = get_images(wanted, source, stop, images)) throw problem->error;
+  std::vector<std::string> out;
+  for (size_t i = 0; i < wanted.size(); ++i)
+    out.push_back(wanted[i] == nullptr ? program_identity(options_.kiln_binary) : images[i].digest);
+  return out;
 }
 
 }  // namespace kiln::steps

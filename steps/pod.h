@@ -152,6 +152,9 @@ class LocalPods {
   LocalPods(SandboxRuntime& runtime, const registry::Images& images, Options options);
   // Blocks until the pod has ended. Never throws for what a step did; see PodOutcome.
   PodOutcome run(const PodSpec& spec, PodObserver& observer, std::stop_token stop, Duration timeout);
+  // The digests of what its steps, then its sidecars run; `image: kiln` has one of this program. None when
+  // one of them is `image: host`, which no digest describes. Throws as registry::Images.
+  std::vector<std::string> image_digests(const PodSpec& spec, std::stop_token stop);
 
  private:
   SandboxRuntime& runtime_;

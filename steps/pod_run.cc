@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/failpoint.h"
 #include "base/text.h"
 #include "steps/network_namespace.h"
 #include "steps/pod_images.h"
@@ -267,6 +268,7 @@ StepOutcome PodRun::run_step(size_t index) {
 }
 
 void PodRun::read_results() {
+  failpoint("results.read");
   for (const std::string& name : spec_.results) {
     auto result = folder_.result(name, spec_.result_limit);
     if (!result) continue;

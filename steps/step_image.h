@@ -11,6 +11,10 @@
 #include "registry/image.h"
 #include "steps/sandbox.h"
 
+namespace kiln::registry {
+class Images;
+}
+
 namespace kiln::steps {
 
 struct StepSpec;
@@ -24,6 +28,9 @@ struct StepImage {
 
 // Where steps' images come from; throws kiln::Error.
 using ImageSource = std::function<StepImage(const StepSpec& step, std::stop_token stop)>;
+
+// Pulled where needed, and unpacked. `images` has to outlive it.
+ImageSource image_source(const registry::Images& images);
 
 // A file of the image as its topmost layer has it, at most 1 MiB; nullopt when there is none. Links are
 // followed inside the layer only.

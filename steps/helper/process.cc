@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -134,6 +135,7 @@ int child(void* argument) {
   }
   syscall(SYS_close_range, 3u, ~0u, 0u);
   setsid();
+  ioctl(0, TIOCSCTTY, 0);  // a shell on a terminal controls its jobs; of anything else this is refused
   umask(022);
   if (chdir(spec.cwd) != 0) give_up(launch, 126, "cannot enter the working directory", spec.cwd);
   drop_privileges(launch);

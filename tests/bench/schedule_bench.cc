@@ -2,7 +2,8 @@
 //
 //   compile_bench SHAPE TASKS - | schedule_bench RUNS
 //
-// Prints median milliseconds from RunStarted to RunFinished when every task succeeds at once. Not a test.
+// Prints median milliseconds from RunStarted to RunFinished when every task succeeds at once, and the bytes
+// of memory that a task takes which waits for its turn. Not a test.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -10,6 +11,7 @@
 #include <deque>
 #include <iostream>
 #include <iterator>
+#include <malloc.h>
 
 #include "dag/compile.h"
 #include "executor/scheduler.h"
@@ -18,6 +20,16 @@
 namespace {
 
 using namespace kiln;
+
+// All but the first few tasks wait.
+double bytes_per_waiting_task(const dag::Plan& plan) {
+  const executor::Scheduler scheduler(plan, {8, {"bench-x", "uid", "default"}});
+  executor::State state;
+  const auto in_use = [] { return ::mallinfo2().uordblks + ::mallinfo2().hblkhd; };
+  const size_t before = in_use();
+  (void)scheduler.advance(state, {.kind = executor::Event::Kind::RunStarted}, {});
+  return static_cast<double>(in_use() - before) / static_cast<double>(plan.tasks.size());
+}
 
 double schedule(const dag::Plan& plan) {
   const executor::Scheduler scheduler(plan, {8, {"bench-x", "uid", "default"}});
@@ -64,6 +76,6 @@ int main(int argc, char** argv) {
   }
   std::vector<double> times;
   for (int i = 0; i < runs; ++i) times.push_back(schedule(*compiled.plan));
-  std::printf("%.3f\n", bench::median(times));
+  std::printf("%.3f\t%.0f\n", bench::median(times), bytes_per_waiting_task(*compiled.plan));
   return 0;
 }

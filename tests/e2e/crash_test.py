@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """SIGKILL, Ctrl-C and a full disk at the worst moment: nothing is left running, nothing acknowledged is lost."""
 
+import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import unittest
@@ -73,6 +75,100 @@ class Crash(unittest.TestCase):
     def run_named(self, name):
         lines = self.world.kiln("runs", "list", check=0).stdout.splitlines()
         return next(line.split()[0] for line in lines if line.startswith(name))
+
+    def test_a_servers_run_outlives_the_server(self):
+        world = self.world
+        file = world.folder / "waiting.yaml"
+        file.write_text(WAITING)
+        refused = world.kiln("run", "--detach", file, check=3)
+        self.assertIn("start one with `kiln serve`", refused.stderr)
+        world.serve()
+        run = world.kiln("run", "--detach", file, check=0).stdout.strip()
+        self.until_logged(run, "started")
+        world.stop_server(signal.SIGKILL)
+        self.leftovers.check(self)
+        self.assertIn("Running", world.kiln("runs", "list", check=0).stdout)
+        # Asked while nobody carries it on; whoever comes next hears of it.
+        world.kiln("runs", "cancel", run, check=0)
+        world.serve()
+        for _ in range(600):
+            if "Cancelled" in world.kiln("runs", "list", check=0).stdout:
+                break
+            threading.Event().wait(0.05)
+        self.assertIn("tidied up", world.kiln("logs", run, check=0).stdout)
+        world.stop_server()
+        self.leftovers.check(self)
+
+    def test_a_server_that_ends_leaves_its_runs_to_the_next(self):
+        world = self.world
+        file = world.folder / "waiting.yaml"
+        file.write_text(WAITING)
+        world.serve()
+        run = world.kiln("run", "--detach", file, check=0).stdout.strip()
+        self.until_logged(run, "started")
+        world.stop_server()
+        self.leftovers.check(self)
+        self.assertIn("Running", world.kiln("runs", "describe", run, check=0).stdout)
+        world.serve()
+        world.kiln("runs", "cancel", run, "--mode", "now", check=0)
+        for _ in range(600):
+            if "Cancelled" in world.kiln("runs", "list", check=0).stdout:
+                break
+            threading.Event().wait(0.05)
+        self.assertIn("was cancelled", world.kiln("runs", "describe", run, check=0).stdout)
+
+    def until_logged(self, run, text):
+        for _ in range(600):
+            if text in self.world.kiln("logs", run).stdout:
+                return
+            threading.Event().wait(0.05)
+        self.fail(f"run {run} does not say \"{text}\"")
+
+    def small_disk(self, size):
+        if os.geteuid() != 0:
+            self.skipTest("mounting a small tmpfs needs root")
+        small = self.world.folder / "small"
+        small.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)], check=True)
+        self.addCleanup(subprocess.run, ["umount", str(small)])
+        self.leftovers = harness.Leftovers()  # this mount is not kiln's
+        return small
+
+    def task(self, script):
+        file = self.world.folder / "task.yaml"
+        file.write_text("apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: t}\n"
+                        f"spec: {{steps: [{{name: s, image: kiln/run, script: '{script}'}}]}}\n")
+        return file
+
+    def check_database(self, state):
+        with contextlib.closing(sqlite3.connect(state / "kiln" / "kiln.db")) as database:
+            self.assertEqual(database.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+
+    def test_a_run_that_fills_the_disk_fails_clearly_and_corrupts_nothing(self):
+        small = self.small_disk("8m")
+        env = {"XDG_STATE_HOME": str(small)}
+        failed = self.world.kiln("run", self.task("head -c 30000000 /dev/zero"), env=env, check=3)
+        self.assertIn("No space left on device", failed.stderr)
+        self.check_database(small)
+        for log in small.glob("kiln/runs/*/logs/*/*.log"):
+            log.unlink()
+        self.world.kiln("run", self.task("true"), env=env, check=0)
+        self.assertNotIn("Running", self.world.kiln("runs", "list", env=env, check=0).stdout)
+        self.leftovers.check(self)
+
+    def test_a_state_folder_that_is_read_only_is_said_so(self):
+        small = self.small_disk("8m")
+        env = {"XDG_STATE_HOME": str(small)}
+        self.world.kiln("run", self.task("true"), env=env, check=0)
+        subprocess.run(["mount", "-o", "remount,ro", str(small)], check=True)
+        for words in (("run", self.task("true")), ("serve", "--listen", "127.0.0.1:0")):
+            failed = self.world.kiln(*words, env=env, check=3)
+            self.assertRegex(failed.stderr, "(?i)read-?only")
+            self.assertIn(str(small), failed.stderr)
+        subprocess.run(["mount", "-o", "remount,rw", str(small)], check=True)
+        self.check_database(small)
+        self.world.kiln("run", self.task("true"), env=env, check=0)
+        self.leftovers.check(self)
 
     def test_ctrl_c_cancels_runs_finally_and_exits_with_130(self):
         process = self.waiting_run()

@@ -1,0 +1,104 @@
+#include "cli/log_file.h"
+
+#include <algorithm>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fs.h"
+
+namespace kiln::cli {
+namespace {
+
+constexpr size_t kChunk = 256 << 10;
+constexpr size_t kLongestLine = 8 << 20;  // what is longer is shown as several lines
+
+void add_logs(const executor::Journal& journal, const Dirs& dirs, const std::string& run,
+              const std::string& prefix, std::vector<LogFile>& out) {
+  std::error_code missing;
+  for (const auto& attempt : fs::directory_iterator(dirs.runs() / run / "logs", missing)) {
+    // "<task>.<attempt>"
+    const std::string task = attempt.path().stem().string();
+    for (const auto& entry : fs::directory_iterator(attempt.path(), missing))
+      if (entry.path().extension() == ".log")
+        out.push_back(
+            {prefix + task, entry.path().stem().string(), entry.path(), attempt.last_write_time(missing)});
+  }
+  for (const executor::RunRecord& child : journal.children(run)) {
+    std::string task = child.id.starts_with(run + "-") ? child.id.substr(run.size() + 1) : child.id;
+    if (const size_t retry = task.rfind("-retry"); retry != std::string::npos) task.resize(retry);
+    add_logs(journal, dirs, child.id, prefix + task + "/", out);
+  }
+}
+
+}  // namespace
+
+std::vector<LogFile> log_files(const executor::Journal& journal, const Dirs& dirs, const std::string& run) {
+  std::vector<LogFile> out;
+  add_logs(journal, dirs, run, "", out);
+  // Steps of one attempt ran one after another: who wrote last came last.
+  std::vector<std::pair<fs::file_time_type, size_t>> order;
+  for (size_t i = 0; i < out.size(); ++i) {
+    std::error_code gone;
+    order.emplace_back(fs::last_write_time(out[i].path, gone), i);
+  }
+  std::ranges::sort(order, {}, [&](const auto& one) {
+    const LogFile& log = out[one.second];
+    return std::tuple(log.began, log.path.parent_path(), one.first, log.step);
+  });
+  std::vector<LogFile> sorted;
+  for (const auto& [time, index] : order) sorted.push_back(std::move(out[index]));
+  return sorted;
+}
+
+LogReader::LogReader(const fs::path& file)
+    : file_(open_file(file, O_RDONLY)), times_(executor::times_file(file)) {}
+
+void LogReader::skip_to_last(size_t lines) {
+  struct stat st;
+  if (::fstat(file_.get(), &st) != 0) return;
+  auto at = static_cast<uint64_t>(st.st_size);
+  std::string block(kChunk, '\0');
+  size_t seen = 0;
+  bool first = true;  // the line break at the very end begins no line
+  while (at > 0) {
+    const uint64_t from = at - std::min<uint64_t>(at, block.size());
+    const ssize_t n = ::pread(file_.get(), block.data(), at - from, static_cast<off_t>(from));
+    if (n <= 0) return;
+    for (auto i = static_cast<size_t>(n); i > 0; --i) {
+      const bool line_break = block[i - 1] == '\n';
+      if (line_break && !first && ++seen == lines) {
+        offset_ = from + i;
+        return;
+      }
+      first = false;
+    }
+    at = from;
+  }
+}
+
+void LogReader::read(const Visit& visit, bool to_end) {
+  std::string buffer(kChunk, '\0');
+  for (;;) {
+    const ssize_t n =
+        ::pread(file_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset_ + partial_.size()));
+    if (n <= 0) break;
+    std::string_view rest(buffer.data(), static_cast<size_t>(n));
+    while (!rest.empty()) {
+      const size_t end = rest.find('\n');
+      partial_ += rest.substr(0, end);
+      if (end == std::string_view::npos && partial_.size() < kLongestLine) break;
+      const size_t broken = end == std::string_view::npos ? 0 : 1;
+      visit({partial_, times_.at(offset_)});
+      rest.remove_prefix(std::min(rest.size(), end == std::string_view::npos ? end : end + 1));
+      offset_ += partial_.size() + broken;
+      partial_.clear();
+    }
+  }
+  if (!to_end || partial_.empty()) return;
+  visit({partial_, times_.at(offset_)});
+  offset_ += partial_.size();
+  partial_.clear();
+}
+
+}  // namespace kiln::cli

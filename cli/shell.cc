@@ -1,0 +1,113 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <memory>
+#include <optional>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/context.h"
+#include "cli/pipeline_run.h"
+#include "cli/stored_run.h"
+#include "cli/terminal.h"
+#include "cli/verbs.h"
+#include "executor/replayed_pod.h"
+#include "registry/images.h"
+#include "steps/step_shell.h"
+
+namespace kiln::cli {
+namespace {
+
+struct ShellOptions {
+  std::string run, place;
+  std::vector<std::string> command;
+  PipelineRunOptions allowed;
+};
+
+// A TaskRun of a run or of a pipeline inside it.
+struct TaskRunPlace {
+  StoredRun run;
+  executor::TaskRunId id;
+};
+
+std::optional<TaskRunPlace> find_task_run(const executor::Journal& journal, StoredRun run,
+                                          const std::string& label, std::vector<std::string>& names,
+                                          const std::string& prefix = "") {
+  std::optional<executor::TaskRunId> found;
+  for_each_task_run(run.plan, run.state, [&](size_t i, size_t k, const std::string& name) {
+    names.push_back(prefix + name);
+    if (prefix + name == label && i < run.state.tasks.size()) found = executor::TaskRunId{i, k};
+  });
+  if (found) return TaskRunPlace{std::move(run), *found};
+  for (const executor::RunRecord& child : journal.children(run.record.id)) {
+    const std::string inner =
+        prefix + child.id.substr(std::min(child.id.size(), run.record.id.size() + 1)) + "/";
+    if (auto deeper = find_task_run(journal, load_run(journal, child.id), label, names, inner)) return deeper;
+  }
+  return std::nullopt;
+}
+
+// What failed is what people want to look at.
+size_t step_to_show(const executor::TaskRunState& task, size_t steps) {
+  for (size_t i = 0; i < task.steps.size() && i < steps; ++i)
+    if (task.steps[i].exit_code != 0 && task.steps[i].reason != "Continued") return i;
+  return steps - 1;
+}
+
+size_t step_named(const steps::PodSpec& pod, const std::string& name) {
+  const auto step = std::ranges::find(pod.steps, name, &steps::StepSpec::name);
+  if (step != pod.steps.end()) return static_cast<size_t>(step - pod.steps.begin());
+  std::vector<std::string> names;
+  for (const steps::StepSpec& one : pod.steps) names.push_back(one.name);
+  throw Error(ErrorKind::NotFound, "there is no step \"" + name + "\"", "it has: " + join(names, ", "));
+}
+
+void shell(const ShellOptions& options, Context& context) {
+  const executor::Journal journal(context.dirs().database());
+  const StoredRun outermost = load_run(journal, options.run);
+  std::vector<std::string> names;
+  std::string step;
+  auto place = find_task_run(journal, outermost, options.place, names);
+  if (const size_t slash = options.place.rfind('/'); !place && slash != std::string::npos) {
+    step = options.place.substr(slash + 1);
+    place = find_task_run(journal, outermost, options.place.substr(0, slash), names);
+  }
+  if (!place) {
+    const auto near = nearest(options.place, names);
+    throw Error(ErrorKind::NotFound, "run " + outermost.record.id + " has no task " + options.place,
+                near ? "did you mean `" + *near + "`?" : "it has: " + join(names, ", "));
+  }
+  const StoredRun& run = place->run;
+  const executor::TaskRunState& task = run.state.tasks[place->id.task].run(place->id.run);
+  if (run.plan.tasks[place->id.task].kind != dag::PlannedTask::Kind::Task)
+    throw Error(ErrorKind::Invalid, options.place + " is no Task: it has no steps");
+  if (task.started == Time{} || task.phase == executor::Phase::Skipped)
+    throw Error(ErrorKind::Invalid, options.place + " has not run: there is no sandbox to look into");
+  const executor::ReplayedPod pod(run.record, run.plan, run.state, place->id, context.dirs(),
+                                  run_options(options.allowed), outermost.record.id);
+  for (const std::string& note : pod.notes()) say("note: " + note);
+  const size_t index =
+      step.empty() ? step_to_show(task, pod.spec().steps.size()) : step_named(pod.spec(), step);
+  if (options.command.empty()) say("step " + pod.spec().steps[index].name + " of " + options.place);
+  context.stop();  // Ctrl-C is the shell's; a signal to kiln itself ends it in order
+  context.exit_code = steps::run_step_shell(context.runtime(), context.images(), pod_options(context),
+                                            pod.spec(), index, options.command);
+}
+
+}  // namespace
+
+void add_shell(CLI::App& app, Context& context) {
+  auto options = std::make_shared<ShellOptions>();
+  CLI::App* verb =
+      app.add_subcommand("shell",
+                         "Open the sandbox of a step as it was\n\n"
+                         "  kiln shell last test              the step that failed, else the last\n"
+                         "  kiln shell RUN build/compile -- env\n");
+  verb->add_option("run", options->run, "Run; \"last\" is the last")->required();
+  verb->add_option("task", options->place, "TASK or TASK/STEP, as in the run's output")->required();
+  verb->add_option("command", options->command, "After --: what to run instead of a shell");
+  verb->add_option("--network", options->allowed.network, "host, private or none")->capture_default_str();
+  add_allowance_options(*verb, options->allowed);
+  verb->callback([options, &context] { shell(*options, context); });
+}
+
+}  // namespace kiln::cli

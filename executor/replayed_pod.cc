@@ -1,0 +1,42 @@
+#include "executor/replayed_pod.h"
+
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "executor/pod_places.h"
+#include "executor/private_folder.h"
+#include "executor/task_job.h"
+
+namespace kiln::executor {
+
+ReplayedPod::ReplayedPod(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id,
+                         const Dirs& dirs, const RunOptions& options, std::string_view workspaces) {
+  const std::string word = random_hex(4);
+  PodPlaces places = pod_places(dirs, run.id, options);
+  folder_ = places.run / ("shell-" + word);
+  places.workspaces = dirs.runs() / workspaces / "workspaces";
+  places.run = folder_;
+  make_dirs(folder_, 0700);
+  OnExit undo([&] {
+    remove_private_folder(folder_);
+    remove_tree(folder_);
+  });
+  places.secrets = private_folder(dirs, folder_, run.uid + "-" + word);
+  dag::TaskRunIndex which{.attempt = state.tasks.at(id.task).run(id.run).attempt};
+  if (plan.tasks[id.task].matrix) which.in_matrix = id.run;
+  const dag::ResolvedTask resolved =
+      dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
+  request_ = make_pod(plan, id.task, resolved, run.id, which, places);
+  prepare_pod(request_);
+  undo.dismiss();
+}
+
+ReplayedPod::~ReplayedPod() {
+  try {
+    remove_private_folder(folder_);
+    remove_tree(folder_);
+  } catch (const Error&) {  // left behind for `kiln runs delete`
+  }
+}
+
+}  // namespace kiln::executor
