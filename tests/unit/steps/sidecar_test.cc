@@ -189,7 +189,8 @@ TEST_F(SidecarTest, AnHttpProbeTakesTwoAndThreeHundredsOnly) {
       if (bytes.find("it is killed") != std::string_view::npos) write_file(shared / "go", "");
     };
     const PodOutcome outcome = run();
-    EXPECT_EQ(outcome.sidecars[0].reason, good ? StepReason::Completed : StepReason::Error) << answer;
+    EXPECT_EQ(outcome.sidecars[0].reason, good ? StepReason::Completed : StepReason::Error)
+        << answer << outcome.sidecars[0].message << recorder.sidecar_output_of(0);
   }
 }
 
