@@ -15,6 +15,28 @@
 
 namespace kiln::cli {
 
+namespace {
+
+// That sandboxes can be made is tried once after each start of the machine: trying is as dear as a step.
+void check_sandboxes(const fs::path& folder) {
+  const fs::path known = folder / "sandboxes-work";
+  std::string now;
+  try {
+    now = read_file("/proc/sys/kernel/random/boot_id", 256) + " " + std::to_string(::geteuid());
+    if (read_file(known, 256) == now) return;
+  } catch (const Error&) {  // not tried yet
+  }
+  if (const std::string problem = steps::sandbox_problem(); !problem.empty())
+    throw Error(ErrorKind::Infrastructure, problem, "`kiln doctor` shows what this machine can do");
+  try {
+    make_dirs(folder, 0700);
+    write_file_atomic(known, now, 0600);
+  } catch (const Error&) {  // whoever needs the folder says so
+  }
+}
+
+}  // namespace
+
 // A thread that does nothing but wait for signals; SIGUSR2 to it means "end".
 struct Context::Signals {
   std::jthread thread;
@@ -46,8 +68,7 @@ registry::Images& Context::images() {
 
 steps::SandboxRuntime& Context::runtime() {
   if (!runtime_) {
-    if (const std::string problem = steps::sandbox_problem(); sandbox == "native" && !problem.empty())
-      throw Error(ErrorKind::Infrastructure, problem, "`kiln doctor` shows what this machine can do");
+    if (sandbox == "native") check_sandboxes(dirs().runtime);
     runtime_ = steps::make_runtime(sandbox, dirs().runtime);
   }
   return *runtime_;

@@ -81,6 +81,7 @@ class PodMaker {
     PodRequest out;
     out.spec.folder = places.run / "pods" / folder;
     out.private_folder = places.secrets / folder;
+    out.spec.control = out.private_folder / "tekton";
     return out;
   }
 

@@ -79,7 +79,10 @@ using StepGuide =
 // network. A pure value: an implementation for another machine can take the same one.
 struct PodSpec {
   std::string name;              // "<run>-<task>[-retryN]": for people and for cgroups
-  std::filesystem::path folder;  // host folder for this attempt; results/ and the step files go here
+  std::filesystem::path folder;  // host folder for this attempt: /workspace and /tekton/home
+  // Host folder for the many small files of /tekton (scripts, results, statuses): in memory where the machine
+  // has it, since disks are slow at making files. Empty: `folder`.
+  std::filesystem::path control;
   std::vector<StepSpec> steps;
   // Started before the steps, which wait until each is ready or has ended, and ended after the last of them.
   // They share the steps' network, workspaces and hosts, not /tekton and /workspace.

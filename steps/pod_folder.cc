@@ -30,29 +30,30 @@ fs::path status_folder(size_t index) {
 
 }  // namespace
 
-PodFolder::PodFolder(fs::path folder, const std::vector<StepSpec>& steps) : folder_(std::move(folder)) {
-  make_dirs(folder_);
-  for (const char* name : {"workspace", "home", "results", "artifacts", "creds"})
-    make_shared_dir(folder_ / name);
-  for (const char* name : {"steps", "scripts", "run"}) make_dirs(folder_ / name);
+PodFolder::PodFolder(const PodSpec& pod)
+    : folder_(pod.folder), control_(pod.control.empty() ? pod.folder : pod.control) {
+  const std::vector<StepSpec>& steps = pod.steps;
+  for (const char* name : {"workspace", "home"}) make_shared_dir(folder_ / name);
+  for (const char* name : {"results", "artifacts", "creds"}) make_shared_dir(control_ / name);
+  for (const char* name : {"steps", "scripts", "run"}) make_dirs(control_ / name);
   for (size_t i = 0; i < steps.size(); ++i) {
     const std::string number = std::to_string(i);
-    const fs::path status = folder_ / status_folder(i);
+    const fs::path status = control_ / status_folder(i);
     make_dirs(status);
     make_shared_dir(status / "results");
     make_shared_dir(status / "artifacts");
     const std::string target = "/tekton/run/" + number + "/status";
-    make_link(target, folder_ / "steps" / number);
+    make_link(target, control_ / "steps" / number);
     // Names come from a document; one that is no file name simply has no link.
     if (!steps[i].name.empty() && steps[i].name.find('/') == std::string::npos)
-      make_link(target, folder_ / "steps" / ("step-" + steps[i].name));
+      make_link(target, control_ / "steps" / ("step-" + steps[i].name));
   }
   // An image's /etc/hosts is meant to be written by whoever runs it.
-  write_file(folder_ / "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
+  write_file(control_ / "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
 }
 
 std::string PodFolder::write_script(const std::string& name, std::string_view content) const {
-  const fs::path file = folder_ / "scripts" / name;
+  const fs::path file = control_ / "scripts" / name;
   write_file(file, content, 0755);
   if (::chmod(file.c_str(), 0755) != 0) throw_errno("cannot make " + file.string() + " executable");
   return "/tekton/scripts/" + name;
@@ -61,31 +62,32 @@ std::string PodFolder::write_script(const std::string& name, std::string_view co
 std::vector<Mount> PodFolder::mounts(size_t index, Network network) const {
   std::vector<Mount> mounts;
   const auto bind = [&](const fs::path& source, const fs::path& destination, bool read_only) {
-    mounts.push_back({.source = folder_ / source,
-                      .destination = destination,
-                      .read_only = read_only,
-                      .owned_by_step = !read_only});
+    mounts.push_back(
+        {.source = source, .destination = destination, .read_only = read_only, .owned_by_step = !read_only});
   };
-  bind("workspace", "/workspace", false);
-  for (const char* name : {"home", "results", "artifacts", "creds"})
-    bind(name, fs::path("/tekton") / name, false);
-  for (const char* name : {"steps", "run", "scripts"}) bind(name, fs::path("/tekton") / name, true);
+  bind(folder_ / "workspace", "/workspace", false);
+  bind(folder_ / "home", "/tekton/home", false);
+  for (const char* name : {"results", "artifacts", "creds"})
+    bind(control_ / name, fs::path("/tekton") / name, false);
+  for (const char* name : {"steps", "run", "scripts"})
+    bind(control_ / name, fs::path("/tekton") / name, true);
   const fs::path own = status_folder(index);
-  for (const char* name : {"results", "artifacts"}) bind(own / name, "/tekton" / own / name, false);
-  if (network != Network::Host) bind("hosts", "/etc/hosts", true);
+  for (const char* name : {"results", "artifacts"})
+    bind(control_ / own / name, "/tekton" / own / name, false);
+  if (network != Network::Host) bind(control_ / "hosts", "/etc/hosts", true);
   return mounts;
 }
 
 std::vector<Mount> PodFolder::sidecar_mounts(Network network) const {
   std::vector<Mount> mounts{
-      {.source = folder_ / "scripts", .destination = "/tekton/scripts", .read_only = true}};
+      {.source = control_ / "scripts", .destination = "/tekton/scripts", .read_only = true}};
   if (network != Network::Host)
-    mounts.push_back({.source = folder_ / "hosts", .destination = "/etc/hosts", .read_only = true});
+    mounts.push_back({.source = control_ / "hosts", .destination = "/etc/hosts", .read_only = true});
   return mounts;
 }
 
 void PodFolder::write_exit_code(size_t index, int code) const {
-  write_file(folder_ / status_folder(index) / "exitCode", std::to_string(code));
+  write_file(control_ / status_folder(index) / "exitCode", std::to_string(code));
 }
 
 std::optional<PodFolder::Result> PodFolder::result(const std::string& name, uint64_t limit) const {
@@ -107,7 +109,7 @@ std::optional<PodFolder::Result> PodFolder::step_artifacts(size_t index, uint64_
 
 std::optional<PodFolder::Result> PodFolder::read(const fs::path& folder, const std::string& name,
                                                  uint64_t limit) const {
-  const UniqueFd results = open_file(folder_ / folder, O_PATH | O_DIRECTORY);
+  const UniqueFd results = open_file(control_ / folder, O_PATH | O_DIRECTORY);
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
   how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;

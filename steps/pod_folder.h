@@ -11,8 +11,10 @@
 
 namespace kiln::steps {
 
-// The host folder behind one TaskRun's shared places (spec/tekton.md, "Filesystem"):
-//   workspace/ home/ results/ artifacts/ creds/    → /workspace and /tekton/…, written by any step
+// The host folders behind one TaskRun's shared places (spec/tekton.md, "Filesystem"):
+//   workspace/ home/                               → /workspace and /tekton/home, written by any step
+// and, in PodSpec::control:
+//   results/ artifacts/ creds/                     → /tekton/…, written by any step
 //   run/N/status/{results,artifacts}/              → /tekton/run/N/…, written by step N only
 //   run/N/status/exitCode                          written by Kiln
 //   steps/step-NAME, steps/N                       → /tekton/steps: links to /tekton/run/N/status
@@ -20,7 +22,10 @@ namespace kiln::steps {
 class PodFolder {
  public:
   // Makes all of it, empty.
-  PodFolder(std::filesystem::path folder, const std::vector<StepSpec>& steps);
+  explicit PodFolder(const PodSpec& pod);
+
+  // For small files that live as long as the pod.
+  const std::filesystem::path& control() const { return control_; }
 
   // Writes the script `name` ("script-0"); returns its path inside the sandbox.
   std::string write_script(const std::string& name, std::string_view content) const;
@@ -45,7 +50,7 @@ class PodFolder {
   std::optional<Result> read(const std::filesystem::path& folder, const std::string& name,
                              uint64_t limit) const;
 
-  std::filesystem::path folder_;
+  std::filesystem::path folder_, control_;
 };
 
 }  // namespace kiln::steps

@@ -56,7 +56,7 @@ PodRun::PodRun(SandboxRuntime& runtime, const ImageSource& images, const LocalPo
       observer_(observer),
       stop_(std::move(stop)),
       timeout_(timeout),
-      folder_(spec.folder, spec.steps),
+      folder_(spec),
       world_(spec_, options_, folder_) {
   if (timeout.count() > 0) deadline_ = std::chrono::steady_clock::now() + timeout;
 }

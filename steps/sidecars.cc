@@ -54,6 +54,7 @@ std::vector<StepOutcome> Sidecars::end() {
 }
 
 void Sidecars::run(One& one, std::stop_token stop) {
+  one.ending = stop;
   try {
     SandboxRun process(runtime_, one.sandbox);
     std::jthread prober;
@@ -140,7 +141,7 @@ bool Sidecars::ask_until(One& one, Until until, const Probe& probe, const char* 
   try {
     while (sleep_until(count.due(), stop)) {
       const std::string problem = ask(probe, sandbox, network_, stop);
-      if (stop.stop_requested()) return false;
+      if (stop.stop_requested() || one.ending.stop_requested()) return false;
       const ProbeCount::Verdict verdict = count.take(problem.empty(), Steady::now());
       if (!problem.empty() && count.counted()) say(one, std::string(kind) + " probe: " + problem);
       if (verdict == ProbeCount::Verdict::Passed && until != Until::Forever) return true;

@@ -50,7 +50,8 @@ class Sidecars {
     const SidecarSpec* spec = nullptr;
     SandboxSpec sandbox;
     StepOutcome outcome;
-    bool settled = false;  // ready, or ended
+    bool settled = false;    // ready, or ended
+    std::stop_token ending;  // it is told to end: what its probes say no longer counts
     std::string killed_because;
     std::optional<Error> problem;
     std::jthread thread;  // last: it uses the others

@@ -97,7 +97,7 @@ int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, cons
   const std::vector<const StepSpec*> wanted{step.image == kHostImage ? nullptr : &step};
   if (const auto problem = get_images(wanted, image_source(images), {}, got))
     throw problem->error.because("the image \"" + step.image + "\" cannot be had");
-  const PodFolder folder(pod.folder, pod.steps);
+  const PodFolder folder(pod);
   SandboxSpec spec = StepWorld(pod, options, folder).of_step(index, step, got.front());
   if (command.empty())
     command = {"/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi"};

@@ -108,7 +108,8 @@ void StepWorld::set_host_world(const Place& place, const Variables& variables, S
   std::erase_if(sandbox.mounts, [](const Mount& mount) { return mount.destination == "/etc/hosts"; });
   sandbox.rootfs.host = true;
   sandbox.trusted = place.step.image == kKilnImage;
-  std::vector<std::string> env = host_network(current_environment(), pod_.folder, pod_.network, true).env;
+  std::vector<std::string> env =
+      host_network(current_environment(), folder_.control(), pod_.network, true).env;
   StepSpec on_host = place.step;
   if (sandbox.trusted) {
     on_host.command = {kKilnInside};
@@ -123,7 +124,7 @@ void StepWorld::set_host_world(const Place& place, const Variables& variables, S
 
 void StepWorld::set_image_world(const Place& place, const Variables& variables, SandboxSpec& sandbox) const {
   const auto& [step, image, script] = place;
-  const HostNetwork network = host_network(current_environment(), pod_.folder, pod_.network);
+  const HostNetwork network = host_network(current_environment(), folder_.control(), pod_.network);
   const ImageUser user = resolve_user(
       image.config.user, read_image_file(image.lowers, "/etc/passwd").value_or(""),
       read_image_file(image.lowers, "/etc/group").value_or(""), step.run_as_user, step.run_as_group);
