@@ -103,7 +103,13 @@ Answer ManifestEndpoints::get(const Route& route) const {
     repository_seen = true;
     const auto tag = visible_tag(entry);
     if (digest ? entry.digest != *digest : !tag || tag->second != route.argument) continue;
-    Answer answer{200, {}, store_.read(entry.digest)};
+    Answer answer;
+    try {
+      answer.body = store_.read(entry.digest);
+    } catch (const Error& error) {  // lost, or damaged and put aside: whoever has it may push it again
+      if (error.kind() == ErrorKind::Infrastructure) throw;
+      return manifest_unknown(route);
+    }
     answer.headers.add("Content-Type", entry.media_type);
     answer.headers.add("Docker-Content-Digest", entry.digest.text());
     answer.headers.add("ETag", "\"" + entry.digest.text() + "\"");

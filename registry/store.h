@@ -16,6 +16,10 @@
 
 namespace kiln::registry {
 
+namespace detail {
+class BlobFiles;
+}
+
 // One blob on its way into the store. Bytes go to a file under uploads/, hashed as they pass; commit makes
 // them durable (fsync, rename, fsync of the folder) and visible at once. Not committed = never there.
 // Not thread-safe.
@@ -25,7 +29,9 @@ class BlobWriter {
   ~BlobWriter();
   void write(std::string_view bytes);
   uint64_t size() const;
-  // `expected`: throws Invalid (and discards) when the content's digest is another.
+  const std::string& id() const;  // the file's name below uploads/
+  // `expected`: throws Invalid (and discards) when the content's digest is another. A blob of that name
+  // that is there already and intact stays; a damaged one is replaced.
   Digest commit(const std::optional<Digest>& expected = {});
 
  private:
@@ -48,14 +54,21 @@ class Store {
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path blob_path(const Digest& digest) const;
+  // There, and not known to be damaged: what was found so is in quarantine/.
   bool has(const Digest& digest) const;
+  // As has(); and protects the blob from collect() as if it had just been written. For promises: "you need
+  // not send it".
+  bool keep(const Digest& digest) const;
   std::optional<uint64_t> size(const Digest& digest) const;
   UniqueFd open(const Digest& digest) const;  // throws NotFound
   // A small blob (manifest, config), verified against its digest.
   std::string read(const Digest& digest, uint64_t limit = 4u << 20) const;
   // Reads a blob of any size and throws Invalid when its bytes are not those of its name. What was found good
-  // once is not read again by this process until the file changes.
+  // once is not read again by this process until the file changes. A damaged blob (here and in read()) goes
+  // to quarantine/, so that the next push, pull or build brings it anew.
   void verify(const Digest& digest) const;
+  // verify() that answers; false, too, for a blob that is not there.
+  bool heal(const Digest& digest) const;
 
   BlobWriter begin_blob(std::string_view algorithm = "sha256");
   Descriptor put(std::string_view bytes, std::string_view media_type);
@@ -80,9 +93,8 @@ class Store {
   void remove_abandoned_uploads() const;
 
  private:
-  struct Verified;
   std::filesystem::path root_;
-  std::unique_ptr<Verified> verified_;
+  std::shared_ptr<detail::BlobFiles> files_;  // also of the BlobWriters, which may outlive the store
 };
 
 }  // namespace kiln::registry

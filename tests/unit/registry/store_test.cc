@@ -72,6 +72,55 @@ TEST(Store, NoticesDamagedBlobs) {
   EXPECT_THROW(store.read(sha256("absent")), Error);
 }
 
+void flip_a_bit(const fs::path& file) {
+  std::string bytes = read_file(file);
+  bytes[bytes.size() / 2] ^= 1;
+  write_file(file, bytes);
+}
+
+TEST(Store, PutsADamagedBlobAsideAndTakesItAnew) {
+  TempDir dir;
+  Store store(dir.path());
+  for (const bool by_reading : {true, false}) {
+    const Digest digest = store.put("content", "x/y").digest;
+    flip_a_bit(store.blob_path(digest));
+    EXPECT_TRUE(store.has(digest));
+    EXPECT_THROW(by_reading ? (void)store.read(digest) : store.verify(digest), Error);
+    EXPECT_FALSE(store.has(digest));
+    EXPECT_FALSE(store.keep(digest));
+    EXPECT_TRUE(fs::exists(dir.path() / "quarantine/sha256" / digest.encoded()));
+    store.put("content", "x/y");
+    EXPECT_EQ(store.read(digest), "content");
+  }
+}
+
+TEST(Store, WritingABlobOverADamagedOneOfItsSizeReplacesIt) {
+  TempDir dir;
+  Store store(dir.path());
+  const Digest digest = store.put("content", "x/y").digest;
+  flip_a_bit(store.blob_path(digest));
+  BlobWriter writer = store.begin_blob();
+  writer.write("content");
+  writer.commit(digest);
+  EXPECT_EQ(store.read(digest), "content");
+  flip_a_bit(store.blob_path(digest));
+  store.put("content", "x/y");
+  EXPECT_EQ(store.read(digest), "content");
+}
+
+TEST(Store, KeepingABlobMakesItYoungAgainAndLeavesItKnownToBeGood) {
+  TempDir dir;
+  Store store(dir.path());
+  const Digest digest = store.put("content", "x/y").digest;
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(5);
+  fs::last_write_time(store.blob_path(digest), long_ago);
+  EXPECT_TRUE(store.heal(digest));
+  EXPECT_TRUE(store.keep(digest));
+  EXPECT_GT(fs::last_write_time(store.blob_path(digest)), long_ago + std::chrono::hours(4));
+  EXPECT_FALSE(store.keep(sha256("absent")));
+  EXPECT_FALSE(store.heal(sha256("absent")));
+}
+
 TEST(Store, NamesPointAtManifests) {
   TempDir dir;
   Store store(dir.path());
