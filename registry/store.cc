@@ -2,9 +2,11 @@
 
 #include <cerrno>
 #include <chrono>
+#include <condition_variable>
 #include <fcntl.h>
-#include <nlohmann/json.hpp>
+#include <mutex>
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -13,19 +15,65 @@
 namespace kiln::registry {
 namespace {
 
-using nlohmann::json;
 constexpr uint64_t kIndexLimit = 64u << 20;
 constexpr int kIndexDepthLimit = 4;
 constexpr auto kAbandonedAfter = std::chrono::hours(1);
 
 }  // namespace
 
+// index.json as it was last read or written, and the changes that wait to be written together.
+struct Store::Names {
+  struct Waiting {
+    const std::function<void(IndexEdit&)>& change;
+    bool done;
+    std::exception_ptr failure;
+  };
+
+  void remember(std::shared_ptr<const StoreIndex> read, UniqueFd file) {
+    struct stat st;
+    if (::fstat(file.get(), &st) != 0) return;
+    std::lock_guard lock(mutex);
+    index = std::move(read);
+    stamp = detail::stamp_of(st);
+    fd = std::move(file);
+  }
+
+  void write(const Store& store, const std::vector<Waiting*>& batch);
+
+  std::mutex mutex;
+  std::shared_ptr<const StoreIndex> index;
+  detail::FileStamp stamp;
+  UniqueFd fd;  // while it is open, its inode cannot be another file's: times alone are too coarse
+  std::condition_variable turn;
+  std::vector<Waiting*> queue;
+  bool busy = false;
+};
+
+void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch) {
+  const FileLock lock = store.lock_names();
+  IndexEdit edit(store.index());
+  for (Waiting* waiting : batch) {
+    try {
+      waiting->change(edit);
+    } catch (...) {
+      waiting->failure = std::current_exception();
+    }
+  }
+  if (!edit.changed()) return;
+  auto changed = edit.finish();
+  const fs::path file = store.root() / "index.json";
+  write_file_atomic(file, changed->text());
+  remember(std::move(changed), open_file(file, O_RDONLY));
+}
+
 Store::Store(std::filesystem::path root)
-    : root_(std::move(root)), files_(std::make_shared<detail::BlobFiles>(root_)) {
+    : root_(std::move(root)),
+      files_(std::make_shared<detail::BlobFiles>(root_)),
+      names_(std::make_unique<Names>()) {
   make_dirs(root_ / "blobs" / "sha256");
   make_dirs(root_ / "uploads");
   // index.json first: a folder with `oci-layout` is a whole layout.
-  FileLock lock(root_ / ".lock");
+  const FileLock lock = lock_names();
   if (!std::filesystem::exists(root_ / "index.json"))
     write_file_atomic(root_ / "index.json", R"({"schemaVersion":2,"mediaType":")" +
                                                 std::string(media::kIndex) + R"(","manifests":[]})");
@@ -37,34 +85,60 @@ Store::Store(std::filesystem::path root)
 Store::Store(Store&&) noexcept = default;
 Store::~Store() = default;
 
+std::shared_ptr<const StoreIndex> Store::index() const {
+  const fs::path file = root_ / "index.json";
+  struct stat st;
+  if (::stat(file.c_str(), &st) != 0) throw_errno("cannot read " + file.string());
+  {
+    std::lock_guard lock(names_->mutex);
+    if (names_->index && names_->stamp == detail::stamp_of(st)) return names_->index;
+  }
+  UniqueFd fd = open_file(file, O_RDONLY);
+  if (::fstat(fd.get(), &st) != 0) throw_errno("cannot read " + file.string());
+  const std::string text = read_file("/proc/self/fd/" + std::to_string(fd.get()), kIndexLimit);
+  auto index = StoreIndex::parse(text, file.string());
+  names_->remember(index, std::move(fd));
+  return index;
+}
+
+void Store::update(const std::function<void(IndexEdit&)>& change) {
+  Names::Waiting mine{change, false, nullptr};
+  std::unique_lock lock(names_->mutex);
+  names_->queue.push_back(&mine);
+  names_->turn.wait(lock, [&] { return mine.done || !names_->busy; });
+  if (!mine.done) {
+    names_->busy = true;
+    const std::vector<Names::Waiting*> batch = std::exchange(names_->queue, {});
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      names_->write(*this, batch);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    for (Names::Waiting* waiting : batch) {
+      if (!waiting->failure) waiting->failure = failure;
+      waiting->done = true;
+    }
+    names_->busy = false;
+    names_->turn.notify_all();
+  }
+  lock.unlock();
+  if (mine.failure) std::rethrow_exception(mine.failure);
+}
+
+FileLock Store::lock_names() const {
+  return FileLock(root_ / ".lock");
+}
+
 std::vector<Descriptor> Store::entries() const {
-  const std::string text = read_file(root_ / "index.json", kIndexLimit);
-  const json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object() || !document.contains("manifests") || !document["manifests"].is_array())
-    throw Error(ErrorKind::Invalid, (root_ / "index.json").string() + " is not an image index",
-                "the folder is not an OCI image layout, or the file was damaged");
   std::vector<Descriptor> out;
-  for (const json& entry : document["manifests"]) out.push_back(parse_descriptor(entry));
+  for (const StoreIndex::Entry& entry : index()->entries()) out.push_back(entry->descriptor);
   return out;
 }
 
-void Store::update(const std::function<bool(std::vector<Descriptor>&)>& change) {
-  FileLock lock(root_ / ".lock");
-  std::vector<Descriptor> all = entries();
-  if (!change(all)) return;
-  json manifests = json::array();
-  for (const Descriptor& entry : all) manifests.push_back(to_json(entry));
-  const json document{
-      {"schemaVersion", 2}, {"mediaType", std::string(media::kIndex)}, {"manifests", std::move(manifests)}};
-  write_file_atomic(root_ / "index.json", document.dump(-1, ' ', false, json::error_handler_t::replace));
-}
-
 namespace {
-
-bool is_named(const Descriptor& entry, std::string_view name) {
-  const auto it = entry.annotations.find(Store::kRefName);
-  return it != entry.annotations.end() && it->second == name;
-}
 
 Descriptor without_name(Descriptor entry) {
   entry.annotations.erase(Store::kRefName);
@@ -74,43 +148,26 @@ Descriptor without_name(Descriptor entry) {
 }  // namespace
 
 std::optional<Descriptor> Store::resolve(std::string_view name) const {
-  for (Descriptor& entry : entries())
-    if (is_named(entry, name)) return without_name(std::move(entry));
-  return std::nullopt;
+  const auto names = index();
+  const IndexEntry* entry = names->find(name);
+  if (!entry) return std::nullopt;
+  return without_name(entry->descriptor);
 }
 
 void Store::tag(std::string_view name, const Descriptor& descriptor) {
-  Descriptor entry = descriptor;
-  entry.annotations[kRefName] = name;
-  update([&](std::vector<Descriptor>& all) {
-    for (Descriptor& existing : all) {
-      if (!is_named(existing, name)) continue;
-      if (existing == entry) return false;
-      existing = entry;
-      return true;
-    }
-    all.push_back(entry);
-    return true;
-  });
+  update([&](IndexEdit& edit) { edit.name(name, descriptor); });
 }
 
 bool Store::untag(std::string_view name) {
   bool found = false;
-  update([&](std::vector<Descriptor>& all) {
-    found = std::erase_if(all, [&](const Descriptor& entry) { return is_named(entry, name); }) > 0;
-    return found;
-  });
+  update([&](IndexEdit& edit) { found = edit.remove(name); });
   return found;
 }
 
 std::vector<std::pair<std::string, Descriptor>> Store::list() const {
   std::vector<std::pair<std::string, Descriptor>> out;
-  for (Descriptor& entry : entries()) {
-    const auto it = entry.annotations.find(kRefName);
-    if (it == entry.annotations.end()) continue;
-    std::string name = it->second;
-    out.emplace_back(std::move(name), without_name(std::move(entry)));
-  }
+  for (const StoreIndex::Entry& entry : index()->entries())
+    if (!entry->name.empty()) out.emplace_back(entry->name, without_name(entry->descriptor));
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   return out;
 }

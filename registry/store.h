@@ -11,8 +11,10 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "base/fs.h"
 #include "base/unique_fd.h"
 #include "registry/image.h"
+#include "registry/store_index.h"
 
 namespace kiln::registry {
 
@@ -79,12 +81,19 @@ class Store {
   bool untag(std::string_view name);
   std::vector<std::pair<std::string, Descriptor>> list() const;  // sorted by name
 
-  // index.json as it stands, names in the annotation kRefName. Entries without a name hold manifests that
-  // are kept for other reasons (the embedded registry: pushed by digest).
-  static constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+  // index.json as it stands, parsed again only when the file changed.
+  std::shared_ptr<const StoreIndex> index() const;
   std::vector<Descriptor> entries() const;
-  // Changes it under the lock: `change` edits the entries and says whether there is anything to write.
-  void update(const std::function<bool(std::vector<Descriptor>&)>& change);
+  // Changes it under the names' lock: what `change` has edited when it returns is on disk when update() does.
+  // Changes that wait for each other are written at once. A `change` that throws must have edited nothing.
+  void update(const std::function<void(IndexEdit&)>& change);
+  // Keeps all processes from changing it. Not to be held in update().
+  FileLock lock_names() const;
+
+  // Annotations of an entry: its name; the embedded registry's repository it was pushed to. Every manifest
+  // that was pushed has an entry of its own without a name, so that it stays when its tag moves on.
+  static constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+  static constexpr const char* kRepository = "dev.kiln.registry.repository";
 
   // Manifest and config behind a descriptor (an index is resolved for this machine's platform).
   Image load(const Descriptor& descriptor) const;
@@ -93,8 +102,11 @@ class Store {
   void remove_abandoned_uploads() const;
 
  private:
+  struct Names;
+
   std::filesystem::path root_;
   std::shared_ptr<detail::BlobFiles> files_;  // also of the BlobWriters, which may outlive the store
+  std::unique_ptr<Names> names_;
 };
 
 }  // namespace kiln::registry
