@@ -58,6 +58,7 @@ void upload_once(Session& session, const Store& store, const Descriptor& blob, s
   const UniqueFd fd = store.open(blob.digest);
   HttpResponse response = session.send_once(body_request("PUT", store, blob, fd, observed),
                                             with_digest(location, blob.digest), "pull,push", {}, stop);
+  if (response.status == 400) store.verify(blob.digest);  // the fault may be ours
   if (response.status == 404 || response.status == 405 || response.status == 400 || response.status == 411) {
     const auto fresh = begin_upload(session, blob, {}, stop);
     if (!fresh) return;
@@ -112,7 +113,7 @@ void upload_blob(Session& session, const Store& store, const Descriptor& blob, c
 
 void download_blob(Session& session, Store& store, const Descriptor& blob, Observed& observed,
                    std::stop_token stop) {
-  if (store.size(blob.digest) == blob.size)
+  if (store.size(blob.digest) == blob.size && store.heal(blob.digest) && store.keep(blob.digest))
     return observed.tell(TransferEvent::Kind::Present, blob, blob.size);
   std::optional<BlobWriter> writer;
   for (int attempt = 1;; ++attempt) {

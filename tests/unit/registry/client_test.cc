@@ -64,6 +64,41 @@ TEST(Client, MovesNothingThatIsThere) {
   EXPECT_EQ(remote.store.resolve("hello:latest")->digest, image.descriptor.digest);
 }
 
+TEST(Client, APullReplacesWhatWasDamagedHere) {
+  TestRegistry registry;
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {TarBuilder().file("f", "x").finish()});
+  Client client(impatient());
+  const Reference reference = Reference::parse(registry.host() + "/app:v1");
+  client.push(store, image.descriptor, reference);
+  for (const Digest& digest : {image.manifest.layers[0].digest, image.manifest.config.digest}) {
+    const std::string right = store.read(digest, 1 << 20);
+    std::string wrong = right;
+    wrong[0] ^= 1;
+    write_file(store.blob_path(digest), wrong);
+    client.pull(reference, store, {});
+    EXPECT_EQ(store.read(digest, 1 << 20), right);
+  }
+}
+
+TEST(Client, APushOfADamagedLayerSaysSo) {
+  TestRegistry registry;
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {TarBuilder().file("f", "x").finish()});
+  const fs::path layer = store.blob_path(image.manifest.layers[0].digest);
+  std::string wrong = read_file(layer);
+  wrong[0] ^= 1;
+  write_file(layer, wrong);
+  try {
+    Client(impatient()).push(store, image.descriptor, Reference::parse(registry.host() + "/app:v1"));
+    ADD_FAILURE() << "pushed";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.full(), testing::HasSubstr("damaged"));
+  }
+}
+
 TEST(Client, PushesAnIndexWithItsImages) {
   TestRegistry remote;
   TempDir dir;
