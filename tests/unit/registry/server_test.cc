@@ -215,6 +215,23 @@ TEST_F(Server, UploadsCanBeCancelledAndExpire) {
   EXPECT_TRUE(fs::is_empty(other.dir.path() / "uploads"));
 }
 
+TEST_F(Server, RemovesWhatKilledWritersLeft) {
+  ManualClock clock(system_clock().now());
+  RegistryServer::Options options;
+  options.clock = &clock;
+  TestRegistry other(std::move(options));
+  const fs::path dead = other.dir.path() / "uploads/dead";
+  const auto begin = [&] {
+    EXPECT_EQ(client_.send({.method = "POST", .url = other.url("/v2/a/blobs/uploads/")}).status, 202);
+  };
+  begin();
+  write_file(dead, "x");
+  fs::last_write_time(dead, fs::file_time_type::clock::now() - std::chrono::hours(5));
+  clock.advance(std::chrono::minutes(11));
+  begin();
+  EXPECT_FALSE(fs::exists(dead));
+}
+
 TEST_F(Server, MountsWhatItHas) {
   push_blob("shared");
   EXPECT_EQ(ask("POST", "/v2/other/blobs/uploads/?mount=" + sha256("shared").text() + "&from=a/b").status,
