@@ -215,7 +215,7 @@ std::optional<Layer> LayerCache::find(std::string_view key) const {
     const auto json = nlohmann::json::parse(read_file(file_of(key), 64 << 10));
     Layer layer{registry::parse_descriptor(json.at("descriptor")),
                 Digest::of_text(json.at("diffID").get<std::string>()), json.at("size").get<uint64_t>()};
-    if (store_.has(layer.descriptor.digest)) return layer;
+    if (store_.keep(layer.descriptor.digest)) return layer;
   } catch (const Error&) {  // absent or damaged: both only mean that the work is done again
   } catch (const nlohmann::json::exception&) {
   }

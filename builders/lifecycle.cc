@@ -9,6 +9,7 @@
 #include "builders/build_room.h"
 #include "builders/detect.h"
 #include "builders/export.h"
+#include "registry/leases.h"
 #include "registry/snapshots.h"
 #include "registry/store.h"
 
@@ -49,6 +50,7 @@ BuildResult Lifecycle::build(const BuildRequest& request, const BuildLog& log, s
 
   registry::Store& store = images_.store();
   const registry::Snapshots snapshots(store);
+  registry::Lease lease(store, "build", registry::Lease::Spares::AllThatIsNew);
   const registry::Image build_image =
       images_.get(request.build_image, registry::PullPolicy::IfNotPresent, stop);
   const BuildpackSet set =
@@ -69,16 +71,19 @@ BuildResult Lifecycle::build(const BuildRequest& request, const BuildLog& log, s
     }
   });
 
-  BuildRoom room(request, build_image, snapshots.prepare(build_image), runtime_, folder, stop);
+  BuildRoom room(request, build_image, snapshots.prepare(build_image, &lease), runtime_, folder, stop);
   phase_ends("prepare");
   const DetectedGroup group = detect(room, set, log);
   const std::string run_image_name = choose_run_image(room, group, log);
   const registry::Image run_image = images_.get(run_image_name, registry::PullPolicy::IfNotPresent, stop);
+  lease.add(run_image.descriptor.digest);
   phase_ends("detect");
   std::optional<registry::Image> earlier;
   try {
-    if (const auto descriptor = store.resolve(request.image); descriptor && !request.clear_cache)
+    if (const auto descriptor = store.resolve(request.image); descriptor && !request.clear_cache) {
+      lease.add(descriptor->digest);
       earlier = store.load(*descriptor);
+    }
   } catch (const Error& error) {
     log("", "the earlier image cannot be read, nothing of it is reused: " + error.full());
   }

@@ -23,7 +23,7 @@ PreviousLayers previous_layers(const std::optional<registry::Image>& previous, c
         const auto index = static_cast<size_t>(at - diff_ids.begin());
         if (at == diff_ids.end() || index >= previous->manifest.layers.size()) continue;
         const registry::Descriptor& blob = previous->manifest.layers[index];
-        if (!store.has(blob.digest) || name.empty() || name == "." || name == ".." ||
+        if (!store.keep(blob.digest) || name.empty() || name == "." || name == ".." ||
             name.find('/') != std::string::npos || name.find('\0') != std::string::npos)
           continue;
         found[buildpack.at("key").get<std::string>()][name] = {

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "builders/layer_writer.h"
 #include "builders/root_archive.h"
+#include "registry/leases.h"
 #include "registry/store.h"
 
 namespace kiln::builders {
@@ -190,6 +191,7 @@ std::vector<StackImage> create_stack(registry::Store& store, const fs::path& cac
     for (const auto& failure : failures)
       if (failure && is_cancel(failure) == cancelled) std::rethrow_exception(failure);
 
+  const registry::Lease lease(store, "stack", registry::Lease::Spares::AllThatIsNew);
   LayerCache layers(store, cache / "layers");
   bool reused = false;
   const Layer base = store_layer(

@@ -99,6 +99,7 @@ void add_image(CLI::App& app, Context& context) {
     find(context, options->name);
     context.store().untag(registry::Reference::parse(options->name).familiar);
   });
+  add_image_store(*verb, context);
 }
 
 }  // namespace kiln::cli

@@ -18,6 +18,12 @@ std::string variable_of(std::string name) {
   return "KILN_" + name;
 }
 
+// What the environment says already, stays.
+void set_default(const std::string& name, const nlohmann::json& value) {
+  ::setenv(variable_of(name).c_str(),
+           value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str(), 0);
+}
+
 }  // namespace
 
 void add_environment_names(CLI::App& app) {
@@ -55,9 +61,10 @@ nlohmann::json load_settings(const fs::path& file) {
   if (!fs::exists(file)) return nlohmann::json::object();
   nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());
   for (const auto& [name, value] : settings.items()) {
-    if (value.is_structured()) continue;
-    ::setenv(variable_of(name).c_str(),
-             value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str(), 0);
+    if (!value.is_structured()) set_default(name, value);
+    if (name != "registry" || !value.is_object()) continue;
+    for (const auto& [option, setting] : value.items())
+      if (!setting.is_structured()) set_default("registry-" + option, setting);
   }
   return settings;
 }

@@ -140,6 +140,7 @@ void log_problem(const executor::RunRecord& run, const Error& error) {
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080", domain = "localhost";
   std::vector<std::string> names;
+  bool registry_sparse = false;
 };
 
 void serve(ServeOptions options, Context& context) {
@@ -152,7 +153,9 @@ void serve(ServeOptions options, Context& context) {
 
   options.names.emplace_back("localhost");
   const auto [address, port] = parse_listen_address(options.listen);
-  registry::RegistryServer registry(context.store());
+  registry::RegistryServer::Options registry_options;
+  registry_options.sparse = options.registry_sparse;
+  registry::RegistryServer registry(context.store(), std::move(registry_options));
   // Null until the port is known, which the serving layer writes into its URLs.
   std::atomic<const Parts*> ready = nullptr;
   // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
@@ -204,6 +207,7 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")
       ->capture_default_str();
   verb->add_option("--name", options->names, "One more host name that registry and API answer to");
+  verb->add_flag("--registry-sparse", options->registry_sparse, "Take manifests whose blobs are not here");
   verb->callback([options, &context] { serve(*options, context); });
 }
 

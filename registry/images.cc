@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "registry/client.h"
+#include "registry/leases.h"
 #include "registry/reference.h"
 #include "registry/store.h"
 
@@ -67,6 +68,7 @@ Image Images::get(const Reference& reference, PullPolicy policy, std::stop_token
                       ", and its pull policy is Never",
                   "get it with `kiln image pull " + reference.familiar + "`");
   }
+  const Lease lease(store_, "pull", Lease::Spares::AllThatIsNew);  // until it has its name
   TransferOptions transfer;
   transfer.stop = stop;
   Image image = client_.pull(reference, store_, transfer);

@@ -63,8 +63,8 @@ RangeKind parse_range(std::string_view header, uint64_t size, ByteRange& range) 
     range.from = size - range.length;
     return RangeKind::Partial;
   }
-  if (!first || (!last_text.empty() && !last) || (last && *last < *first)) return RangeKind::None;
-  if (*first >= size) return RangeKind::Unsatisfiable;
+  if (!first || (!last_text.empty() && !last)) return RangeKind::None;
+  if (*first >= size || (last && *last < *first)) return RangeKind::Unsatisfiable;
   range.from = *first;
   range.length = std::min(last.value_or(size - 1), size - 1) - *first + 1;
   return RangeKind::Partial;

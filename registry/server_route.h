@@ -32,7 +32,8 @@ struct ByteRange {
   uint64_t from = 0, length = 0;
 };
 enum class RangeKind { None, Partial, Unsatisfiable };
-// A Range header (RFC 9110, 14.2). Several ranges, and what is malformed, count as none.
+// A Range header (RFC 9110, 14.2). Several ranges, and what is malformed, count as none;
+// one that ends before it begins cannot be satisfied.
 RangeKind parse_range(std::string_view header, uint64_t size, ByteRange& range);
 
 // An upload's Content-Range, "first-last"; nullopt when malformed.

@@ -8,6 +8,7 @@ namespace kiln::registry::detail {
 namespace {
 
 constexpr size_t kPiece = 1u << 20;
+constexpr auto kSweepEvery = std::chrono::minutes(10);
 
 Answer upload_unknown(const Route& route) {
   return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
@@ -126,7 +127,16 @@ Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& r
   co_return problem.empty() ? created(route, digest) : error_answer(400, "DIGEST_INVALID", problem);
 }
 
+bool UploadEndpoints::is_time_to_sweep() {
+  std::lock_guard lock(mutex_);
+  const Time now = options_.clock->now();
+  if (now - swept_ < kSweepEvery) return false;
+  swept_ = now;
+  return true;
+}
+
 Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route) {
+  if (is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
   if (const auto mount = exchange.query_value("mount")) {
     const auto digest = Digest::parse(*mount);
     if (!digest) co_return bad_digest(*mount);

@@ -39,6 +39,8 @@ class UploadEndpoints {
   std::shared_ptr<Upload> find(const Route& route);
   void drop(const std::string& id);
   void expire();
+  // What writers that were killed have left is removed every now and then, not at the next start only.
+  bool is_time_to_sweep();
   static Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
   static Answer located(int status, const Upload& upload);
   // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
@@ -48,6 +50,7 @@ class UploadEndpoints {
   Store& store_;
   const RegistryServer::Options& options_;
   std::mutex mutex_;
+  Time swept_{};
   std::map<std::string, std::shared_ptr<Upload>> uploads_;
 };
 

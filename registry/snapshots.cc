@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "registry/leases.h"
 #include "registry/store.h"
 #include "registry/unpack.h"
 
@@ -61,11 +63,39 @@ void unpack_into(const Store& store, const Descriptor& layer, const Digest& diff
   }
 }
 
+// The lock of one snapshot, whose file goes with the snapshot: whoever waited for a file that is gone by then
+// takes the new one. Without `wait`, an empty one when somebody else has it.
+UniqueFd lock_snapshot(const fs::path& file, bool wait) {
+  for (;;) {
+    UniqueFd fd = open_file(file, O_RDWR | O_CREAT);
+    while (::flock(fd.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) return {};
+      if (errno != EINTR) throw_errno("cannot lock " + file.string());
+    }
+    struct stat held, there;
+    if (::fstat(fd.get(), &held) != 0) throw_errno("cannot lock " + file.string());
+    if (::stat(file.c_str(), &there) == 0 && held.st_ino == there.st_ino) return fd;
+  }
+}
+
+uint64_t bytes_below(const fs::path& folder) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (auto it = fs::recursive_directory_iterator(folder, error); it != fs::recursive_directory_iterator();
+       it.increment(error)) {
+    struct stat st;
+    if (::lstat(it->path().c_str(), &st) == 0 && S_ISREG(st.st_mode))
+      bytes += static_cast<uint64_t>(st.st_size) / st.st_nlink;
+    if (error) break;
+  }
+  return bytes;
+}
+
 fs::path prepare_one(const Store& store, const Descriptor& layer, const Digest& diff_id) {
   const fs::path folder = store.root() / "snapshots" / diff_id.algorithm();
   const fs::path snapshot = folder / diff_id.encoded();
   make_dirs(folder);
-  const FileLock lock(folder / (std::string(diff_id.encoded()) + ".lock"));
+  const UniqueFd lock = lock_snapshot(folder / (std::string(diff_id.encoded()) + ".lock"), /*wait=*/true);
   if (is_sound(snapshot)) return snapshot / "fs";
 
   // Whoever holds the lock may clear away what a killed process left.
@@ -90,7 +120,7 @@ fs::path prepare_one(const Store& store, const Descriptor& layer, const Digest& 
 
 Snapshots::Snapshots(const Store& store) : store_(store) {}
 
-std::vector<std::filesystem::path> Snapshots::prepare(const Image& image) const {
+std::vector<std::filesystem::path> Snapshots::prepare(const Image& image, Lease* lease) const {
   const auto& layers = image.manifest.layers;
   const auto& diff_ids = image.config.diff_ids;
   if (layers.size() != diff_ids.size())
@@ -99,6 +129,7 @@ std::vector<std::filesystem::path> Snapshots::prepare(const Image& image) const 
                     std::to_string(layers.size()) + " layers but " + std::to_string(diff_ids.size()) +
                     " diff IDs",
                 "it is broken or no container image; pull or build it again");
+  if (lease) lease->add(image.descriptor.digest, diff_ids);
   const size_t count = layers.size();
   std::vector<fs::path> folders(count);
   std::vector<std::exception_ptr> failures(count);
@@ -127,6 +158,25 @@ std::vector<std::filesystem::path> Snapshots::prepare(const Image& image) const 
     if (std::find(distinct.begin(), distinct.end(), folder) == distinct.end())
       distinct.push_back(std::move(folder));
   return distinct;
+}
+
+std::optional<uint64_t> Snapshots::remove(const Digest& diff_id,
+                                          const std::function<bool(const struct stat&)>& goes,
+                                          bool trial) const {
+  const fs::path folder = store_.root() / "snapshots" / diff_id.algorithm();
+  const std::string name(diff_id.encoded());
+  const fs::path lock_file = folder / (name + ".lock"), partial = folder / (name + ".partial");
+  const UniqueFd lock = lock_snapshot(lock_file, /*wait=*/false);
+  struct stat st;
+  if (!lock || ::stat((folder / name).c_str(), &st) != 0 || !goes(st)) return std::nullopt;
+  const uint64_t bytes = bytes_below(folder / name / "fs");
+  if (trial) return bytes;
+  remove_tree(partial);
+  if (::rename((folder / name).c_str(), partial.c_str()) != 0)
+    throw_errno("cannot remove " + (folder / name).string());
+  remove_tree(partial);
+  ::unlink(lock_file.c_str());
+  return bytes;
 }
 
 }  // namespace kiln::registry

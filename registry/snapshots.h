@@ -1,12 +1,16 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <optional>
+#include <sys/stat.h>
 #include <vector>
 
 #include "registry/image.h"
 
 namespace kiln::registry {
 
+class Lease;
 class Store;
 
 // Layers unpacked once each, by diff ID, under <store>/snapshots/. A snapshot that exists is whole (unpacked
@@ -19,7 +23,13 @@ class Snapshots {
 
   // Unpacks what is missing, layers in parallel. Returns the folders topmost layer first: overlayfs'
   // `lowerdir` order. Throws Invalid for a hostile or corrupt layer, Infrastructure for a full disk.
-  std::vector<std::filesystem::path> prepare(const Image& image) const;
+  // `lease`: keeps them, and the image, for as long as it lasts; without it only until the next collect().
+  std::vector<std::filesystem::path> prepare(const Image& image, Lease* lease = nullptr) const;
+
+  // Removes one (or, as a trial, does not). `goes` is asked while nobody can begin to use it; nullopt when it
+  // says no, or somebody unpacks it right now. Else the bytes of its files.
+  std::optional<uint64_t> remove(const Digest& diff_id, const std::function<bool(const struct stat&)>& goes,
+                                 bool trial) const;
 
  private:
   const Store& store_;

@@ -13,13 +13,6 @@
 
 namespace kiln::registry {
 namespace detail {
-namespace {
-
-// A blob is kept for at least collect()'s grace, less this.
-constexpr time_t kKeepAgainAfter = 600;
-
-}  // namespace
-
 FileStamp stamp_of(const struct stat& st) {
   const auto ns = [](const timespec& t) { return int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec; };
   return {st.st_dev, st.st_ino, st.st_size, ns(st.st_mtim), ns(st.st_ctim)};
@@ -65,7 +58,7 @@ bool BlobFiles::keep(const Digest& digest) {
   const FileLock lock = lock_sweep(root_, FileLock::Mode::Shared);
   struct stat st;
   if (::stat(path(digest).c_str(), &st) != 0 || !S_ISREG(st.st_mode)) return false;
-  if (::time(nullptr) - st.st_mtime < kKeepAgainAfter) return true;
+  if (::time(nullptr) - st.st_mtime < std::chrono::seconds(kKeepAgainAfter).count()) return true;
   const timespec times[2] = {{0, UTIME_OMIT}, {0, UTIME_NOW}};
   const bool known = is_known(digest, st);
   // A store that cannot be written to is not collected by this user, either.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <map>
 #include <mutex>
@@ -17,6 +18,9 @@ namespace kiln::registry::detail {
 // What makes a file the same file unchanged: device, inode, size, mtime, ctime.
 using FileStamp = std::tuple<dev_t, ino_t, off_t, int64_t, int64_t>;
 FileStamp stamp_of(const struct stat& st);
+
+// A blob that is kept again within this time is not renewed: what relies on a blob's age allows for it.
+inline constexpr auto kKeepAgainAfter = std::chrono::minutes(10);
 
 FileLock lock_sweep(const fs::path& root, FileLock::Mode mode);
 

@@ -11,6 +11,7 @@
 
 #include "base/http_server.h"
 #include "registry/images.h"
+#include "registry/leases.h"
 #include "serving/service_spec.h"
 #include "steps/sandbox.h"
 
@@ -30,7 +31,8 @@ struct InstanceSpec {
   ContainerSettings settings;
   registry::Image image;
   std::vector<std::filesystem::path> lowers;
-  std::filesystem::path log;  // both output streams are appended here
+  std::shared_ptr<registry::Lease> lease;  // keeps image and layers while this is there
+  std::filesystem::path log;               // both output streams are appended here
 };
 
 // One running copy of a revision: a sandbox with a network of its own, which the gateway dials into. Belongs

@@ -156,7 +156,8 @@ Awaitable<std::shared_ptr<Revision>> Serving::load(RevisionRecord record) {
     } else {
       spec.image = images_.get(reference, registry::PullPolicy::IfNotPresent, stop);
     }
-    spec.lowers = registry::Snapshots(images_.store()).prepare(spec.image);
+    spec.lease = std::make_shared<registry::Lease>(images_.store(), "revision");
+    spec.lowers = registry::Snapshots(images_.store()).prepare(spec.image, spec.lease.get());
   };
   co_await on_pool(pool_, fetch);
   // Meanwhile the service may have been deleted (and made again), the server may be stopping, or another

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "registry/leases.h"
 #include "registry/snapshots.h"
 #include "registry/store.h"
 #include "steps/pod_images.h"
@@ -27,8 +28,9 @@ std::string program_identity(const fs::path& program) {
 ImageSource image_source(const registry::Images& images) {
   return [&images](const StepSpec& step, std::stop_token cancel) {
     const registry::Image image = images.get(step.image, step.pull_policy, std::move(cancel));
-    return StepImage{registry::Snapshots(images.store()).prepare(image), image.config,
-                     image.descriptor.digest.text()};
+    auto lease = std::make_shared<registry::Lease>(images.store(), "step");
+    return StepImage{registry::Snapshots(images.store()).prepare(image, lease.get()), image.config,
+                     image.descriptor.digest.text(), std::move(lease)};
   };
 }
 

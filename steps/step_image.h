@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <stop_token>
 #include <string>
@@ -13,7 +14,8 @@
 
 namespace kiln::registry {
 class Images;
-}
+class Lease;
+}  // namespace kiln::registry
 
 namespace kiln::steps {
 
@@ -24,6 +26,7 @@ struct StepImage {
   std::vector<std::filesystem::path> lowers;
   registry::ImageConfig config;
   std::string digest;
+  std::shared_ptr<registry::Lease> lease{};  // keeps the layers while this is there
 };
 
 // Where steps' images come from; throws kiln::Error.

@@ -93,6 +93,7 @@ TEST_F(Server, ServesBlobsAndTheirRanges) {
     EXPECT_EQ(part.headers.get("Content-Range"), c.content_range);
   }
   EXPECT_EQ(ask("GET", target, {{"Range", "bytes=10-"}}).status, 416);
+  EXPECT_EQ(ask("GET", target, {{"Range", "bytes=5-2"}}).status, 416);
   EXPECT_EQ(ask("GET", target, {{"Range", "lines=1-2"}}).status, 200);
   EXPECT_EQ(code(ask("GET", "/v2/a/b/blobs/" + sha256("absent").text())), "BLOB_UNKNOWN");
   EXPECT_EQ(ask("HEAD", "/v2/a/b/blobs/" + sha256("absent").text()).status, 404);
@@ -214,6 +215,23 @@ TEST_F(Server, UploadsCanBeCancelledAndExpire) {
   EXPECT_TRUE(fs::is_empty(other.dir.path() / "uploads"));
 }
 
+TEST_F(Server, RemovesWhatKilledWritersLeft) {
+  ManualClock clock(system_clock().now());
+  RegistryServer::Options options;
+  options.clock = &clock;
+  TestRegistry other(std::move(options));
+  const fs::path dead = other.dir.path() / "uploads/dead";
+  const auto begin = [&] {
+    EXPECT_EQ(client_.send({.method = "POST", .url = other.url("/v2/a/blobs/uploads/")}).status, 202);
+  };
+  begin();
+  write_file(dead, "x");
+  fs::last_write_time(dead, fs::file_time_type::clock::now() - std::chrono::hours(5));
+  clock.advance(std::chrono::minutes(11));
+  begin();
+  EXPECT_FALSE(fs::exists(dead));
+}
+
 TEST_F(Server, MountsWhatItHas) {
   push_blob("shared");
   EXPECT_EQ(ask("POST", "/v2/other/blobs/uploads/?mount=" + sha256("shared").text() + "&from=a/b").status,
@@ -259,6 +277,23 @@ TEST_F(Server, RefusesBadManifests) {
   EXPECT_EQ(push_manifest("v1", std::string(5 << 20, ' ')).status, 413);
   std::string large = manifest(std::string(4'000'000, 'x'));
   EXPECT_EQ(push_manifest("large", large).status, 201);
+}
+
+TEST_F(Server, TakesSparseManifestsWhenToldTo) {
+  RegistryServer::Options options;
+  options.sparse = true;
+  TestRegistry other(std::move(options));
+  const std::string bytes =
+      R"({"schemaVersion":2,"config":{"mediaType":"a","size":1,"digest":")" + sha256("gone").text() + "\"}}";
+  const std::string url = other.url("/v2/x/manifests/v1");
+  EXPECT_EQ(client_
+                .send({.method = "PUT",
+                       .url = url,
+                       .headers = {{"Content-Type", std::string(media::kManifest)}},
+                       .body = HttpBody::of_text(bytes)})
+                .status,
+            201);
+  EXPECT_EQ(client_.get(url).body, bytes);
 }
 
 TEST_F(Server, OnePutMaySetSeveralTags) {

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Clients push and pull while the store is collected and the server is killed again and again: what was acknowledged is there.
+
+KILN_CRASH_CLIENTS, KILN_CRASH_KILLS and KILN_CRASH_PUSHES (acknowledged between two kills) make it longer.
+"""
+
+import hashlib
+import http.client
+import json
+import os
+import random
+import signal
+import threading
+import unittest
+
+import harness
+
+CLIENTS = int(os.environ.get("KILN_CRASH_CLIENTS", "8"))
+KILLS = int(os.environ.get("KILN_CRASH_KILLS", "3"))
+PUSHES = int(os.environ.get("KILN_CRASH_PUSHES", "60"))
+CONFIG = "application/vnd.oci.image.config.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+
+
+def digest_of(content):
+    return "sha256:" + hashlib.sha256(content).hexdigest()
+
+
+class RegistryCrash(unittest.TestCase):
+    def setUp(self):
+        self.world = harness.World()
+        self.addCleanup(self.world.close)
+        self.world.env["XDG_DATA_HOME"] = str(self.world.folder / "data")
+        self.acknowledged, self.wrong = [], []
+        self.changed = threading.Condition()
+        self.done = threading.Event()
+
+    def request(self, connection, method, path, body=None, headers=None):
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status == 503:
+            raise ConnectionError("the server is starting")
+        return answer.status, answer.headers, body
+
+    def push(self, connection, repository, tag, content):
+        """False when the server, or the collection, made the client begin anew."""
+        digest = digest_of(content)
+        status, headers, _ = self.request(connection, "POST", f"/v2/{repository}/blobs/uploads/")
+        if status != 202:
+            return False
+        status, _, said = self.request(connection, "PUT", f"{headers['Location']}?digest={digest}", content)
+        if status != 201:
+            self.wrong.append(("blob", status, said))
+            return False
+        manifest = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": [],
+                               "config": {"mediaType": CONFIG, "digest": digest, "size": len(content)}}).encode()
+        status, _, said = self.request(connection, "PUT", f"/v2/{repository}/manifests/{tag}", manifest,
+                                       {"Content-Type": MANIFEST})
+        if status == 404 and b"MANIFEST_BLOB_UNKNOWN" in said:
+            return False  # a collection without grace came in between, and the client was told
+        if status != 201:
+            self.wrong.append(("manifest", status, said))
+            return False
+        with self.changed:
+            self.acknowledged.append((repository, tag, manifest, digest))
+            self.changed.notify_all()
+        return True
+
+    def check(self, connection, pushed):
+        repository, tag, manifest, digest = pushed
+        status, _, body = self.request(connection, "GET", f"/v2/{repository}/manifests/{tag}")
+        if status != 200 or body != manifest:
+            self.wrong.append(("lost manifest", tag, status))
+        status, _, body = self.request(connection, "GET", f"/v2/{repository}/blobs/{digest}")
+        if status != 200 or digest_of(body) != digest:
+            self.wrong.append(("lost blob", tag, status))
+
+    def client(self, number):
+        choose = random.Random(number)
+        connection, count = None, 0
+        while not self.done.is_set():
+            count += 1
+            try:
+                connection = connection or http.client.HTTPConnection("127.0.0.1", self.world.port, timeout=20)
+                self.push(connection, f"r{number % 4}", f"t{number}-{count}",
+                          choose.randbytes(choose.choice([10, 5000, 300000])))
+                if self.acknowledged:
+                    self.check(connection, choose.choice(self.acknowledged))
+            except (OSError, http.client.HTTPException):  # killed meanwhile
+                connection.close()
+                connection = None
+                self.done.wait(0.02)
+        if connection:
+            connection.close()
+
+    def collect(self):
+        while not self.done.is_set():
+            # Spares nothing for its age: harder than what anybody would run.
+            self.world.kiln("image", "gc", "--grace", "0s", check=0)
+
+    def test_what_was_acknowledged_is_readable_and_right(self):
+        world = self.world
+        port = world.serve()
+        threads = [threading.Thread(target=self.client, args=(number,)) for number in range(CLIENTS)]
+        threads.append(threading.Thread(target=self.collect))
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(KILLS):
+                with self.changed:
+                    goal = len(self.acknowledged) + PUSHES
+                    self.assertTrue(self.changed.wait_for(lambda: len(self.acknowledged) >= goal, timeout=120))
+                world.stop_server(signal.SIGKILL)
+                world.serve(f"127.0.0.1:{port}")
+        finally:
+            self.done.set()
+            for thread in threads:
+                thread.join()
+        self.assertEqual(self.wrong, [])
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        for pushed in self.acknowledged:
+            self.check(connection, pushed)
+        connection.close()
+        self.assertEqual(self.wrong, [])
+        self.assertIn(" 0 damaged", world.kiln("image", "verify", check=0).stdout)
+
+
+if __name__ == "__main__":
+    harness.main()
