@@ -72,6 +72,13 @@ Digest sha256(std::string_view bytes) {
   return hasher.finish();
 }
 
+std::string md5(std::string_view bytes) {
+  unsigned char raw[EVP_MAX_MD_SIZE];
+  unsigned length = 0;
+  EVP_Digest(bytes.data(), bytes.size(), raw, &length, EVP_md5(), nullptr);
+  return hex({reinterpret_cast<char*>(raw), length});
+}
+
 bool equal_constant_time(std::string_view a, std::string_view b) {
   return a.size() == b.size() && CRYPTO_memcmp(a.data(), b.data(), a.size()) == 0;
 }

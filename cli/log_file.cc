@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "cli/stored_run.h"
 
 namespace kiln::cli {
 namespace {
@@ -17,18 +18,16 @@ void add_logs(const executor::Journal& journal, const Dirs& dirs, const std::str
               const std::string& prefix, std::vector<LogFile>& out) {
   std::error_code missing;
   for (const auto& attempt : fs::directory_iterator(dirs.runs() / run / "logs", missing)) {
-    // "<task>.<attempt>"
-    const std::string task = attempt.path().stem().string();
+    // "<task>.<attempt>", "<task>.<attempt>.cut-off-<n>"; no task has a dot in its name
+    const std::string name = attempt.path().filename().string();
+    const std::string task = name.substr(0, name.find('.'));
     for (const auto& entry : fs::directory_iterator(attempt.path(), missing))
       if (entry.path().extension() == ".log")
         out.push_back(
             {prefix + task, entry.path().stem().string(), entry.path(), attempt.last_write_time(missing)});
   }
-  for (const executor::RunRecord& child : journal.children(run)) {
-    std::string task = child.id.starts_with(run + "-") ? child.id.substr(run.size() + 1) : child.id;
-    if (const size_t retry = task.rfind("-retry"); retry != std::string::npos) task.resize(retry);
-    add_logs(journal, dirs, child.id, prefix + task + "/", out);
-  }
+  for (const auto& [label, child] : children_of(journal, run))
+    add_logs(journal, dirs, child.id, prefix + label + "/", out);
 }
 
 }  // namespace

@@ -25,6 +25,7 @@ void add_verbs(CLI::App& app, Context& context) {
   add_shell(app, context);
   add_build(app, context);
   add_image(app, context);
+  add_login(app, context);
   add_stack(app, context);
   add_deploy(app, context);
   add_service(app, context);

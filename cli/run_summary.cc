@@ -66,11 +66,10 @@ void show_failures(const executor::RunRecord& run, const dag::Plan& plan, const 
       break;
     }
     if (plan.tasks[i].kind != dag::PlannedTask::Kind::Pipeline) return;
-    for (const auto& [id, child] : children)
-      if (id == run.id + "-" + label) {
-        const StoredRun inner = load_run(journal, id);
-        show_failures(inner.record, inner.plan, inner.state, journal, dirs, prefix + label + "/");
-      }
+    if (const auto child = children.lower_bound(label); child != children.end() && child->first == label) {
+      const StoredRun inner = load_run(journal, child->second.id);
+      show_failures(inner.record, inner.plan, inner.state, journal, dirs, prefix + label + "/");
+    }
   });
 }
 

@@ -10,6 +10,7 @@
 #include "cli/pipeline_run.h"
 #include "cli/run_documents.h"
 #include "cli/stored_run.h"
+#include "cli/task_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/yaml_text.h"
@@ -63,14 +64,24 @@ void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journ
                         ? format_seconds(seconds(task.finished - task.started))
                         : "-",
                     task.reason});
-    if (const auto child = children.find(run.id + "-" + label); child != children.end())
+    if (const auto child = children.lower_bound(label); child != children.end() && child->first == label)
       add_rows(rows, journal, child->second, prefix + label + "/");
   });
 }
 
 void describe(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
-  const StoredRun stored = load_run(journal, options.run);
+  std::optional<StoredRun> found;
+  try {
+    found = load_run(journal, options.run);
+  } catch (const Error& error) {
+    const auto task_run =
+        error.kind() == ErrorKind::NotFound ? find_task_run(journal, options.run) : std::nullopt;
+    if (!task_run) throw;
+    return print(options.output.empty() ? task_run_words(*task_run)
+                                        : render_documents({*task_run}, options.output));
+  }
+  const StoredRun& stored = *found;
   const executor::RunRecord& run = stored.record;
   if (!options.output.empty()) return print(render_documents(run_documents(journal, stored), options.output));
   print("Run:     " + run.id + "\nRuns:    " + run.kind + " " + run.name + "\nResult:  " + run.reason +
@@ -135,8 +146,8 @@ void find_approvals(const executor::Journal& journal, const Dirs& dirs, const st
                     const std::string& prefix, std::vector<std::pair<std::string, fs::path>>& out) {
   for (const fs::path& approval : executor::waiting_approvals(dirs.runs() / run))
     out.emplace_back(prefix + approval.filename().string(), approval);
-  for (const executor::RunRecord& child : journal.children(run))
-    find_approvals(journal, dirs, child.id, prefix + child.id.substr(run.size() + 1) + "/", out);
+  for (const auto& [label, child] : children_of(journal, run))
+    find_approvals(journal, dirs, child.id, prefix + label + "/", out);
 }
 
 void approve(const RunsOptions& options, Context& context) {
@@ -175,7 +186,7 @@ void add_runs(CLI::App& app, Context& context) {
   CLI::App* lister = verb->add_subcommand("list", "List runs, newest first");
   lister->add_option("-o,--output", options->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
   lister->callback([options, &context] { list(*options, context); });
-  CLI::App* describer = named("describe", "Show one run");
+  CLI::App* describer = named("describe", "Show one run, or a TaskRun of it by its name");
   describer->add_option("-o,--output", options->output, "yaml or json: the tekton.dev/v1 objects")
       ->check(CLI::IsMember({"json", "yaml"}));
   describer->callback([options, &context] { describe(*options, context); });

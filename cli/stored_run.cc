@@ -15,10 +15,21 @@ StoredRun load_run(const executor::Journal& journal, std::string_view id) {
   return out;
 }
 
-std::map<std::string, executor::RunRecord> children_of(const executor::Journal& journal,
-                                                       const std::string& id) {
-  std::map<std::string, executor::RunRecord> out;
-  for (executor::RunRecord& child : journal.children(id)) out.emplace(child.id, std::move(child));
+std::multimap<std::string, executor::RunRecord> children_of(const executor::Journal& journal,
+                                                            const std::string& id) {
+  std::multimap<std::string, executor::RunRecord> out;
+  std::vector<executor::RunRecord> children = journal.children(id);
+  if (children.empty()) return out;
+  const StoredRun run = load_run(journal, id);
+  for_each_task_run(run.plan, run.state, [&](size_t i, size_t k, const std::string& label) {
+    if (run.plan.tasks[i].kind != dag::PlannedTask::Kind::Pipeline || i >= run.state.tasks.size()) return;
+    dag::TaskRunIndex which = executor::index_of(run.state, {i, k});
+    for (; which.attempt >= 0; --which.attempt) {  // the last one first
+      const std::string name = executor::nested_run_name(run.plan, i, id, which);
+      for (const executor::RunRecord& child : children)
+        if (child.id == name) out.emplace(label, child);
+    }
+  });
   return out;
 }
 

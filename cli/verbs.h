@@ -20,6 +20,7 @@ void add_logs(CLI::App& app, Context& context);
 void add_shell(CLI::App& app, Context& context);
 void add_build(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
+void add_login(CLI::App& app, Context& context);  // and logout
 void add_stack(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);
 void add_service(CLI::App& app, Context& context);

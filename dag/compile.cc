@@ -82,6 +82,7 @@ Compiler::Compiler(Catalog& catalog, const Target& target, const RunRequest& req
 Plan Compiler::run() {
   plan_.kind = target_.kind;
   plan_.name = target_.name;
+  plan_.inline_spec = target_.inline_pipeline;
   plan_.run_prefix = target_.run_prefix;
   plan_.declared_params = target_.spec->params;
   plan_.declared_workspaces = target_.spec->workspaces;

@@ -25,8 +25,9 @@ struct Leniency {
 struct Target {
   Plan::Kind kind = Plan::Kind::Pipeline;
   std::string name, run_prefix;
-  bool inline_task = false;  // a TaskRun with a taskSpec: its params and workspaces propagate
-  std::string file;          // of the spec
+  bool inline_task = false;      // a TaskRun with a taskSpec: its params and workspaces propagate
+  bool inline_pipeline = false;  // a pipelineSpec
+  std::string file;              // of the spec
   std::shared_ptr<const PipelineSpec> spec;
   std::string run_file;  // of the PipelineRun or TaskRun; empty when there is none
   Position run_at;

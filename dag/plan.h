@@ -132,6 +132,7 @@ struct Plan {
   enum class Kind { Pipeline, Task, CustomRun };
   Kind kind = Kind::Pipeline;      // the others are plans of one task
   std::string name;                // of the Pipeline, or the Task
+  bool inline_spec = false;        // a pipelineSpec; to its own tasks it has the name of the run
   std::string run_prefix;          // run names are made from it: "hello-run-" → "hello-run-x7k2p"
   std::vector<PlannedTask> tasks;  // the DAG in topological order, then the finally tasks
   size_t dag_size = 0;             // tasks[dag_size…] are finally tasks
@@ -144,7 +145,7 @@ struct Plan {
   Duration tasks_timeout{};    // of the DAG
   Duration finally_timeout{};  // of the finally tasks, from their start
   std::string status;          // spec.status of the run: PipelineRunPending, TaskRunPending, Cancelled, …
-  Labels annotations, labels;  // of the run, else of the Pipeline or Task
+  Labels annotations, labels;  // of the run and of the Pipeline or Task; the run's win
   std::shared_ptr<const ClusterObjects> objects;
 
   // Everything needed to compile this same plan again.

@@ -43,11 +43,21 @@ std::string index_out_of_bounds(const RunVariables& variables, const Param& para
 }
 
 Readiness invalid(std::string reason, std::string message) {
-  return {Readiness::Kind::Invalid, std::move(reason), std::move(message)};
+  return {Readiness::Kind::Invalid, std::move(reason), std::move(message), {}};
 }
 
 bool is_missing(const RunFacts& facts, const ResultUse& use) {
   return use.result.empty() ? facts.status(use.task).empty() : facts.result(use.task, use.result) == nullptr;
+}
+
+std::vector<When> put_into_when(std::vector<When> whens, const RunVariables& variables) {
+  for (When& when : whens) {
+    Variables values = variables.contexts();
+    for_each_text(when,
+                  [&](std::string_view text, Position, ArrayUse) { variables.add_facts(values, text); });
+    substitute_when(when, values);
+  }
+  return whens;
 }
 
 }  // namespace
@@ -65,36 +75,39 @@ std::string TaskWorkspace::path() const {
 
 Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, const RunContext& context) {
   const PlannedTask& task = plan.tasks[index];
-  const bool missing =
-      std::ranges::any_of(task.uses, [&](const ResultUse& use) { return is_missing(facts, use); });
-  if (task.when.empty() && !missing && task.uses.empty() && !task.matrix) return {};
+  std::vector<ResultUse> missing;
+  for (const ResultUse& use : task.uses)
+    if (is_missing(facts, use)) missing.push_back(use);
+  if (task.when.empty() && missing.empty() && task.uses.empty() && !task.matrix) return {};
   const RunVariables variables(plan, index, facts, context);
   std::vector<When> known;
-  for (When when : task.when) {
-    Variables values = variables.contexts();
-    for_each_text(when,
-                  [&](std::string_view text, Position, ArrayUse) { variables.add_facts(values, text); });
-    substitute_when(when, values);
+  for (When& when : put_into_when(task.when, variables)) {
     // Without its result an expression says nothing; that the result is missing does.
     const bool open = when.input.value.find("$(tasks.") != std::string::npos ||
                       when.cel.value.find("$(tasks.") != std::string::npos;
-    if (!missing || !open) known.push_back(std::move(when));
+    if (missing.empty() || !open) known.push_back(std::move(when));
   }
   const WhenVerdict verdict = evaluate_when(known);
   if (!verdict.problem.empty()) return invalid("CELEvaluationFailed", verdict.problem);
-  if (!verdict.holds) return {Readiness::Kind::WhenFalse, "", ""};
-  if (missing) return {Readiness::Kind::MissingResults, "", ""};
+  if (!verdict.holds) return {Readiness::Kind::WhenFalse, "", "", {}};
+  if (!missing.empty()) return {Readiness::Kind::MissingResults, "", "", std::move(missing)};
   for (const Param& param : task.params)
     if (std::string problem = index_out_of_bounds(variables, param); !problem.empty())
       return invalid("InvalidTaskResultReference", std::move(problem));
   if (task.matrix) {
     try {
-      if (resolve_matrix(plan, index, facts, context).empty()) return {Readiness::Kind::EmptyMatrix, "", ""};
+      if (resolve_matrix(plan, index, facts, context).empty())
+        return {Readiness::Kind::EmptyMatrix, "", "", {}};
     } catch (const Error& error) {
       return invalid("InvalidMatrixParameterTypes", error.message());
     }
   }
   return {};
+}
+
+std::vector<When> resolve_when(const Plan& plan, size_t task, const RunFacts& facts,
+                               const RunContext& context) {
+  return put_into_when(plan.tasks[task].when, RunVariables(plan, task, facts, context));
 }
 
 namespace {
@@ -161,45 +174,40 @@ RunRequest nested_request(const Plan& plan, size_t index, const RunFacts& facts,
   return request;
 }
 
-std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,
-                                                                const RunContext& context) {
-  std::vector<std::pair<std::string, ParamValue>> out;
-  if (plan.results.empty()) return out;
-  Variables params;
-  set_params(params, plan.params);
-  const RunVariables run(plan, 0, facts, context);
-  for (const ResultSpec& result : plan.results) {
-    if (!result.value) continue;
-    Variables variables = run.contexts();
-    bool complete = true;
-    for_each_text(*result.value, {}, [&](std::string_view text, Position, ArrayUse) {
-      run.add_facts(variables, text);
-      for (const Variable& variable : find_variables(text))
-        if (const std::string& root = variable.reference.path[0]; root == "tasks" || root == "finally")
-          complete &= variables.find(variable.reference).has_value();
-    });
-    if (complete)
-      out.emplace_back(result.name, substitute_value(substitute_value(*result.value, params), variables));
-  }
-  return out;
+namespace {
+
+constexpr size_t kLongestName = 63;
+
+// Parent and suffix, cut and hashed where that would be too long for a Kubernetes name.
+std::string limited_name(std::string_view parent, std::string_view suffix) {
+  if (parent.size() + suffix.size() <= kLongestName) return std::string(parent) + std::string(suffix);
+  constexpr size_t kHead = kLongestName - 32;  // before the hash
+  if (suffix.size() < kHead)
+    return std::string(parent.substr(0, kHead - suffix.size())) + md5(parent) + std::string(suffix);
+  std::string name = std::string(parent.substr(0, kHead)) + md5(std::string(parent) + std::string(suffix));
+  name += suffix.substr(0, kLongestName - name.size());
+  while (name.ends_with('-') || name.ends_with('.')) name.pop_back();
+  return name;
 }
 
-std::string child_name(const Plan& plan, size_t task, std::string_view run_name,
-                       std::optional<size_t> in_matrix) {
+}  // namespace
+
+std::string child_name(const Plan& plan, size_t task, std::string_view run_name, TaskRunIndex which) {
   if (plan.kind != Plan::Kind::Pipeline) return std::string(run_name);
-  constexpr size_t kLongest = 63;
-  std::string name = std::string(run_name) + "-" + plan.tasks[task].name;
-  if (in_matrix) name += "-" + std::to_string(*in_matrix);
-  if (name.size() <= kLongest) return name;
-  const std::string hash = std::string(sha256(name).encoded().substr(0, 32));
-  std::string kept = name.substr(0, kLongest - hash.size() - 1);
-  while (kept.ends_with('-') || kept.ends_with('.')) kept.pop_back();
-  return kept + "-" + hash;
+  const std::string suffix = "-" + plan.tasks[task].name;
+  if (!which.in_matrix || which.combinations == 1) return limited_name(run_name, suffix);
+  const std::string number = "-" + std::to_string(*which.in_matrix);
+  std::string name = limited_name(run_name, suffix + number);
+  if (name.ends_with(number)) return name;
+  const size_t longest = kLongestName - 1 - std::to_string(which.combinations).size();
+  return limited_name(run_name, suffix).substr(0, longest) + number;
 }
 
-std::optional<ParamValue> parse_result(ParamType type, std::string_view bytes) {
-  if (type == ParamType::String) return ParamValue::string(std::string(bytes));
-  return value_from_json(type, bytes);
+std::string child_uid(const Plan& plan, std::string_view run_uid, std::string_view name) {
+  if (plan.kind != Plan::Kind::Pipeline) return std::string(run_uid);
+  std::string uid(sha256(std::string(run_uid) + "/" + std::string(name)).encoded().substr(0, 32));
+  for (const size_t at : {20, 16, 12, 8}) uid.insert(at, "-");
+  return uid;
 }
 
 }  // namespace kiln::dag

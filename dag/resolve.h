@@ -45,6 +45,7 @@ struct Readiness {
   std::string
       reason;  // Invalid: InvalidTaskResultReference, InvalidMatrixParameterTypes, CELEvaluationFailed
   std::string message;  // Invalid: Tekton's words, e.g. an index past the end of an array result
+  std::vector<ResultUse> missing = {};  // MissingResults: which, at least one
 };
 
 // Whether a task whose parents are done should run. Cheap: only `when` and consumed results are looked at.
@@ -63,6 +64,7 @@ struct ResolvedTask {
 struct TaskRunIndex {
   int attempt = 0;                       // from 0: `$(context.task.retry-count)`
   std::optional<size_t> in_matrix = {};  // index into resolve_matrix()
+  size_t combinations = 0;               // size of resolve_matrix()
 };
 
 ResolvedTask resolve_task(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context,
@@ -84,6 +86,10 @@ struct WhenVerdict {
 };
 WhenVerdict evaluate_when(const std::vector<When>& when);
 
+// A task's `when` with everything put in that is known.
+std::vector<When> resolve_when(const Plan& plan, size_t task, const RunFacts& facts,
+                               const RunContext& context);
+
 // How to compile what a task of kind Pipeline runs, now that its params are known: recompile(plan.sources,
 // plan.remote, nested_request(…)) gives its Plan.
 RunRequest nested_request(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context,
@@ -93,10 +99,20 @@ RunRequest nested_request(const Plan& plan, size_t task, const RunFacts& facts, 
 std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,
                                                                 const RunContext& context);
 
-// "<run>-<task>", with "-<i>" for those of a matrix, at most 63 characters, hashed when longer; the run's own
-// name for a lone Task.
-std::string child_name(const Plan& plan, size_t task, std::string_view run_name,
-                       std::optional<size_t> in_matrix = {});
+// The names of those that are left out although a task whose result they need has succeeded without it.
+std::vector<std::string> lost_results(const Plan& plan, const RunFacts& facts, const RunContext& context);
+
+// "<run>-<task>", with "-<i>" for those of a matrix of several, at most 63 characters, hashed when longer as
+// Knative's controllers do (kmeta.ChildName); the run's own name for a lone Task. The same for each attempt.
+std::string child_name(const Plan& plan, size_t task, std::string_view run_name, TaskRunIndex which = {});
+
+// `$(context.taskRun.uid)`, a UUID: stable, and told apart from any other child's by the name.
+std::string child_uid(const Plan& plan, std::string_view run_uid, std::string_view name);
+
+// What is wrong with the results that a Task wrote (bytes by name), in Tekton's words: one is not of its
+// declared type, or lacks keys; "" when nothing is. One that is not there is no problem of the Task.
+std::string results_problem(const std::vector<ResultSpec>& declared,
+                            const std::map<std::string, std::string>& results);
 
 // The bytes of a result file as the declared type says. Malformed JSON for an array or object is nullopt.
 std::optional<ParamValue> parse_result(ParamType type, std::string_view bytes);

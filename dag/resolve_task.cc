@@ -2,7 +2,6 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "base/digest.h"
 #include "dag/params.h"
 #include "dag/run_variables.h"
 #include "dag/texts.h"
@@ -51,11 +50,8 @@ void merge_step(Step& step, const Step& base) {
   if (step.env_from.empty()) step.env_from = base.env_from;
   std::unordered_set<std::string> own, mounted;
   for (const EnvVar& variable : step.env) own.insert(variable.name.value);
-  std::vector<EnvVar> env;
   for (const EnvVar& variable : base.env)
-    if (!own.contains(variable.name.value)) env.push_back(variable);
-  env.insert(env.end(), step.env.begin(), step.env.end());
-  step.env = std::move(env);
+    if (!own.contains(variable.name.value)) step.env.push_back(variable);
   for (const VolumeMount& mount : step.volume_mounts) mounted.insert(mount.mount_path.value);
   for (const VolumeMount& mount : base.volume_mounts)
     if (mounted.insert(mount.mount_path.value).second) step.volume_mounts.push_back(mount);
@@ -265,11 +261,11 @@ class TaskResolution {
 
   void decide_contexts() {
     add_contexts(contexts_, plan_, task_, context_);
-    const std::string run = child_name(plan_, index_, context_.run_name, which_.in_matrix);
+    const std::string run = child_name(plan_, index_, context_.run_name, which_);
     contexts_.set("context", "taskRun", "name", run);
     contexts_.set("context", "taskRun", "namespace", context_.run_namespace);
-    contexts_.set("context", "taskRun", "uid", sha256(context_.run_uid + "/" + run).short_text());
-    contexts_.set("context", "task", "name", task_.task_name.empty() ? task_.name : task_.task_name);
+    contexts_.set("context", "taskRun", "uid", child_uid(plan_, context_.run_uid, run));
+    contexts_.set("context", "task", "name", task_.task_name.empty() ? run : task_.task_name);
     contexts_.set("context", "task", "retry-count", std::to_string(which_.attempt));
   }
 

@@ -8,7 +8,7 @@ void add_contexts(Variables& out, const Plan& plan, const PlannedTask& task, con
   out.set("context", "pipelineRun", "name", context.run_name);
   out.set("context", "pipelineRun", "namespace", context.run_namespace);
   out.set("context", "pipelineRun", "uid", context.run_uid);
-  out.set("context", "pipeline", "name", plan.name);
+  out.set("context", "pipeline", "name", plan.inline_spec ? context.run_name : plan.name);
   out.set("context", "pipelineTask", "retries", std::to_string(task.retries));
 }
 

@@ -65,10 +65,12 @@ void add_run(Target& target, const Object& run) {
   target.run_prefix = prefix_of(run.metadata);
   target.run_file = run.file;
   target.run_at = run.at;
-  Labels annotations = run.metadata.annotations;
-  annotations.merge(target.annotations);
-  target.annotations = std::move(annotations);
-  target.labels = run.metadata.labels;
+  const auto merge = [](Labels mine, Labels theirs) {
+    mine.merge(theirs);
+    return mine;
+  };
+  target.annotations = merge(run.metadata.annotations, std::move(target.annotations));
+  target.labels = merge(run.metadata.labels, std::move(target.labels));
 }
 
 // What PipelineRuns and TaskRuns have alike.
@@ -113,6 +115,7 @@ std::optional<Target> target_of(const PipelineRun& run, Catalog& catalog, Diagno
   Target target;
   Reporter reporter(catalog.documents(), run.file, diagnostics);
   if (run.pipeline_spec) {
+    target.inline_pipeline = true;
     target.spec = run.pipeline_spec;
     target.file = run.file;
     target.name = run.metadata.display();
@@ -191,6 +194,7 @@ std::optional<Target> nested_target(const Target& outer, const PipelineTask& tas
   Reporter reporter(catalog.documents(), outer.file, diagnostics);
   Target target;
   if (task.pipeline_spec) {
+    target.inline_pipeline = true;
     target.spec = task.pipeline_spec;
     target.file = outer.file;
     target.name = task.name;

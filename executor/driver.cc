@@ -5,8 +5,8 @@
 
 namespace kiln::executor {
 
-std::string task_run_label(const dag::PlannedTask& task, size_t run) {
-  return task.matrix ? task.name + "-" + std::to_string(run) : task.name;
+std::string task_run_label(const dag::PlannedTask& task, size_t run, size_t runs) {
+  return runs > 1 ? task.name + "-" + std::to_string(run) : task.name;
 }
 
 std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run, int attempt,

@@ -20,6 +20,7 @@ struct RunningTask {
   const dag::PlannedTask& task;
   size_t run = 0;
   int attempt = 0;
+  size_t runs = 0;  // of its matrix
   // What to call it: "build", "build-2" of a matrix, "inner/build" in a pipeline inside the pipeline. Also
   // the start of its log folder's name.
   std::string label;
@@ -92,7 +93,7 @@ class Driver {
 };
 
 // "build", or "build-2" of a matrix.
-std::string task_run_label(const dag::PlannedTask& task, size_t run);
+std::string task_run_label(const dag::PlannedTask& task, size_t run, size_t runs);
 
 // The log of one step of one attempt.
 std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run, int attempt,

@@ -57,7 +57,8 @@ class Fold {
   void task_finished(TaskRunId id, const Event& event) {
     TaskRunState& run = run_of(id);
     if ((run.phase != Phase::Running && run.phase != Phase::Ready) || event.attempt != run.attempt) return;
-    if (run.phase == Phase::Running) {
+    const bool ran = run.phase == Phase::Running;
+    if (ran) {
       --state_.running;
       state_.deadlines.erase({deadline(id), id});
     } else {
@@ -68,11 +69,14 @@ class Fold {
     if (!outcome.succeeded && !run.stop_reason.empty()) {  // it ended because it was told to
       outcome.reason = run.stop_reason;
       outcome.message = run.stop_message;
+      if (run.stop_reason == "TaskRunTimeout")  // its steps were not cancelled by anybody
+        for (StepRecord& step : outcome.steps)
+          if (step.reason == "Cancelled") step.reason = run.stop_reason;
     }
     const bool cancelled = !outcome.succeeded && run.stop_reason == "TaskRunCancelled";
     run.finished = event.at;
     keep_results(id, outcome);
-    if (!outcome.succeeded && !cancelled && run.attempt < plan_.tasks[id.task].retries &&
+    if (ran && !outcome.succeeded && !cancelled && run.attempt < plan_.tasks[id.task].retries &&
         !no_more_attempts(id.task)) {
       run.retries.push_back({run.started, run.finished, std::move(outcome)});
       run.stop_reason.clear();
@@ -107,7 +111,12 @@ class Fold {
       return settle(id.task);
     }
     task.reason = event.reason;
+    task.message = event.message;
     task.phase = Phase::Skipped;
+    if (event.reason == skip::kInvalid) {
+      state_.stopping = true;
+      return end(id.task, state_.counts.invalid);
+    }
     if (event.reason == skip::kPipelineTimeout || event.reason == skip::kTasksTimeout ||
         event.reason == skip::kFinallyTimeout)
       ++state_.counts.skipped_by_timeout;
@@ -222,12 +231,21 @@ class Fold {
         break;
     }
     if (plan_.tasks[i].continue_on_error) {
-      task.ignored = true;
-      task.reason = "FailureIgnored";
+      ignore(i);
       return end(i, state_.counts.ignored);
     }
     state_.stopping = true;
     end(i, state_.counts.failed);
+  }
+
+  // Only a TaskRun says in its own reason that nobody minds.
+  void ignore(size_t i) {
+    TaskState& task = state_.tasks[i];
+    task.ignored = true;
+    if (plan_.tasks[i].kind != dag::PlannedTask::Kind::Task) return;
+    task.reason = "FailureIgnored";
+    for (TaskRunState& run : task.runs)
+      if (run.phase == Phase::Failed) run.reason = "FailureIgnored";
   }
 
   // What the runs of a matrix come to; false while one goes on. The first to fail speaks for all.
@@ -254,12 +272,13 @@ class Fold {
   }
 
   void take_defaults(size_t i) {
-    if (plan_.annotations.empty() || state_.tasks[i].phase == Phase::Succeeded) return;
+    if (plan_.annotations.empty()) return;
     const dag::PlannedTask& task = plan_.tasks[i];
     const std::string prefix = std::string(dag::annotation::kResultDefault) + task.name + ".";
     for (auto at = plan_.annotations.lower_bound(prefix);
          at != plan_.annotations.end() && at->first.starts_with(prefix); ++at) {
       const std::string result = at->first.substr(prefix.size());
+      if (state_.tasks[i].phase == Phase::Succeeded && state_.tasks[i].results.contains(result)) continue;
       if (auto value = dag::parse_result(task.result_type(result), at->second))
         state_.tasks[i].defaults.emplace(result, std::move(*value));
     }

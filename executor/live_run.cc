@@ -172,7 +172,8 @@ void LiveRun::carry_on() {
 
 fs::path LiveRun::log_folder(TaskRunId id, int attempt) const {
   return places_.run / "logs" /
-         (task_run_label(plan_.tasks[id.task], id.run) + "." + std::to_string(attempt));
+         (task_run_label(plan_.tasks[id.task], id.run, state_.tasks[id.task].runs.size()) + "." +
+          std::to_string(attempt));
 }
 
 // What an attempt had said when it was cut off stays beside what it says now.
@@ -249,7 +250,9 @@ void LiveRun::act(const std::vector<Event>& events) {
         stops_.erase(id);
         if (plan_.tasks[id.task].custom) forget_decision(approval_file(id, event.attempt));
         const std::lock_guard lock(observing_);
-        observer_.task_finished(running(id, event.attempt), state_.tasks[id.task].run(id.run));
+        TaskRunState run = state_.tasks[id.task].run(id.run);
+        if (event.attempt < run.attempt) run.phase = Phase::Ready;  // the next attempt may run already
+        observer_.task_finished(running(id, event.attempt), run);
         break;
       }
       case Event::Kind::TaskSkipped: {
@@ -264,8 +267,9 @@ void LiveRun::act(const std::vector<Event>& events) {
 }
 
 RunningTask LiveRun::running(TaskRunId id, int attempt) const {
-  return {plan_.tasks[id.task], id.run, attempt,
-          nesting_.prefix + task_run_label(plan_.tasks[id.task], id.run)};
+  const size_t runs = state_.tasks[id.task].runs.size();
+  return {plan_.tasks[id.task], id.run, attempt, runs,
+          nesting_.prefix + task_run_label(plan_.tasks[id.task], id.run, runs)};
 }
 
 // But for pipelines inside this one when the run is left: they are left, too.

@@ -49,6 +49,7 @@ class LiveRun {
   // One attempt of a TaskRun: a pod, a pipeline, or a custom task.
   struct Job {
     TaskRunId id;
+    dag::TaskRunIndex which;
     RunningTask task;
     std::variant<PodRequest, dag::RunRequest, CustomRequest> what;
     std::stop_source stop;

@@ -21,7 +21,7 @@ std::map<std::string, std::string> results_of(const dag::Plan& plan, const RunEn
 }  // namespace
 
 fs::path LiveRun::approval_file(TaskRunId id, int attempt) const {
-  std::string name = task_run_label(plan_.tasks[id.task], id.run);
+  std::string name = task_run_label(plan_.tasks[id.task], id.run, state_.tasks[id.task].runs.size());
   if (attempt > 0) name += "-retry" + std::to_string(attempt);
   return places_.run / "approvals" / name;
 }
@@ -31,9 +31,9 @@ LiveRun::Job LiveRun::job_for(const Event& event) {
   const TaskRunId id{event.task, event.run};
   const StateFacts facts(plan_, state_);
   const dag::RunContext context{run_.id, run_.uid, "default"};
-  dag::TaskRunIndex which{.attempt = event.attempt};
-  if (task.matrix) which.in_matrix = event.run;
-  Job job{id, running(id, event.attempt), {}, {}};
+  dag::TaskRunIndex which = index_of(state_, id);
+  which.attempt = event.attempt;
+  Job job{id, which, running(id, event.attempt), {}, {}};
   switch (task.kind) {
     case dag::PlannedTask::Kind::Task: {
       const dag::ResolvedTask resolved = dag::resolve_task(plan_, event.task, facts, context, which);
@@ -142,10 +142,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
 
 // The run of this attempt: the one that a kiln before this one began, or a new one.
 RunRecord LiveRun::nested_run(const dag::Plan& plan, const Job& job) {
-  const std::optional<size_t> in_matrix =
-      job.task.task.matrix ? std::optional<size_t>(job.id.run) : std::nullopt;
-  std::string name = dag::child_name(plan_, job.id.task, run_.id, in_matrix);
-  if (job.task.attempt > 0) name += "-retry" + std::to_string(job.task.attempt);
+  std::string name = nested_run_name(plan_, job.id.task, run_.id, job.which);
   for (RunRecord& begun : services_.journal.children(run_.id))
     if (begun.id == name) return std::move(begun);
   return services_.journal.create(plan, services_.clock.now(),

@@ -35,7 +35,7 @@ PodFacts facts_of(const dag::Plan& plan, const dag::PlannedTask& task, const dag
   facts.labels["tekton.dev/taskRun"] = task_run;
   if (!task.task_name.empty()) facts.labels["tekton.dev/task"] = task.task_name;
   if (plan.kind == dag::Plan::Kind::Pipeline) {
-    facts.labels["tekton.dev/pipeline"] = plan.name;
+    facts.labels["tekton.dev/pipeline"] = plan.inline_spec ? std::string(run_name) : plan.name;
     facts.labels["tekton.dev/pipelineRun"] = run_name;
     facts.labels["tekton.dev/pipelineTask"] = task.name;
   }
@@ -239,7 +239,7 @@ std::optional<double> parse_quantity(std::string_view text) {
 
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
                     std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places) {
-  std::string name = dag::child_name(plan, task, run_name, which.in_matrix);
+  std::string name = dag::child_name(plan, task, run_name, which);
   if (which.attempt > 0) name += "-retry" + std::to_string(which.attempt);
   const dag::PlannedTask& planned = plan.tasks[task];
   const std::string folder = planned.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") +

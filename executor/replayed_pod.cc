@@ -22,8 +22,7 @@ ReplayedPod::ReplayedPod(const RunRecord& run, const dag::Plan& plan, const Stat
     remove_tree(folder_);
   });
   places.secrets = private_folder(dirs, folder_, run.uid + "-" + word);
-  dag::TaskRunIndex which{.attempt = state.tasks.at(id.task).run(id.run).attempt};
-  if (plan.tasks[id.task].matrix) which.in_matrix = id.run;
+  const dag::TaskRunIndex which = index_of(state, id);
   const dag::ResolvedTask resolved =
       dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
   request_ = make_pod(plan, id.task, resolved, run.id, which, places);

@@ -133,8 +133,10 @@ json metadata(const RunRecord& run, const dag::Plan& plan, std::string name, std
   json labels = json::object(), annotations = json::object();
   for (const auto& [key, value] : plan.labels) labels[key] = value;
   for (const auto& [key, value] : plan.annotations) annotations[key] = value;
-  if (!run.name.empty())
-    labels["tekton.dev/" + std::string(run.kind == "Task" ? "task" : "pipeline")] = run.name;
+  if (run.kind == "Pipeline")
+    labels["tekton.dev/pipeline"] = plan.inline_spec ? run.id : run.name;
+  else if (run.kind == "Task" && !plan.tasks.empty() && !plan.tasks.front().inline_spec)
+    labels["tekton.dev/task"] = run.name;
   json out{{"name", std::move(name)},
            {"namespace", "default"},
            {"uid", std::move(uid)},
@@ -147,9 +149,7 @@ json metadata(const RunRecord& run, const dag::Plan& plan, std::string name, std
 // Of a TaskRun of a PipelineRun.
 json child_metadata(const RunRecord& run, const dag::Plan& plan, const dag::PlannedTask& task,
                     std::string name, Time started) {
-  // Stable, and told apart from any other's by its name.
-  std::string uid = std::string(sha256(run.uid + "/" + name).encoded().substr(0, 32));
-  for (const size_t at : {20, 16, 12, 8}) uid.insert(at, "-");
+  std::string uid = dag::child_uid(plan, run.uid, name);
   json out = metadata(run, plan, std::move(name), std::move(uid));
   out["creationTimestamp"] = format_rfc3339(started);
   out["labels"]["tekton.dev/pipelineRun"] = run.id;
@@ -173,22 +173,31 @@ json provenance(const dag::Plan& plan, const std::string& file) {
   return {{"refSource", {{"entryPoint", file}, {"digest", {{"sha256", sha256(source->second).encoded()}}}}}};
 }
 
+json when_of(const RunRecord& run, const dag::Plan& plan, const State& state, size_t i) {
+  return when_json(dag::resolve_when(plan, i, StateFacts(plan, state), {run.id, run.uid, "default"}));
+}
+
+bool finally_ran(const dag::Plan& plan, const State& state) {
+  for (size_t i = plan.dag_size; i < state.tasks.size(); ++i)
+    if (state.tasks[i].started != Time{} && state.tasks[i].phase != Phase::Skipped) return true;
+  return false;
+}
+
 json child_references(const RunRecord& run, const dag::Plan& plan, const State& state, size_t i) {
   json out = json::array();
   const dag::PlannedTask& planned = plan.tasks[i];
   for (size_t k = 0; k < state.tasks[i].run_count(); ++k) {
     if (!has_run(state.tasks[i].run(k))) continue;
-    dag::TaskRunIndex which;
-    if (!state.tasks[i].runs.empty()) which.in_matrix = k;
+    const dag::TaskRunIndex which = index_of(state, {i, k});
     json one{{"apiVersion", "tekton.dev/v1"},
              {"kind", child_kind(planned)},
-             {"name", dag::child_name(plan, i, run.id, which.in_matrix)},
+             {"name", dag::child_name(plan, i, run.id, which)},
              {"pipelineTaskName", planned.name}};
     if (!planned.display_name.empty())
       one["displayName"] =
           dag::resolve_task(plan, i, StateFacts(plan, state), {run.id, run.uid, "default"}, which)
               .display_name;
-    if (!planned.when.empty()) one["whenExpressions"] = when_json(planned.when);
+    if (!planned.when.empty()) one["whenExpressions"] = when_of(run, plan, state, i);
     out.push_back(std::move(one));
   }
   return out;
@@ -197,11 +206,10 @@ json child_references(const RunRecord& run, const dag::Plan& plan, const State& 
 json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id) {
   const dag::PlannedTask& planned = plan.tasks[id.task];
   const TaskRunState& task = state.tasks[id.task].run(id.run);
-  dag::TaskRunIndex which{.attempt = task.attempt};
-  if (!state.tasks[id.task].runs.empty()) which.in_matrix = id.run;
+  const dag::TaskRunIndex which = index_of(state, id);
   const dag::ResolvedTask resolved =
       dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
-  const std::string name = dag::child_name(plan, id.task, run.id, which.in_matrix);
+  const std::string name = dag::child_name(plan, id.task, run.id, which);
   json spec = json::object();
   if (!resolved.params.empty()) spec["params"] = params_json(resolved.params);
   if (planned.retries > 0) spec["retries"] = planned.retries;
@@ -252,9 +260,9 @@ json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& stat
     const TaskState& task = state.tasks[i];
     const dag::PlannedTask& planned = plan.tasks[i];
     if (task.phase == Phase::Skipped) {
-      if (task.reason == skip::kNone) continue;
+      if (task.reason == skip::kNone || task.reason == skip::kInvalid) continue;
       json one{{"name", planned.name}, {"reason", task.reason}};
-      if (task.reason == skip::kWhen) one["whenExpressions"] = when_json(planned.when);
+      if (task.reason == skip::kWhen) one["whenExpressions"] = when_of(run, plan, state, i);
       skipped.push_back(std::move(one));
     } else {
       for (json& one : child_references(run, plan, state, i)) children.push_back(std::move(one));
@@ -263,7 +271,7 @@ json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& stat
   json status{{"pipelineSpec", pipeline_spec_json(plan)}};
   if (!children.empty()) status["childReferences"] = std::move(children);
   if (state.has_started) status["startTime"] = format_rfc3339(state.started);
-  if (state.in_finally) status["finallyStartTime"] = format_rfc3339(state.finally_started);
+  if (finally_ran(plan, state)) status["finallyStartTime"] = format_rfc3339(state.finally_started);
   if (!skipped.empty()) status["skippedTasks"] = std::move(skipped);
   if (!plan.tasks.empty())
     if (json from = provenance(plan, plan.tasks.front().file); !from.is_null())

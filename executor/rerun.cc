@@ -4,6 +4,20 @@
 #include "base/text.h"
 
 namespace kiln::executor {
+namespace {
+
+// Tasks that did not leave a result without which the run could not go on.
+std::vector<bool> left_results_out(const dag::Plan& plan, const State& state) {
+  std::vector<bool> out(plan.tasks.size(), false);
+  for (size_t i = 0; i < state.tasks.size(); ++i) {
+    if (state.tasks[i].phase != Phase::Skipped || state.tasks[i].reason != skip::kInvalid) continue;
+    for (const dag::ResultUse& use : plan.tasks[i].uses)
+      if (StateFacts(plan, state).result(use.task, use.result) == nullptr) out[use.task] = true;
+  }
+  return out;
+}
+
+}  // namespace
 
 Reusable reusable(const Journal& journal, const dag::Plan& plan, const RunRecord& run,
                   std::string_view from) {
@@ -19,9 +33,11 @@ Reusable reusable(const Journal& journal, const dag::Plan& plan, const RunRecord
     throw Error(ErrorKind::NotFound, "run " + run.id + " has no task " + std::string(from),
                 near ? "did you mean `" + *near + "`?" : "it has: " + join(names, ", "));
   }
+  const std::vector<bool> incomplete = left_results_out(plan, state);
   std::vector<bool> again(plan.tasks.size(), true);
   for (size_t i = 0; i < plan.dag_size && i < state.tasks.size(); ++i) {
-    again[i] = state.tasks[i].phase != Phase::Succeeded && state.tasks[i].phase != Phase::Skipped;
+    again[i] =
+        incomplete[i] || (state.tasks[i].phase != Phase::Succeeded && state.tasks[i].phase != Phase::Skipped);
     if (asked != plan.index.end() && asked->second == i) again[i] = true;
     for (const dag::Edge& edge : plan.tasks[i].needs) again[i] = again[i] || again[edge.from];
   }

@@ -1,9 +1,27 @@
 // How a run and its durations are said.
 #include <cstdio>
+#include <map>
 
 #include "executor/scheduler.h"
 
 namespace kiln::executor {
+
+namespace {
+
+// What was wrong with the tasks that could not be given what they want.
+std::string validation_words(const dag::Plan& plan, const State& state) {
+  constexpr size_t kMost = 1024;
+  std::map<std::string_view, std::string_view> by_name;
+  for (size_t i = 0; i < state.tasks.size(); ++i)
+    if (state.tasks[i].phase == Phase::Skipped && state.tasks[i].reason == skip::kInvalid)
+      by_name[plan.tasks[i].name] = state.tasks[i].message;
+  std::string words;
+  for (const auto& [name, message] : by_name) words += (words.empty() ? "" : "; ") + std::string(message);
+  if (words.size() > kMost) words = words.substr(0, kMost) + "...";
+  return words;
+}
+
+}  // namespace
 
 bool is_pending(const dag::Plan& plan) {
   return plan.status == "PipelineRunPending" || plan.status == "TaskRunPending";
@@ -16,9 +34,20 @@ std::string summary(const dag::Plan& plan, const State& state) {
                     " (Failed: " + std::to_string(counts.failed + counts.ignored);
   if (counts.ignored > 0) out += " (Ignored: " + std::to_string(counts.ignored) + ")";
   out += ", Cancelled " + std::to_string(counts.cancelled) + ")";
-  const size_t incomplete = plan.tasks.size() - completed - counts.skipped;
+  const size_t incomplete = plan.tasks.size() - completed - counts.skipped - counts.invalid;
   if (incomplete > 0) out += ", Incomplete: " + std::to_string(incomplete);
-  return out + ", Skipped: " + std::to_string(counts.skipped);
+  out += ", Skipped: " + std::to_string(counts.skipped);
+  if (counts.invalid > 0)
+    out +=
+        ", Failed Validation: " + std::to_string(counts.invalid) + " (" + validation_words(plan, state) + ")";
+  return out;
+}
+
+std::string nested_run_name(const dag::Plan& plan, size_t task, std::string_view run_name,
+                            dag::TaskRunIndex which) {
+  std::string name = dag::child_name(plan, task, run_name, which);
+  if (which.attempt > 0) name += "-retry" + std::to_string(which.attempt);
+  return name;
 }
 
 std::string go_duration(Duration duration) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace kiln::executor {
 namespace {
 
@@ -104,7 +106,7 @@ class Turn {
     while (!state_.deadlines.empty() && state_.deadlines.begin()->first <= now_) {
       const TaskRunId id = state_.deadlines.begin()->second;
       const size_t i = id.task;
-      const std::string name = dag::child_name(plan_, i, options_.context.run_name, in_matrix(id));
+      const std::string name = dag::child_name(plan_, i, options_.context.run_name, index_of(state_, id));
       emit(run_event(Event::Kind::TaskStopped, id, "TaskRunTimeout",
                      "TaskRun \"" + name + "\" failed to finish within \"" +
                          go_duration(plan_.tasks[i].timeout) + "\""));
@@ -144,11 +146,6 @@ class Turn {
     if (state_.pipeline_timed_out) return skip::kPipelineTimeout;
     if (state_.finally_timed_out) return skip::kFinallyTimeout;
     return {};
-  }
-
-  std::optional<size_t> in_matrix(TaskRunId id) const {
-    if (state_.tasks[id.task].runs.empty()) return std::nullopt;
-    return id.run;
   }
 
   // A task between two attempts, or a matrix that has fanned out, goes on when another task has failed, but
@@ -199,7 +196,7 @@ class Turn {
       else if (parent_was_skipped(i))
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kParent));
       else if (readiness.kind == dag::Readiness::Kind::MissingResults)
-        emit(task_event(Event::Kind::TaskSkipped, i, skip::kMissingResults));
+        go_without(i, readiness);
       else if (readiness.kind == dag::Readiness::Kind::EmptyMatrix)
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kEmptyMatrix));
       else if (readiness.kind == dag::Readiness::Kind::Invalid)
@@ -208,6 +205,24 @@ class Turn {
         start(i);
       if (state_.stopping && !state_.in_finally) skip_unstarted(0, plan_.dag_size, skip::kStopping);
     }
+  }
+
+  // Who wants a result that its task should have left, and nothing excuses it, is wrong: the run ends.
+  void go_without(size_t i, const dag::Readiness& readiness) {
+    const dag::PlannedTask& task = plan_.tasks[i];
+    const bool unwanted = std::ranges::any_of(readiness.missing, [&](const dag::ResultUse& use) {
+      return state_.tasks[use.task].phase == Phase::Skipped && state_.tasks[use.task].reason == skip::kWhen;
+    });
+    if (task.is_finally || task.continue_on_error || unwanted)
+      return emit(task_event(Event::Kind::TaskSkipped, i, skip::kMissingResults));
+    const dag::ResultUse& use = readiness.missing.front();
+    const std::string& producer = plan_.tasks[use.task].name;
+    emit(task_event(Event::Kind::TaskSkipped, i, skip::kInvalid,
+                    state_.tasks[use.task].phase == Phase::Succeeded
+                        ? "task \"" + producer + "\" completed successfully but did not emit the result \"" +
+                              use.result + "\", which is referenced by task \"" + task.name + "\""
+                        : "invalid result reference: Could not find result with name " + use.result +
+                              " for pipeline task " + producer));
   }
 
   void start(size_t i) {
@@ -259,6 +274,16 @@ class Turn {
     } else if (state_.pipeline_timed_out) {
       reason = "PipelineRunTimeout";
       message = "PipelineRun \"" + name + "\" failed to finish within \"" + go_duration(plan_.timeout) + "\"";
+    } else if (state_.tasks_timed_out) {
+      reason = "PipelineRunTimeout";
+      message = "PipelineRun \"" + name + "\" failed due to tasks failed to finish within \"" +
+                go_duration(plan_.tasks_timeout) + "\"";
+    } else if (const std::string lost = lost_results(); !lost.empty()) {
+      reason = "CouldntGetPipelineResult";
+      message = "Failed to get PipelineResult from TaskRun Results for PipelineRun " + name +
+                ": invalid pipelineresults [" + lost + "], the referenced results don't exist";
+    } else if (counts.invalid > 0) {
+      reason = "PipelineValidationFailed";
     } else if (counts.failed > 0 || counts.skipped_by_timeout > 0) {
       reason = "Failed";
     } else if (state_.cancel != Cancel::No || counts.cancelled > 0) {
@@ -267,6 +292,11 @@ class Turn {
       reason = "Completed";
     }
     emit(event(Event::Kind::RunFinished, reason, message));
+  }
+
+  std::string lost_results() const {
+    if (plan_.kind != dag::Plan::Kind::Pipeline) return {};
+    return join(dag::lost_results(plan_, StateFacts(plan_, state_), options_.context), " ");
   }
 
   const dag::Plan& plan_;

@@ -28,6 +28,15 @@ bool State::succeeded() const {
   return has_finished && (reason == "Succeeded" || reason == "Completed");
 }
 
+dag::TaskRunIndex index_of(const State& state, TaskRunId id) {
+  const TaskState& task = state.tasks.at(id.task);
+  dag::TaskRunIndex which{.attempt = task.run(id.run).attempt};
+  if (task.runs.empty()) return which;
+  which.in_matrix = id.run;
+  which.combinations = task.runs.size();
+  return which;
+}
+
 std::vector<TaskRunId> running_task_runs(const State& state) {
   std::vector<TaskRunId> out;
   for (size_t i = 0; i < state.tasks.size(); ++i)
@@ -58,7 +67,7 @@ std::string_view StateFacts::status(size_t task) const {
 
 std::string_view StateFacts::reason(size_t task) const {
   const TaskState& state = state_.tasks[task];
-  return state.phase == Phase::Skipped ? std::string_view("None") : std::string_view(state.reason);
+  return state.phase == Phase::Skipped ? std::string_view() : std::string_view(state.reason);
 }
 
 std::optional<size_t> StateFacts::matrix_length(size_t task) const {
@@ -79,8 +88,8 @@ std::string_view StateFacts::aggregate_status() const {
   bool skipped = false;
   for (size_t i = 0; i < plan_.dag_size; ++i) {
     const TaskState& task = state_.tasks[i];
-    if (task.phase == Phase::Cancelled || (task.phase == Phase::Failed && !task.ignored)) return "Failed";
-    skipped |= task.phase == Phase::Skipped;
+    if (task.phase == Phase::Cancelled || task.phase == Phase::Failed) return "Failed";  // also when ignored
+    skipped |= task.phase == Phase::Skipped && task.reason != skip::kInvalid;
   }
   return skipped ? "Completed" : "Succeeded";
 }

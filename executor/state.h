@@ -30,8 +30,9 @@ inline constexpr std::string_view kPipelineTimeout = "PipelineRun timeout has be
 inline constexpr std::string_view kTasksTimeout = "PipelineRun Tasks timeout has been reached";
 inline constexpr std::string_view kFinallyTimeout = "PipelineRun Finally timeout has been reached";
 inline constexpr std::string_view kEmptyMatrix = "Matrix Parameters have an empty array";
-inline constexpr std::string_view kNone =
-    "None";  // never got its turn in a cancelled run; Tekton lists none of these
+// Neither is among the skippedTasks of a status:
+inline constexpr std::string_view kNone = "None";                  // never got its turn in a cancelled run
+inline constexpr std::string_view kInvalid = "Failed Validation";  // nobody left a result that it wants
 }  // namespace skip
 
 struct AttemptRecord {
@@ -62,7 +63,7 @@ struct TaskState : TaskRunState {
   size_t waiting_for = 0;  // parents that have not ended
   bool ignored = false;    // failed, and onError says continue
   std::vector<TaskRunState> runs;
-  // Did not succeed: what those who want its results get for them (annotation::kResultDefault).
+  // What those who want results that it did not leave get for them (annotation::kResultDefault).
   std::map<std::string, dag::ParamValue, std::less<>> defaults;
   TaskRunState& run(size_t index) { return runs.empty() ? *this : runs.at(index); }
   const TaskRunState& run(size_t index) const { return runs.empty() ? *this : runs.at(index); }
@@ -78,6 +79,7 @@ struct TaskRunId {
 
 struct Counts {
   size_t succeeded = 0, failed = 0, ignored = 0, cancelled = 0, skipped = 0, skipped_by_timeout = 0;
+  size_t invalid = 0;  // skip::kInvalid; not among the skipped
   bool operator==(const Counts&) const = default;
 };
 
@@ -106,6 +108,9 @@ struct State {
 
 // One step of the fold. Total: an event that makes no sense in this state changes nothing.
 void apply(const dag::Plan& plan, State& state, const Event& event);
+
+// A TaskRun as substitution and names want it, at its current attempt.
+dag::TaskRunIndex index_of(const State& state, TaskRunId id);
 
 // The TaskRuns of phase Running, in order.
 std::vector<TaskRunId> running_task_runs(const State& state);

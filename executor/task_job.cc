@@ -16,6 +16,17 @@ StepRecord record_of(steps::StepOutcome step) {
           step.finished, std::move(step.results), std::move(step.artifacts)};
 }
 
+// A Task that says it has succeeded must have left what it declares. (One that failed keeps the reason why.)
+void check_results(const dag::PlannedTask& task, steps::PodOutcome& pod) {
+  const std::vector<dag::ResultSpec>* declared = task.declared_results();
+  if (!pod.succeeded || declared == nullptr) return;
+  std::string problem = dag::results_problem(*declared, pod.results);
+  if (problem.empty()) return;
+  pod.succeeded = false;
+  pod.reason = "TaskRunValidationFailed";
+  pod.message = std::move(problem);
+}
+
 Outcome outcome_of(steps::PodOutcome pod) {
   Outcome out{pod.succeeded,
               pod.infrastructure,
@@ -26,7 +37,11 @@ Outcome outcome_of(steps::PodOutcome pod) {
               {},
               std::move(pod.artifacts)};
   if (out.reason.empty()) out.reason = out.succeeded ? "Succeeded" : "Failed";
-  for (steps::StepOutcome& step : pod.steps) out.steps.push_back(record_of(std::move(step)));
+  for (steps::StepOutcome& step : pod.steps) {
+    const bool never_began = step.reason == steps::StepReason::NotStarted;
+    out.steps.push_back(record_of(std::move(step)));
+    if (never_began) out.steps.back().reason = out.reason;  // as Tekton ends the steps of such a pod
+  }
   for (steps::StepOutcome& sidecar : pod.sidecars) out.sidecars.push_back(record_of(std::move(sidecar)));
   return out;
 }
@@ -92,7 +107,8 @@ Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTas
     }
   });
   prepare_pod(request);
-  const std::string attempt = task_run_label(task.task, task.run) + "." + std::to_string(task.attempt);
+  const std::string attempt =
+      task_run_label(task.task, task.run, task.runs) + "." + std::to_string(task.attempt);
   StepLog log(task, pod, work.places / "logs" / attempt, work.observer, work.observing, stop, work.secrets,
               work.clock);
   const auto say = [&](const std::string& line) {
@@ -104,7 +120,9 @@ Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTas
     steps::PodOutcome outcome = work.pods.run(pod, log, stop.get_token());
     failpoint("pod.end");
     request.flow.finish(outcome);
-    return log.problem() ? outcome_of(*log.problem()) : outcome_of(std::move(outcome));
+    if (log.problem()) return outcome_of(*log.problem());
+    check_results(task.task, outcome);
+    return outcome_of(std::move(outcome));
   };
   if (request.cached_as.empty()) return run();
   return run_cached(work.cache, work.pods, request, work.run, work.places / "cache" / attempt, say, run,

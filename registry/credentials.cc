@@ -1,5 +1,6 @@
 #include "registry/credentials.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -147,12 +148,10 @@ void CredentialFiles::save(std::string_view host, const Credentials& credentials
   if (files_.empty())
     throw Error(ErrorKind::Usage, "there is no place for credentials: HOME is not set",
                 "set HOME or DOCKER_CONFIG");
-  fs::path file = files_.back();
-  for (const fs::path& candidate : files_)
-    if (fs::exists(candidate)) {
-      file = candidate;
-      break;
-    }
+  // A file that somebody named is meant, be it there or not.
+  const bool named = !from(environment_, "REGISTRY_AUTH_FILE").empty();
+  const auto there = std::ranges::find_if(files_, [](const fs::path& file) { return fs::exists(file); });
+  const fs::path file = named ? files_.front() : there == files_.end() ? files_.back() : *there;
   json config = read_config(file).value_or(json::object());
   json entry{{"auth", base64_encode(credentials.username + ":" + credentials.password)}};
   if (!credentials.identity_token.empty()) entry["identitytoken"] = credentials.identity_token;

@@ -29,8 +29,8 @@ class CredentialFiles {
   // breaks.
   Credentials find(std::string_view host, std::string_view repository) const;
 
-  // Writes into the first file of the list that exists, else Docker's; keeps all else in it. For
-  // `kiln login` and `kiln logout`. erase() says whether there was anything.
+  // Writes into $REGISTRY_AUTH_FILE, else the first file of the list that exists, else Docker's; keeps all
+  // else in it. For `kiln login` and `kiln logout`. erase() says whether there was anything.
   void save(std::string_view host, const Credentials& credentials) const;
   bool erase(std::string_view host) const;
 

@@ -154,7 +154,7 @@ void PodRun::start_sidecars(Sidecars& sidecars) {
 // What the end of a step's process means: for the step, and for the pod.
 void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, StepOutcome& outcome) {
   const StepSpec& step = spec_.steps[index];
-  const std::string name = "step " + step.name;
+  const std::string name = "step " + step.name, container = "\"step-" + step.name + "\"";
   const ExitStatus& status = result.status;
   outcome.exit_code = status.code;
   if (result.cancelled) {
@@ -169,7 +169,7 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
     if (pod_time)
       fail("TaskRunTimeout", "TaskRun " + spec_.name + " failed to finish within " + limit + ", in " + name);
     else
-      fail("StepFailed", name + " exceeded its timeout of " + limit);
+      fail("StepFailed", container + " exited because the step exceeded the specified timeout limit");
   } else if (!status.started) {
     outcome.reason = StepReason::Error;
     outcome.message = status.message;
@@ -177,7 +177,8 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
   } else if (status.out_of_memory) {
     outcome.reason = StepReason::OutOfMemory;
     outcome.message = "used more than its " + format_bytes(step.resources.memory_bytes) + " of memory";
-    fail("StepOOM", name + " " + outcome.message);
+    fail("StepOOM", container + " exited with code " + std::to_string(status.code) + ": OOMKilled (" +
+                        outcome.message + ")");
   } else if (status.code != 0) {
     outcome.message = "exited with code " + std::to_string(status.code);
     if (status.code > 128 && status.code < 128 + 65) {
@@ -188,7 +189,9 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
     // Kiln's own verbs say with their exit code whose fault it was (DESIGN.md, "The command line").
     const bool infrastructure =
         step.image == kKilnImage && status.code == exit_code(ErrorKind::Infrastructure);
-    if (!step.continue_on_error) fail("StepFailed", name + " " + outcome.message, infrastructure);
+    if (!step.continue_on_error)
+      fail("StepFailed", container + " exited with code " + std::to_string(status.code) + ": Error",
+           infrastructure);
   }
 }
 
@@ -292,11 +295,14 @@ void PodRun::run_steps() {
                     });
   if (!failed_) start_sidecars(sidecars);
   const bool never_started = failed_;
+  bool was_stopped = false;
   for (size_t i = 0; i < spec_.steps.size(); ++i) {
     StepOutcome step;
     if (failed_) {
       step.name = spec_.steps[i].name;
-      step.reason = never_started ? StepReason::NotStarted : StepReason::Skipped;
+      step.reason = never_started ? StepReason::NotStarted
+                    : was_stopped ? StepReason::Cancelled
+                                  : StepReason::Skipped;
       step.exit_code = 1;
       step.started = step.finished = system_clock().now();
     } else {
@@ -306,6 +312,7 @@ void PodRun::run_steps() {
       const std::lock_guard lock(observing_);
       observer_.step_finished(i, step);
     }
+    was_stopped = was_stopped || step.reason == StepReason::Cancelled;
     outcome_.steps.push_back(std::move(step));
   }
   outcome_.sidecars = sidecars.end();

@@ -28,11 +28,11 @@ std::string naive(const std::vector<std::string>& secrets, const std::string& te
     std::string small = in_url;
     for (size_t at = small.find('%'); at != std::string::npos; at = small.find('%', at + 3))
       for (size_t i = at + 1; i < at + 3; ++i) small[i] = static_cast<char>(std::tolower(small[i]));
-    for (const std::string& text :
+    for (const std::string& form :
          {in_url, small, replace_all(in_url, "%20", "+"), replace_all(small, "%20", "+")})
-      for (size_t at = 0; at < text.size(); at += SecretMask::kLongest)  // in pieces, the last one full too
-        forms.push_back(text.substr(
-            at + SecretMask::kLongest <= text.size() || at == 0 ? at : text.size() - SecretMask::kLongest,
+      for (size_t at = 0; at < form.size(); at += SecretMask::kLongest)  // in pieces, the last one full too
+        forms.push_back(form.substr(
+            at + SecretMask::kLongest <= form.size() || at == 0 ? at : form.size() - SecretMask::kLongest,
             SecretMask::kLongest));
     for (const std::string& form : forms)
       for (size_t at = text.find(form); at != std::string::npos; at = text.find(form, at + 1))

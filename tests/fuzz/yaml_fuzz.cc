@@ -60,7 +60,7 @@ void resolve(const Plan& plan, size_t task) {
   const RunContext context{"run", "uid"};
   (void)check_ready(plan, task, no_facts(), context);
   (void)resolve_task(plan, task, no_facts(), context);
-  (void)child_name(plan, task, "run", 0);
+  (void)child_name(plan, task, "run", {.in_matrix = 0});
   try {
     const size_t combinations = resolve_matrix(plan, task, no_facts(), context).size();
     for (size_t i = 0; i < std::min<size_t>(combinations, 3); ++i)

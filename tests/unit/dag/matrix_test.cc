@@ -121,7 +121,8 @@ TEST(Matrix, FansOutOverParamsAndResults) {
   const ResolvedTask third = resolve_task(plan, 1, facts, kContext, {.in_matrix = 2});
   EXPECT_EQ(third.spec.steps[0].script.value, "linux 2 r-build-2");
   EXPECT_EQ(third.display_name, "build 2");
-  EXPECT_EQ(child_name(plan, 1, "r", 2), "r-build-2");
+  EXPECT_EQ(child_name(plan, 1, "r", {.in_matrix = 2, .combinations = 4}), "r-build-2");
+  EXPECT_EQ(child_name(plan, 1, "r", {.in_matrix = 0, .combinations = 1}), "r-build") << "one is no fan-out";
 }
 
 TEST(Matrix, FansInWithLengths) {

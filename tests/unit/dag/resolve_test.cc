@@ -77,8 +77,8 @@ TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
   EXPECT_EQ(task.spec.steps[0].image.value, "base");
   EXPECT_EQ(task.spec.steps[0].working_dir.value, "/w");
   ASSERT_EQ(task.spec.steps[0].env.size(), 2u);
-  EXPECT_EQ(task.spec.steps[0].env[0].name.value, "B");
-  EXPECT_EQ(task.spec.steps[0].env[1].value.value, "s");
+  EXPECT_EQ(task.spec.steps[0].env[0].value.value, "s") << "a step's own come first";
+  EXPECT_EQ(task.spec.steps[0].env[1].name.value, "B");
   EXPECT_EQ(task.spec.steps[1].image.value, "own");
   EXPECT_EQ(task.spec.steps[1].name.value, "unnamed-1");
 }
@@ -160,14 +160,66 @@ TEST(Resolve, PipelineResultsLeaveOutWhatWasNotProduced) {
   const auto results = resolve_results(plan, facts, kContext);
   ASSERT_EQ(results.size(), 1u);
   EXPECT_EQ(results[0].second.text, "v=S");
+  EXPECT_TRUE(lost_results(plan, facts, kContext).empty());
+  facts.statuses[0] = "Succeeded";
+  EXPECT_EQ(lost_results(plan, facts, kContext), std::vector<std::string>{"two"});
+}
+
+TEST(Resolve, InlineSpecsHaveTheNamesOfTheirRuns) {
+  const std::string names = "steps: [{image: i, script: $(context.task.name) $(context.pipeline.name)}]";
+  const Plan inlined = plan_of(
+      "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {generateName: x-}\nspec: {pipelineSpec: "
+      "{tasks: "
+      "[{name: t, taskSpec: {" +
+      names + "}}]}}\n");
+  EXPECT_EQ(script_of(inlined, 0), "p-run-1-t p-run-1");
+  const Plan named = plan_of("apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: build}\nspec: {" +
+                             names + "}\n---\n" + pipeline("  tasks: [{name: t, taskRef: {name: build}}]\n"));
+  EXPECT_EQ(script_of(named, 0), "build p");
+}
+
+TEST(Resolve, WhenIsSaidWithItsValues) {
+  const Plan plan =
+      plan_of(pipeline("  tasks:\n" + kProducer +
+                       "  - {name: b, when: [{input: $(tasks.a.results.s), operator: in, values: "
+                       "[$(context.pipelineRun.name)]}], " +
+                       kStep + "}\n"));
+  Facts facts;
+  facts.results[{0, "s"}] = ParamValue::string("S");
+  const std::vector<When> when = resolve_when(plan, 1, facts, kContext);
+  EXPECT_EQ(when.at(0).input.value, "S");
+  EXPECT_EQ(when.at(0).values.at(0).value, "p-run-1");
+}
+
+TEST(Resolve, TheRunsLabelsWinOverThePipelines) {
+  const Plan plan = plan_of(
+      "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: p, labels: {a: p, b: p}}\nspec: {tasks: "
+      "[{name: "
+      "t, " +
+      kStep +
+      "}]}\n---\napiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {generateName: r-, labels: "
+      "{b: r, c: r}}\nspec: {pipelineRef: {name: p}}\n");
+  EXPECT_EQ(plan.labels, (Labels{{"a", "p"}, {"b", "r"}, {"c", "r"}}));
 }
 
 TEST(Resolve, ChildNamesFitKubernetes) {
   const Plan plan = plan_of(pipeline("  tasks: [{name: t, " + kStep + "}]\n"));
   EXPECT_EQ(child_name(plan, 0, "run"), "run-t");
-  const std::string name = child_name(plan, 0, std::string(80, 'r'));
-  EXPECT_LE(name.size(), 63u);
-  EXPECT_NE(name, child_name(plan, 0, std::string(81, 'r')));
+  EXPECT_EQ(child_name(plan, 0, std::string(61, 'r')), std::string(61, 'r') + "-t") << "63 fit";
+  EXPECT_EQ(child_name(plan, 0, std::string(80, 'r')),
+            std::string(29, 'r') + "4a1fefb56764f41552e9d4be5a26cabf-t");
+  EXPECT_NE(child_name(plan, 0, std::string(80, 'r')), child_name(plan, 0, std::string(81, 'r')));
+}
+
+TEST(Resolve, AMatrixKeepsItsNumbersInLongNames) {
+  const std::string task(40, 't');
+  const Plan plan = plan_of(pipeline("  tasks: [{name: " + task + ", " + kStep + "}]\n"));
+  const auto name = [&](size_t i) {
+    return child_name(plan, 0, std::string(30, 'r'), {.in_matrix = i, .combinations = 12});
+  };
+  EXPECT_EQ(name(0), std::string(30, 'r') + "e65fa1c626318a236f2a10d837c100-0");
+  EXPECT_TRUE(name(11).ends_with("-11")) << name(11);
+  EXPECT_LE(name(11).size(), 63u);
 }
 
 TEST(Resolve, ResultsOfTheWrongShapeAreNone) {
@@ -176,6 +228,30 @@ TEST(Resolve, ResultsOfTheWrongShapeAreNone) {
   for (const char* bad : {"", "x", "{}", "[[1]]", "[\"a\""})
     EXPECT_FALSE(parse_result(ParamType::Array, bad)) << bad;
   EXPECT_EQ(parse_result(ParamType::String, "a\n")->text, "a\n");
+}
+
+TEST(Resolve, ResultsThatAreNotWhatWasDeclaredAreSaidInTektonsWords) {
+  const auto result = [](const char* name, ParamType type, std::vector<std::string> keys = {}) {
+    ResultSpec spec;
+    spec.name.value = name;
+    spec.type = type;
+    spec.properties = std::move(keys);
+    return spec;
+  };
+  const std::vector<ResultSpec> declared{result("s", ParamType::String), result("l", ParamType::Array),
+                                         result("o", ParamType::Object, {"a", "b", "c"})};
+  EXPECT_EQ(results_problem(declared, {}), "") << "whoever wants one says that it is not there";
+  EXPECT_EQ(
+      results_problem(declared, {{"s", "[1"}, {"l", "[\"x\"]"}, {"o", R"({"a":"","b":"","c":"","d":""})"}}),
+      "");
+  EXPECT_EQ(
+      results_problem(declared, {{"l", R"({"a":"1"})"}, {"o", "x"}}),
+      "Provided results don't match declared results; may be invalid JSON or missing result declaration:  "
+      "\"l\": task result is expected to be \"array\" type but was initialized to a different type "
+      "\"object\", \"o\": task result is expected to be \"object\" type but was initialized to a different "
+      "type \"string\"");
+  EXPECT_EQ(results_problem(declared, {{"o", R"({"b":"1"})"}}),
+            "missing keys for these results which are required in TaskResult's properties map[o:[a c]]");
 }
 
 }  // namespace

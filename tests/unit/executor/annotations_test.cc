@@ -106,10 +106,14 @@ TEST(ResultDefault, IsForFailuresThatTheRunGoesOnAfter) {
   EXPECT_EQ(run.given("user", "v"), "fallback");
 }
 
-TEST(ResultDefault, IsNothingToATaskThatSucceededWithoutIt) {
-  Annotated run(plan_of("  tasks:\n" + task("maybe") + kUser, {}, kDefault));
-  run.finish("maybe", 0);
-  EXPECT_EQ(run.of("user").phase, Phase::Skipped);
+TEST(ResultDefault, IsForATaskThatSucceededWithoutIt) {
+  const std::string spec = "  tasks:\n" + task("maybe") + kUser;
+  Annotated with(plan_of(spec, {}, kDefault));
+  with.finish("maybe", 0);
+  EXPECT_EQ(with.given("user", "v"), "fallback");
+  Annotated without(plan_of(spec));
+  without.finish("maybe", 0);
+  EXPECT_EQ(without.of("user").reason, skip::kInvalid);
 }
 
 TEST(Annotations, OfAPipelineHoldForItsRunsToo) {

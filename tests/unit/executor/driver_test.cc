@@ -99,6 +99,31 @@ TEST_F(DriverTest, KeepsWholeLogsPerAttempt) {
   EXPECT_EQ(read_file(log_file(dirs, end.run.id, "a", 0, "s")), "first!\n");
   EXPECT_EQ(read_file(log_file(dirs, end.run.id, "a", 1, "s")), "second!\n");
   EXPECT_NE(observer.text.find("a:s first"), std::string::npos);
+  EXPECT_NE(observer.text.find("end a Ready\n"), std::string::npos) << "it is to be tried again";
+}
+
+TEST_F(DriverTest, ATaskWhoseResultsAreNotWhatItDeclaresFails) {
+  pods.on("a", [](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
+    return FakePodRunner::succeeded({{"l", "no list"}});
+  });
+  const RunEnd end =
+      run(plan_of("  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{name: s, "
+                  "image: i}]}}\n"));
+  EXPECT_EQ(end.exit_code(), 1);
+  EXPECT_EQ(end.state.tasks[0].reason, "TaskRunValidationFailed");
+  EXPECT_NE(end.state.tasks[0].message.find("\"l\": task result is expected to be \"array\""),
+            std::string::npos);
+}
+
+TEST_F(DriverTest, StepsOfATimedOutTaskSaySo) {
+  pods.on("a", [](const steps::PodSpec& spec, steps::PodObserver& to, std::stop_token stop) {
+    steps::PodOutcome outcome = FakePodRunner::until_stopped(spec, to, std::move(stop));
+    outcome.steps = {{.name = "s", .exit_code = 1, .reason = steps::StepReason::Cancelled}};
+    return outcome;
+  });
+  const RunEnd end = run(plan_of("  tasks:\n" + task("a, timeout: 10ms")));
+  EXPECT_EQ(end.state.tasks[0].reason, "TaskRunTimeout");
+  EXPECT_EQ(end.state.tasks[0].steps.at(0).reason, "TaskRunTimeout");
 }
 
 TEST_F(DriverTest, SecretsReachNeitherLogNorObserverNorMessage) {

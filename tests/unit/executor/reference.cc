@@ -60,7 +60,8 @@ bool Reference::has_finally() const {
 
 bool Reference::stopping() const {
   for (size_t i = 0; i < tasks_.size(); ++i)
-    if (of(i) == Is::Cancelled || (of(i) == Is::Failed && !random_.tasks[i].ignore)) return true;
+    if (of(i) == Is::Cancelled || (of(i) == Is::Failed && !random_.tasks[i].ignore) || is_invalid(i))
+      return true;
   return false;
 }
 
@@ -78,8 +79,7 @@ bool Reference::timed_out(bool finally) const {
 bool Reference::result_known(size_t task) const {
   const auto has = [](const Run& run) { return run.result.has_value(); };
   if (!is_over(of(task))) return false;
-  return std::ranges::any_of(tasks_[task].runs, has) ||
-         (random_.tasks[task].has_default && of(task) != Is::Succeeded);
+  return std::ranges::any_of(tasks_[task].runs, has) || random_.tasks[task].has_default;
 }
 
 std::string Reference::result_text(size_t task) const {
@@ -97,10 +97,29 @@ bool Reference::when_is_false(size_t task) const {
   return false;
 }
 
-bool Reference::lacks_a_result(size_t task) const {
-  const auto lacks = [&](size_t k) { return !result_known(k); };
+// The tasks that left no result for it.
+std::vector<size_t> Reference::lacking(size_t task) const {
   const RandomTask& one = random_.tasks[task];
-  return std::ranges::any_of(one.uses, lacks) || (!one.is_finally && std::ranges::any_of(one.when, lacks));
+  std::vector<size_t> out;
+  for (const size_t k : one.uses)
+    if (!result_known(k)) out.push_back(k);
+  for (const size_t k : one.when)
+    if (!one.is_finally && !result_known(k)) out.push_back(k);
+  return out;
+}
+
+// Why who lacks results does not run.
+std::string Reference::why_without(size_t task) const {
+  const auto unwanted = [&](size_t k) {
+    return of(k) == Is::Skipped && tasks_[k].skip_reason == skip::kWhen;
+  };
+  const bool excused = random_.tasks[task].is_finally || random_.tasks[task].ignore ||
+                       std::ranges::any_of(lacking(task), unwanted);
+  return std::string(excused ? skip::kMissingResults : skip::kInvalid);
+}
+
+bool Reference::is_invalid(size_t task) const {
+  return of(task) == Is::Skipped && tasks_[task].skip_reason == skip::kInvalid;
 }
 
 // A parent was skipped, not by its own `when`, and a default does not make up for it.
@@ -218,7 +237,11 @@ bool Reference::start_one() {
       const bool has_begun = task.runs[k].attempt > 0 || task.fanned_out;
       if (!has_begun && when_is_false(i)) return skip({i, k}, std::string(skip::kWhen)), true;
       if (!has_begun && lost_its_parent(i)) return skip({i, k}, std::string(skip::kParent)), true;
-      if (!has_begun && lacks_a_result(i)) return skip({i, k}, std::string(skip::kMissingResults)), true;
+      if (!has_begun && !lacking(i).empty()) {
+        skip({i, k}, why_without(i));
+        if (is_invalid(i)) skip_unstarted(false, std::string(skip::kStopping));
+        return true;
+      }
       if (!task.fanned_out && random_.tasks[i].combinations > 0) {
         task.fanned_out = true;
         task.runs.resize(random_.tasks[i].combinations);
@@ -238,7 +261,7 @@ std::string_view Reference::word(Is is) {
 
 std::string Reference::describe() const {
   std::string out;
-  size_t failed = 0, ignored = 0, cancelled = 0, skipped = 0, late = 0, succeeded = 0;
+  size_t failed = 0, ignored = 0, cancelled = 0, skipped = 0, late = 0, succeeded = 0, invalid = 0;
   for (size_t i = 0; i < tasks_.size(); ++i) {
     const Is is = of(i);
     out += "t" + std::to_string(i) + " " + std::string(word(is));
@@ -246,20 +269,23 @@ std::string Reference::describe() const {
       for (const Run& run : tasks_[i].runs) out += " " + std::string(word(run.is));
     out += is == Is::Skipped ? ": " + tasks_[i].skip_reason + "\n" : "\n";
     succeeded += is == Is::Succeeded;
-    skipped += is == Is::Skipped;
+    invalid += is_invalid(i);
+    skipped += is == Is::Skipped && !is_invalid(i);
     late += is == Is::Skipped && tasks_[i].skip_reason.find("timeout") != std::string::npos;
     if (is == Is::Cancelled) ++(tasks_[i].ended_by_timeout ? failed : cancelled);
     if (is == Is::Failed) ++(random_.tasks[i].ignore ? ignored : failed);
   }
   if (!over_) return out;
   const std::string reason = cancel_ == Cancel::Now                   ? "Cancelled"
-                             : pipeline_late_                         ? "PipelineRunTimeout"
+                             : pipeline_late_ || tasks_late_          ? "PipelineRunTimeout"
+                             : invalid > 0                            ? "PipelineValidationFailed"
                              : failed + late > 0                      ? "Failed"
                              : cancel_ != Cancel::No || cancelled > 0 ? "Cancelled"
                              : skipped > 0                            ? "Completed"
                                                                       : "Succeeded";
   return out + reason + " " + std::to_string(succeeded) + " " + std::to_string(failed) + " " +
-         std::to_string(ignored) + " " + std::to_string(cancelled) + " " + std::to_string(skipped) + "\n";
+         std::to_string(ignored) + " " + std::to_string(cancelled) + " " + std::to_string(skipped) + " " +
+         std::to_string(invalid) + "\n";
 }
 
 std::string describe_state(const dag::Plan& plan, const State& state) {
@@ -278,7 +304,7 @@ std::string describe_state(const dag::Plan& plan, const State& state) {
   const Counts& c = state.counts;
   return out + state.reason + " " + std::to_string(c.succeeded) + " " + std::to_string(c.failed) + " " +
          std::to_string(c.ignored) + " " + std::to_string(c.cancelled) + " " + std::to_string(c.skipped) +
-         "\n";
+         " " + std::to_string(c.invalid) + "\n";
 }
 
 }  // namespace kiln::executor::testing

@@ -52,7 +52,9 @@ class Reference {
   bool timed_out(bool finally) const;
   bool wants_turn(TaskRunId id) const;
   bool when_is_false(size_t task) const;
-  bool lacks_a_result(size_t task) const;
+  std::vector<size_t> lacking(size_t task) const;
+  std::string why_without(size_t task) const;
+  bool is_invalid(size_t task) const;
   bool lost_its_parent(size_t task) const;
   bool result_known(size_t task) const;
   std::string result_text(size_t task) const;

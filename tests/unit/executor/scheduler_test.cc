@@ -148,12 +148,56 @@ TEST(Scheduler, WhenReadsResults) {
   EXPECT_EQ(run.skipped(), "stay: When Expressions evaluated to false");
 }
 
-TEST(Scheduler, AMissingResultSkipsItsConsumer) {
-  Scenario run(
-      plan_of("  tasks:\n" + task("a") + task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
+TEST(Scheduler, AResultThatASuccessfulTaskDidNotWriteEndsTheRun) {
+  Scenario run(plan_of("  tasks:\n" + task("a") +
+                       task("b, params: [{name: v, value: $(tasks.a.results.r)}]") +
+                       task("c, runAfter: [b]") + "  finally:\n" + task("z")));
   run.finish("a", true, {});
-  EXPECT_EQ(run.skipped(), "b: Results were missing");
-  EXPECT_EQ(run.end(), "Completed | Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 1");
+  EXPECT_EQ(run.skipped(), "b: Failed Validation; c: PipelineRun was stopping");
+  EXPECT_EQ(run.running(), "z");
+  run.finish("z");
+  EXPECT_EQ(run.end(),
+            "PipelineValidationFailed | Tasks Completed: 2 (Failed: 0, Cancelled 0), Skipped: 1, Failed "
+            "Validation: 1 (task \"a\" completed successfully but did not emit the result \"r\", which is "
+            "referenced by task \"b\")");
+  EXPECT_FALSE(run.state.succeeded());
+}
+
+TEST(Scheduler, AMissingResultSkipsWhoMayGoWithout) {
+  Scenario run(plan_of("  tasks:\n" + task("a") +
+                       task("b, onError: continue, params: [{name: v, value: $(tasks.a.results.r)}]") +
+                       "  finally:\n" + task("z, params: [{name: v, value: $(tasks.a.results.r)}]")));
+  run.finish("a", true, {});
+  EXPECT_EQ(run.skipped(), "b: Results were missing; z: Results were missing");
+  EXPECT_EQ(run.end(), "Completed | Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 2");
+}
+
+TEST(Scheduler, AnIgnoredFailureDoesNotExcuseMissingResults) {
+  Scenario run(plan_of("  tasks:\n" + task("a, onError: continue") +
+                       task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
+  run.finish("a", false, {});
+  EXPECT_EQ(
+      run.end(),
+      "PipelineValidationFailed | Tasks Completed: 1 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 0, "
+      "Failed Validation: 1 (invalid result reference: Could not find result with name r for pipeline task "
+      "a)");
+}
+
+TEST(Scheduler, APipelineResultThatASuccessfulTaskDidNotWriteEndsTheRun) {
+  const dag::Plan plan =
+      plan_of("  results: [{name: x, value: $(tasks.a.results.r)}]\n  tasks:\n" + task("a"));
+  Scenario without(plan);
+  without.finish("a");
+  EXPECT_EQ(
+      without.end(),
+      "CouldntGetPipelineResult | Failed to get PipelineResult from TaskRun Results for PipelineRun r-1: "
+      "invalid pipelineresults [x], the referenced results don't exist");
+  Scenario with(plan);
+  with.finish("a", true, {{"r", "R"}});
+  EXPECT_EQ(with.state.reason, "Succeeded");
+  Scenario failed(plan);
+  failed.finish("a", false);
+  EXPECT_EQ(failed.state.reason, "Failed");
 }
 
 TEST(Scheduler, RetriesUntilOneAttemptSucceeds) {
@@ -183,6 +227,7 @@ TEST(Scheduler, OnErrorContinueIsIgnored) {
   run.finish("a", false);
   EXPECT_EQ(run.of("a").reason, "FailureIgnored");
   EXPECT_EQ(run.running(), "b");
+  EXPECT_EQ(run.of("a").phase, Phase::Failed);
   run.finish("b");
   EXPECT_EQ(run.end(), "Succeeded | Tasks Completed: 2 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 0");
 }
@@ -196,6 +241,31 @@ TEST(Scheduler, FinallyMayChooseByStatus) {
   run.finish("a", false);
   EXPECT_EQ(run.running(), "on-failure");
   EXPECT_EQ(run.skipped(), "on-success: When Expressions evaluated to false; needs: Results were missing");
+}
+
+TEST(Scheduler, FinallySeesThatATaskFailedThoughItIsIgnored) {
+  const dag::Plan plan =
+      plan_of("  tasks:\n" + task("a, onError: continue") +
+              "  - {name: p, onError: continue, pipelineSpec: {tasks: [{name: t, taskSpec: {steps: [{image: "
+              "i}]}}]}}\n" +
+              task("skipped, when: [{input: a, operator: in, values: [b]}]") + "  finally:\n" + task("z"));
+  Scenario run(plan);
+  run.finish("a", false).finish("p", false);
+  const StateFacts facts(plan, run.state);
+  EXPECT_EQ(facts.aggregate_status(), "Failed");
+  EXPECT_EQ(facts.reason(0), "FailureIgnored");
+  EXPECT_EQ(facts.reason(1), "Failed") << "only a TaskRun says that it is ignored";
+  EXPECT_EQ(facts.reason(2), "") << "what did not run has no reason";
+}
+
+TEST(Scheduler, WhatCannotBeStartedIsNotTriedAgain) {
+  Scenario run(plan_of(
+      "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
+      task("b, retries: 3, params: [{name: v, value: \"$(tasks.a.results.l[2])\"}]")));
+  run.finish("a", true, {{"l", "[\"x\"]"}});
+  EXPECT_EQ(run.of("b").phase, Phase::Failed);
+  EXPECT_EQ(run.of("b").reason, "InvalidTaskResultReference");
+  EXPECT_EQ(run.state.reason, "Failed");
 }
 
 TEST(Scheduler, ATaskTimeoutEndsTheAttemptAndCountsAsFailure) {
@@ -223,7 +293,8 @@ TEST(Scheduler, TheTasksTimeoutStillRunsFinally) {
   run.finish("a", false);
   EXPECT_EQ(run.running(), "z");
   run.finish("z");
-  EXPECT_EQ(run.end(), "Failed | Tasks Completed: 2 (Failed: 1, Cancelled 0), Skipped: 3");
+  EXPECT_EQ(run.end(),
+            "PipelineRunTimeout | PipelineRun \"r-1\" failed due to tasks failed to finish within \"10m0s\"");
 }
 
 TEST(Scheduler, ThePipelineTimeoutEndsEverything) {

@@ -213,14 +213,14 @@ class Simulation {
 
   void check_end() {
     const Counts& c = state_.counts;
-    EXPECT_EQ(c.succeeded + c.failed + c.ignored + c.cancelled + c.skipped, plan_.tasks.size())
+    EXPECT_EQ(c.succeeded + c.failed + c.ignored + c.cancelled + c.skipped + c.invalid, plan_.tasks.size())
         << "one end each";
     const bool all = state_.cancel != Cancel::Now && !state_.pipeline_timed_out && !state_.finally_timed_out;
     for (size_t i = plan_.dag_size; all && i < plan_.tasks.size(); ++i)
       EXPECT_TRUE(state_.tasks[i].phase != Phase::Skipped || state_.tasks[i].reason == skip::kWhen ||
                   state_.tasks[i].reason == skip::kMissingResults)
           << "finally always runs: " << state_.tasks[i].reason;
-    if (c.failed > 0) {
+    if (c.failed + c.invalid > 0) {
       EXPECT_FALSE(state_.succeeded());
     }
     EXPECT_FALSE(scheduler_.next_deadline(state_));

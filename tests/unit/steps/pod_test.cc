@@ -31,7 +31,7 @@ TEST_F(PodTest, AFailureSkipsTheRestButKeepsResults) {
   EXPECT_FALSE(outcome.succeeded);
   EXPECT_FALSE(outcome.infrastructure);
   EXPECT_EQ(outcome.reason, "StepFailed");
-  EXPECT_EQ(outcome.message, "step one exited with code 3");
+  EXPECT_EQ(outcome.message, "\"step-one\" exited with code 3: Error");
   EXPECT_EQ(outcome.results.at("r"), "verbatim\n\n");
   EXPECT_EQ(outcome.steps[1].reason, StepReason::Skipped);
   EXPECT_EQ(recorder.output, "");
@@ -136,21 +136,21 @@ TEST_F(PodTest, StepAndPodTimeoutsAreToldApart) {
   PodOutcome outcome = run();
   EXPECT_EQ(outcome.reason, "StepFailed");
   EXPECT_EQ(outcome.steps[0].reason, StepReason::TimeoutExceeded);
-  EXPECT_THAT(outcome.message, HasSubstr("exceeded its timeout of 30 ms"));
+  EXPECT_EQ(outcome.message, "\"step-slow\" exited because the step exceeded the specified timeout limit");
   pod.steps[0].timeout = std::chrono::hours(1);
   outcome = run({}, std::chrono::milliseconds(30));
   EXPECT_EQ(outcome.reason, "TaskRunTimeout");
   EXPECT_EQ(outcome.steps[0].reason, StepReason::TimeoutExceeded);
 }
 
-TEST_F(PodTest, CancellingEndsTheRunningStepAndSkipsTheRest) {
+TEST_F(PodTest, CancellingEndsTheRunningStepAndThoseThatWouldFollow) {
   std::stop_source stop;
   recorder.on_output = [&] { stop.request_stop(); };
   pod.steps = {script("one", "echo running; sleep 1000"), script("two", "echo never")};
   const PodOutcome outcome = run(stop.get_token());
   EXPECT_EQ(outcome.reason, "TaskRunCancelled");
   EXPECT_EQ(outcome.steps[0].reason, StepReason::Cancelled);
-  EXPECT_EQ(outcome.steps[1].reason, StepReason::Skipped);
+  EXPECT_EQ(outcome.steps[1].reason, StepReason::Cancelled);
 }
 
 TEST_F(PodTest, AnImageThatCannotBeHadStartsNothing) {

@@ -122,7 +122,7 @@ TEST_F(SidecarTest, OneThatIgnoresTheSignalAndHasChildrenLeavesNothing) {
   pod.steps = {script("one", "exit 5")};
   pod.grace = 20ms;
   const PodOutcome outcome = run();
-  EXPECT_EQ(outcome.message, "step one exited with code 5");
+  EXPECT_EQ(outcome.message, "\"step-one\" exited with code 5: Error");
   EXPECT_EQ(outcome.sidecars[0].exit_code, 137);
   EXPECT_THAT(processes_with("sleep 41003"), testing::IsEmpty());
 }

@@ -1,0 +1,109 @@
+// What Tasks and Pipelines leave: the results of a Task's files, and the Pipeline's made of them.
+#include <algorithm>
+
+#include "dag/params.h"
+#include "dag/resolve.h"
+#include "dag/run_variables.h"
+#include "dag/texts.h"
+
+namespace kiln::dag {
+namespace {
+
+// The tasks that a result of the pipeline wants something of that is not there; adds to `variables` what is.
+std::vector<std::string> missing_in(const ResultSpec& result, const RunVariables& run, Variables& variables) {
+  std::vector<std::string> tasks;
+  for_each_text(*result.value, {}, [&](std::string_view text, Position, ArrayUse) {
+    run.add_facts(variables, text);
+    for (const Variable& variable : find_variables(text)) {
+      const auto& path = variable.reference.path;
+      if ((path[0] == "tasks" || path[0] == "finally") && !variables.find(variable.reference))
+        tasks.push_back(path[1]);
+    }
+  });
+  return tasks;
+}
+
+}  // namespace
+
+std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,
+                                                                const RunContext& context) {
+  std::vector<std::pair<std::string, ParamValue>> out;
+  if (plan.results.empty()) return out;
+  Variables params;
+  set_params(params, plan.params);
+  const RunVariables run(plan, 0, facts, context);
+  for (const ResultSpec& result : plan.results) {
+    if (!result.value) continue;
+    Variables variables = run.contexts();
+    if (missing_in(result, run, variables).empty())
+      out.emplace_back(result.name, substitute_value(substitute_value(*result.value, params), variables));
+  }
+  return out;
+}
+
+std::vector<std::string> lost_results(const Plan& plan, const RunFacts& facts, const RunContext& context) {
+  std::vector<std::string> out;
+  if (plan.results.empty()) return out;
+  const RunVariables run(plan, 0, facts, context);
+  for (const ResultSpec& result : plan.results) {
+    if (!result.value) continue;
+    Variables variables = run.contexts();
+    const std::vector<std::string> missing = missing_in(result, run, variables);
+    const bool lost = std::ranges::any_of(missing, [&](const std::string& name) {
+      const auto task = plan.index.find(name);
+      return task != plan.index.end() && facts.status(task->second) == "Succeeded";
+    });
+    if (lost) out.push_back(result.name);
+  }
+  return out;
+}
+
+std::optional<ParamValue> parse_result(ParamType type, std::string_view bytes) {
+  if (type == ParamType::String) return ParamValue::string(std::string(bytes));
+  return value_from_json(type, bytes);
+}
+
+namespace {
+
+// Of a text that is not what was declared.
+std::string_view type_of(std::string_view bytes) {
+  for (const ParamType type : {ParamType::Array, ParamType::Object})
+    if (value_from_json(type, bytes)) return to_string(type);
+  return to_string(ParamType::String);
+}
+
+}  // namespace
+
+std::string results_problem(const std::vector<ResultSpec>& declared,
+                            const std::map<std::string, std::string>& results) {
+  std::map<std::string, std::string> wrong_types, missing_keys;
+  for (const ResultSpec& spec : declared) {
+    const auto bytes = results.find(spec.name.value);
+    if (bytes == results.end()) continue;
+    const std::optional<ParamValue> value = parse_result(spec.type, bytes->second);
+    if (!value) {
+      wrong_types[spec.name] = "task result is expected to be \"" + std::string(to_string(spec.type)) +
+                               "\" type but was initialized to a different type \"" +
+                               std::string(type_of(bytes->second)) + "\"";
+      continue;
+    }
+    for (const std::string& key : spec.properties)
+      if (value->type == ParamType::Object && !value->fields.contains(key)) {
+        std::string& keys = missing_keys[spec.name];
+        keys += (keys.empty() ? "" : " ") + key;
+      }
+  }
+  std::string out;
+  for (const auto& [name, problem] : wrong_types)
+    out += (out.empty() ? " \"" : ", \"") + name + "\": " + problem;
+  if (!out.empty())
+    return "Provided results don't match declared results; may be invalid JSON or missing result "
+           "declaration: " +
+           out;
+  for (const auto& [name, keys] : missing_keys) out += (out.empty() ? "" : " ") + name + ":[" + keys + "]";
+  return out.empty() ? ""
+                     : "missing keys for these results which are required in TaskResult's properties map[" +
+                           out + "]";
+}
+
+}  // namespace kiln::dag
