@@ -89,8 +89,7 @@ void SecretMask::add(std::string_view pattern) {
 
 void SecretMask::index() {
   std::ranges::sort(patterns_);
-  const auto twice = std::ranges::unique(patterns_);
-  patterns_.erase(twice.begin(), twice.end());
+  patterns_.erase(std::unique(patterns_.begin(), patterns_.end()), patterns_.end());
   if (patterns_.empty()) return;
   window_ = std::ranges::min(patterns_, {}, &std::string::size).size();
   shift_.assign(1 << 16, static_cast<uint8_t>(window_ - 1));

@@ -61,6 +61,8 @@ class PodMaker {
     steps::PodSpec& pod = out_.spec;
     pod.name = std::move(name);
     pod.network = places_.network;
+    const auto mode = facts_.annotations.find("experimental.tekton.dev/execution-mode");
+    pod.hermetic = mode != facts_.annotations.end() && mode->second == "hermetic";
     if (task_.settings->pod_template.host_network && pod.network != steps::Network::Host)
       out_.notes.push_back("hostNetwork is not honoured: --network asks for less");
     if (const auto& group = task_.settings->pod_template.security.fs_group)

@@ -111,6 +111,7 @@ TaskInputs task_inputs(const steps::PodSpec& pod, const std::vector<std::string>
   for (const auto& [what, text] : more) out.parts[what] = digest_text(text);
   out.parts["declared results"] = digest_text(pod.results);
   out.parts["network"] = std::to_string(static_cast<int>(pod.network));
+  if (pod.hermetic) out.parts["network"] = "hermetic";
   size_t image = 0;
   const auto add = [&](const std::string& prefix, const steps::StepSpec& step) {
     add_container(out.parts, prefix, step);

@@ -91,6 +91,7 @@ struct PodSpec {
   CredentialFiles credentials;
   std::vector<std::string> results;  // declared names
   Network network = Network::Host;
+  bool hermetic = false;  // steps have no network but a loopback of their own; sidecars have `network`
   bool allow_host_image = false;              // --allow-host
   uint64_t result_limit = 1u << 20;           // bytes per result, and of a provenance.json
   Duration grace = std::chrono::seconds(10);  // between SIGTERM and SIGKILL

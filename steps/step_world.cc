@@ -166,6 +166,10 @@ SandboxSpec StepWorld::of_step(size_t index, const StepSpec& step, const StepIma
   sandbox.id = pod_.name + "-" + std::to_string(index);
   sandbox.mounts = folder_.mounts(index, pod_.network);
   set_user_and_root(place, variables, sandbox);
+  if (pod_.hermetic) {
+    sandbox.network = Network::None;
+    sandbox.network_namespace = -1;
+  }
   mount_all(pod_.workspaces, sandbox);
   mount_all(step.mounts, sandbox);
   add_credentials(pod_.credentials, step.image != kKilnImage, sandbox);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "tests/unit/executor/support.h"
 
 namespace kiln::executor {
@@ -67,10 +68,12 @@ constexpr const char* kObjects =
     "apiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata: {name: r, labels: {team: blue}}\nspec:\n";
 
 // A lone TaskRun's pod; `places` beyond the usual ones.
-PodRequest pod_of_run(const std::string& spec, PodPlaces places = {}) {
+PodRequest pod_of_run(const std::string& spec, PodPlaces places = {}, const std::string& annotation = "") {
   dag::Documents documents;
   Diagnostics diagnostics;
-  load(documents, "p.yaml", kObjects + spec, diagnostics);
+  load(documents, "p.yaml",
+       replace_all(kObjects, "team: blue}", "team: blue}, annotations: {" + annotation + "}") + spec,
+       diagnostics);
   dag::StoredResolver resolver;
   const dag::Compiled compiled = compile(documents, {}, resolver, std::move(diagnostics));
   if (!compiled.plan) throw Error(ErrorKind::Usage, dag::render(compiled.diagnostics, documents.sources));
@@ -206,6 +209,14 @@ TEST(PodSpec, TakesGroupsFromThePodTemplateAndKeepsTheUsersNetwork) {
   EXPECT_EQ(pod.spec.steps[0].run_as_user, 5u);
   EXPECT_EQ(pod.spec.network, steps::Network::Private);  // what the user asked for stays
   EXPECT_EQ(pod.notes.size(), 1u);
+}
+
+TEST(PodSpec, IsHermeticByTheRunsAnnotation) {
+  const auto hermetic = [](const std::string& annotations) {
+    return pod_of_run("  taskSpec: {steps: [{image: i, script: x}]}\n", {}, annotations).spec.hermetic;
+  };
+  EXPECT_TRUE(hermetic("experimental.tekton.dev/execution-mode: hermetic"));
+  EXPECT_FALSE(hermetic("experimental.tekton.dev/execution-mode: other"));
 }
 
 TEST(PodSpec, TakesLimitsFromStepSpecsAndNotRequests) {

@@ -1,5 +1,6 @@
 #include <gmock/gmock.h>
 
+#include "base/text.h"
 #include "tests/unit/steps/pod_world.h"
 
 namespace kiln::steps {
@@ -162,6 +163,21 @@ TEST_F(SidecarTest, SharesLocalhostOnAPrivateNetworkAndIsAskedThere) {
   const PodOutcome outcome = run();
   EXPECT_TRUE(outcome.succeeded) << outcome.message << recorder.output;
   EXPECT_THAT(recorder.output, HasSubstr("204 No Content"));
+}
+
+TEST_F(SidecarTest, StaysOnThePodsNetworkWhenTheStepsAreHermetic) {
+  pod.hermetic = true;
+  sidecar("s", "readlink /proc/self/ns/net > /shared/net; sleep 41001").readiness =
+      exec("test -s /shared/net");
+  pod.steps = {script("one",
+                      "tail -n +3 /proc/net/dev | cut -d: -f1; readlink /proc/self/ns/net > /shared/own; "
+                      "cat /shared/net")};
+  const PodOutcome outcome = run();
+  EXPECT_TRUE(outcome.succeeded) << outcome.message << recorder.output;
+  const std::string host = fs::read_symlink("/proc/self/ns/net").string() + "\n";
+  EXPECT_EQ(read_file(shared / "net"), host);
+  EXPECT_NE(read_file(shared / "own"), host);
+  EXPECT_EQ(replace_all(recorder.output, " ", ""), "lo\n" + host);
 }
 
 TEST_F(SidecarTest, AnHttpProbeTakesTwoAndThreeHundredsOnly) {
