@@ -250,24 +250,40 @@ bool is_loopback_host(std::string_view host) {
   return ::inet_pton(AF_INET, name.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24) == 127;
 }
 
+namespace {
+
+// The IPv4 address that a host names, also by "127.1", "0x7f000001" or inside an IPv6 address.
+std::optional<uint32_t> ipv4_of(const std::string& name) {
+  in_addr v4;
+  if (::inet_aton(name.c_str(), &v4) != 0) return ntohl(v4.s_addr);
+  in6_addr v6;
+  if (::inet_pton(AF_INET6, name.c_str(), &v6) != 1) return std::nullopt;
+  if (!IN6_IS_ADDR_V4MAPPED(&v6) && !IN6_IS_ADDR_V4COMPAT(&v6)) return std::nullopt;
+  uint32_t low;
+  std::memcpy(&low, v6.s6_addr + 12, 4);
+  return ntohl(low);
+}
+
+}  // namespace
+
 bool is_private_address(std::string_view host) {
   const std::string name = to_lower(host);
   if (is_loopback_host(name)) return true;
-  const auto private_v4 = [](uint32_t a) {
-    return (a >> 24) == 0 || (a >> 24) == 10 || (a >> 24) == 127 || (a >> 20) == 0xac1 ||
-           (a >> 16) == 0xc0a8 || (a >> 16) == 0xa9fe || (a >> 22) == (0x64400000u >> 22) || (a >> 28) >= 0xe;
-  };
-  in_addr v4;
-  if (::inet_aton(name.c_str(), &v4) != 0) return private_v4(ntohl(v4.s_addr));  // also "127.1", "0x7f000001"
+  if (const auto a = ipv4_of(name))
+    return (*a >> 24) == 0 || (*a >> 24) == 10 || (*a >> 24) == 127 || (*a >> 20) == 0xac1 ||
+           (*a >> 16) == 0xc0a8 || (*a >> 16) == 0xa9fe || (*a >> 22) == (0x64400000u >> 22) ||
+           (*a >> 28) >= 0xe;
   in6_addr v6;
   if (::inet_pton(AF_INET6, name.c_str(), &v6) != 1) return false;
-  if (IN6_IS_ADDR_V4MAPPED(&v6) || IN6_IS_ADDR_V4COMPAT(&v6)) {
-    uint32_t low;
-    std::memcpy(&low, v6.s6_addr + 12, 4);
-    return private_v4(ntohl(low));
-  }
   return IN6_IS_ADDR_UNSPECIFIED(&v6) || IN6_IS_ADDR_LINKLOCAL(&v6) || IN6_IS_ADDR_MULTICAST(&v6) ||
          (v6.s6_addr[0] & 0xfe) == 0xfc;
+}
+
+bool is_link_local_address(std::string_view host) {
+  const std::string name(host);
+  if (const auto a = ipv4_of(name)) return (*a >> 16) == 0xa9fe;
+  in6_addr v6;
+  return ::inet_pton(AF_INET6, name.c_str(), &v6) == 1 && IN6_IS_ADDR_LINKLOCAL(&v6);
 }
 
 }  // namespace kiln

@@ -78,5 +78,7 @@ bool is_loopback_host(std::string_view host);
 // True for literal addresses that are not for the public network: loopback, link-local, private, unspecified,
 // multicast, carrier-grade NAT, unique local. Names are not looked up.
 bool is_private_address(std::string_view host);
+// 169.254/16 and fe80::/10, also in IPv6 disguise: where clouds serve a machine its keys.
+bool is_link_local_address(std::string_view host);
 
 }  // namespace kiln

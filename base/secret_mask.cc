@@ -1,8 +1,11 @@
 #include "base/secret_mask.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
+#include <utility>
 
+#include "base/http.h"
 #include "base/text.h"
 
 namespace kiln {
@@ -47,6 +50,7 @@ void SecretMask::add_value(std::string_view value) {
   while (value.ends_with('\n') || value.ends_with('\r')) value.remove_suffix(1);
   if (value.size() < kShortest) return;
   add(value);
+  add_in_urls(value);
   if (value.find('\n') != std::string_view::npos)
     for (const std::string& line : split(value, '\n'))
       if (const std::string_view words = trim(line); words.size() >= kShortestLine) add(words);
@@ -59,6 +63,20 @@ void SecretMask::add_value(std::string_view value) {
         for (size_t at = 0; columns < text.size() && at < text.size(); at += columns)
           add(std::string_view(text).substr(at, columns));
     }
+  }
+}
+
+// As components of URLs and as form fields, with the hexadecimal digits that either kind of program writes.
+void SecretMask::add_in_urls(std::string_view value) {
+  const std::string encoded = percent_encode(value);
+  if (encoded == value) return;
+  std::string small = encoded;
+  for (size_t at = small.find('%'); at != std::string::npos; at = small.find('%', at + 3))
+    std::transform(&small[at], &small[at] + 3, &small[at],
+                   [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+  for (const std::string& text : {encoded, small}) {
+    add(text);
+    add(replace_all(text, "%20", "+"));
   }
 }
 
@@ -114,14 +132,25 @@ size_t SecretMask::match_at(std::string_view text, size_t at) const {
   return longest;
 }
 
-SecretMask::Match SecretMask::find(std::string_view text, size_t from) const {
-  for (size_t end = from + window_; end <= text.size();) {
+SecretMask::Match SecretMask::find_among(std::string_view text, size_t first, size_t last) const {
+  for (size_t end = first + window_; end <= std::min(text.size(), last + window_);) {
     const uint8_t shift = shift_[two_bytes(text.data() + end - 2)];
     if (shift == 0) {
       const size_t begin = end - window_;
       if (const size_t length = match_at(text, begin)) return {begin, length};
     }
     end += std::max<size_t>(shift, 1);
+  }
+  return {text.size(), 0};
+}
+
+// A window has as many pairs of bytes as the stride is long, so one look falls into each; and unlike the
+// shifts, no look has to wait for the one before.
+SecretMask::Match SecretMask::find(std::string_view text, size_t from) const {
+  const size_t stride = window_ - 1;
+  for (size_t at = from + stride - 1; at + 1 < text.size(); at += stride) {
+    if (shift_[two_bytes(text.data() + at)] == stride) continue;  // in no window
+    if (const Match match = find_among(text, at - stride + 1, at); match.length > 0) return match;
   }
   return {text.size(), 0};
 }

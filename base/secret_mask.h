@@ -11,9 +11,10 @@
 namespace kiln {
 
 // Finds secrets in text and puts `***` in their place: each longest run of bytes that belong to some secret
-// becomes one mark. What counts as one: the value; each of its lines of at least 8 bytes; and what base64
-// makes of the value wherever in an encoded text it stands (standard and URL alphabet, three alignments,
-// lines of 64 and 76), less the characters at both ends that depend on its neighbours too.
+// becomes one mark. What counts as one: the value; each of its lines of at least 8 bytes; what it becomes in
+// a URL or a form (percent-encoded); and what base64 makes of the value wherever in an encoded text it stands
+// (standard and URL alphabet, three alignments, lines of 64 and 76), less the characters at both ends that
+// depend on its neighbours too.
 //
 // Values of less than 4 bytes are left alone: "no", "1" or "dev" stand in every log, and masking them would
 // make it unreadable and tell where they are. Values are cut into pieces of 64 bytes, so part of a long
@@ -39,10 +40,12 @@ class SecretMask {
   };
 
   void add_value(std::string_view value);
+  void add_in_urls(std::string_view value);
   void add(std::string_view pattern);
   void index();
   // The first place at or after `from` where patterns begin, and the longest of them; length 0: none.
   Match find(std::string_view text, size_t from) const;
+  Match find_among(std::string_view text, size_t first, size_t last) const;  // those that begin there
   size_t match_at(std::string_view text, size_t at) const;
   // Where the longest end of `text` begins that is the start of a pattern and not all of it.
   size_t open_end(std::string_view text) const;

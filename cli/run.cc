@@ -80,7 +80,9 @@ void run_plan(Context& context, const dag::Plan& plan, const PipelineRunOptions&
   const Dirs& dirs = context.dirs();
   executor::Journal journal(dirs.database());
   if (executor::is_pending(plan)) return keep_pending(journal, plan, options);
-  run_stored(context, journal, journal.create(plan, system_clock().now()), plan, options);
+  const std::string allowed = executor::to_text(run_options(options));  // for `kiln shell`
+  run_stored(context, journal, journal.create(plan, system_clock().now(), {.options = allowed}), plan,
+             options);
 }
 
 void run_stored(Context& context, executor::Journal& journal, const executor::RunRecord& run,

@@ -10,6 +10,7 @@
 #include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
+#include "executor/options_json.h"
 #include "executor/replayed_pod.h"
 #include "registry/images.h"
 #include "steps/step_shell.h"
@@ -20,8 +21,22 @@ namespace {
 struct ShellOptions {
   std::string run, place;
   std::vector<std::string> command;
-  PipelineRunOptions allowed;
+  PipelineRunOptions allowed;  // beside what the run was; network "": the run's
 };
+
+// What the run was given, and what the flags add.
+executor::RunOptions allowed(const executor::Journal& journal, const std::string& run,
+                             PipelineRunOptions flags) {
+  executor::RunOptions out = executor::options_from(journal.options(run));
+  const bool other_network = !flags.network.empty();
+  if (!other_network) flags.network = "host";
+  const executor::RunOptions added = run_options(flags);
+  if (other_network) out.network = added.network;
+  out.allow_host_image |= added.allow_host_image;
+  out.allow_privileged |= added.allow_privileged;
+  out.host_paths.insert(out.host_paths.end(), added.host_paths.begin(), added.host_paths.end());
+  return out;
+}
 
 // A TaskRun of a run or of a pipeline inside it.
 struct TaskRunPlace {
@@ -83,14 +98,17 @@ void shell(const ShellOptions& options, Context& context) {
   if (task.started == Time{} || task.phase == executor::Phase::Skipped)
     throw Error(ErrorKind::Invalid, options.place + " has not run: there is no sandbox to look into");
   const executor::ReplayedPod pod(run.record, run.plan, run.state, place->id, context.dirs(),
-                                  run_options(options.allowed), outermost.record.id);
+                                  allowed(journal, outermost.record.id, options.allowed),
+                                  outermost.record.id);
   for (const std::string& note : pod.notes()) say("note: " + note);
   const size_t index =
       step.empty() ? step_to_show(task, pod.spec().steps.size()) : step_named(pod.spec(), step);
   if (options.command.empty()) say("step " + pod.spec().steps[index].name + " of " + options.place);
-  context.stop();  // Ctrl-C is the shell's; a signal to kiln itself ends it in order
-  context.exit_code = steps::run_step_shell(context.runtime(), context.images(), pod_options(context),
-                                            pod.spec(), index, options.command);
+  // A Ctrl-C in the shell is the shell's; what comes here is a signal to kiln, or no terminal is there.
+  const std::stop_token stop = context.stop();
+  const int code = steps::run_step_shell(context.runtime(), context.images(), pod_options(context),
+                                         pod.spec(), index, options.command, stop);
+  context.exit_code = stop.stop_requested() ? 130 : code;
 }
 
 }  // namespace
@@ -105,7 +123,8 @@ void add_shell(CLI::App& app, Context& context) {
   verb->add_option("run", options->run, "Run; \"last\" is the last")->required();
   verb->add_option("task", options->place, "TASK or TASK/STEP, as in the run's output")->required();
   verb->add_option("command", options->command, "After --: what to run instead of a shell");
-  verb->add_option("--network", options->allowed.network, "host, private or none")->capture_default_str();
+  options->allowed.network.clear();
+  verb->add_option("--network", options->allowed.network, "host, private or none; else as the run had it");
   add_allowance_options(*verb, options->allowed);
   verb->callback([options, &context] { shell(*options, context); });
 }

@@ -11,7 +11,7 @@
 namespace kiln::registry {
 namespace {
 
-constexpr uint64_t kManifestLimit = 4u << 20;
+constexpr uint64_t kConfigLimit = 64u << 20, kManifestLimit = 4u << 20;
 constexpr int kIndexDepthLimit = 4;
 
 std::string accepted_types() {
@@ -38,8 +38,8 @@ FetchedManifest checked(const HttpResponse& response, const std::string& host,
   hasher.update(response.body);
   const Digest actual = hasher.finish();
   if (digest && *digest != actual)
-    throw Error(ErrorKind::Invalid, "registry " + host + " sent a manifest with digest " + actual.text() +
-                                        " for " + digest->text());
+    throw Error(ErrorKind::Infrastructure, "registry " + host + " sent a manifest with digest " +
+                                               actual.text() + " for " + digest->text());
   std::string type(response.headers.get("Content-Type"));
   type = std::string(trim(type.substr(0, type.find(';'))));
   // The document's own word counts more: some servers label everything as plain JSON.
@@ -70,7 +70,8 @@ struct Client::State {
     std::string bytes;
     const HttpSink sink = [&](const HttpResponse&, std::string_view piece) {
       if (bytes.size() + piece.size() > kManifestLimit)
-        throw Error(ErrorKind::Invalid, "registry " + session.host() + " sends a manifest larger than 4 MiB");
+        throw Error(ErrorKind::Infrastructure,
+                    "registry " + session.host() + " sends a manifest larger than 4 MiB");
       bytes += piece;
     };
     // A second attempt after a broken connection starts from the beginning.
@@ -150,7 +151,7 @@ std::string Client::fetch_blob(const Reference& reference, const Descriptor& des
   Hasher hasher(descriptor.digest.algorithm());
   hasher.update(response.body);
   if (hasher.finish() != descriptor.digest)
-    throw Error(ErrorKind::Invalid,
+    throw Error(ErrorKind::Infrastructure,
                 "registry " + reference.host + " sent other content for " + descriptor.digest.text());
   return response.body;
 }
@@ -168,6 +169,10 @@ Image Client::pull(const Reference& reference, Store& store, const TransferOptio
     fetched = state_->manifest(session, reference, entry.digest.text(), entry.digest, transfer.stop);
   }
   const Manifest manifest = parse_manifest(fetched.bytes);
+  if (manifest.config.size > kConfigLimit)
+    throw Error(ErrorKind::Infrastructure, "the configuration of " + reference.text() + " is said to have " +
+                                               format_bytes(manifest.config.size) + "; at most " +
+                                               format_bytes(kConfigLimit) + " are taken");
 
   std::vector<Descriptor> blobs;
   std::set<Digest> seen;

@@ -52,7 +52,9 @@ Image Images::get(const Reference& reference, PullPolicy policy, std::stop_token
         Image image = store_.load(*found);
         if (is_complete(store_, image)) return image;
       } catch (const Error& error) {
-        if (error.kind() != ErrorKind::NotFound || reference.is_local()) throw;
+        // Missing, or damaged and put aside: the pull brings it anew.
+        const bool pullable = error.kind() == ErrorKind::NotFound || error.kind() == ErrorKind::Invalid;
+        if (!pullable || reference.is_local()) throw;
       }
     }
     if (reference.is_local())

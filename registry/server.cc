@@ -19,6 +19,7 @@ struct RegistryServer::State {
 
   Awaitable<Answer> answer(HttpExchange& exchange, const Route& route);
   Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route);
+  Awaitable<bool> has_blob(HttpExchange& exchange, const Digest& digest);
   Awaitable<void> send_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
 
   Store& store;
@@ -50,7 +51,9 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
                             "\"" + route->repository + "\" is not a repository name");
     } else if (route->kind == Route::Kind::Blob && reads) {
       const auto digest = Digest::parse(route->argument);
-      if (digest && state_->store.has(*digest)) {
+      bool there = digest.has_value();
+      if (there) there = co_await state_->has_blob(exchange, *digest);
+      if (there) {
         co_await state_->send_blob(exchange, *route, *digest);
         co_return;
       }
@@ -146,10 +149,15 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
       [&] { return manifests.put(route, exchange.header("Content-Type"), tags, bytes); });
 }
 
+// What is sent is verified first; who asks by HEAD may be about to rely on it, so it is kept.
+Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Digest& digest) {
+  if (exchange.method() == "HEAD") co_return store.keep(digest);
+  co_return co_await exchange.on_pool([&] { return store.heal(digest); });
+}
+
 Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const Route&, const Digest& digest) {
   UniqueFd fd = store.open(digest);
   const uint64_t size = store.size(digest).value_or(0);
-  if (exchange.method() != "HEAD") co_await exchange.on_pool([&] { store.verify(digest); });
   HttpHeaders headers;
   headers.add("Content-Type", "application/octet-stream");
   headers.add("Docker-Content-Digest", digest.text());

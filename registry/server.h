@@ -29,6 +29,7 @@ class RegistryServer {
   };
   struct Options {
     bool allow_delete = true;
+    bool sparse = false;  // take manifests whose blobs are not here (distribution-spec, "Sparse manifests")
     size_t manifest_limit = 4u << 20;
     Duration upload_expiry = std::chrono::hours(1);
     size_t upload_limit = 1024;  // uploads at once; beyond, 429

@@ -1,5 +1,6 @@
 #include "registry/server_manifests.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -14,30 +15,12 @@ namespace {
 
 using nlohmann::json;
 
-// Every manifest pushed to a repository has an entry of its own in index.json, without a name, so that it
-// stays when its tag moves on. Subject and type are noted there to answer "referrers" without reading all.
-constexpr const char* kRepository = "dev.kiln.registry.repository";
+// Noted in a manifest's entry to answer "referrers" without reading all.
 constexpr const char* kSubject = "dev.kiln.registry.subject";
 
 std::string annotation(const Descriptor& entry, const char* name) {
   const auto it = entry.annotations.find(name);
   return it == entry.annotations.end() ? std::string{} : it->second;
-}
-
-// ("hello", "v1") of a named entry that is visible as a repository's tag.
-std::optional<std::pair<std::string, std::string>> visible_tag(const Descriptor& entry) {
-  const std::string name = annotation(entry, Store::kRefName);
-  const size_t colon = name.rfind(':');
-  if (colon == std::string::npos) return std::nullopt;
-  std::string repository = name.substr(0, colon), tag = name.substr(colon + 1);
-  if (!is_repository_name(repository) || !is_tag(tag)) return std::nullopt;
-  return std::pair{std::move(repository), std::move(tag)};
-}
-
-bool is_in_repository(const Descriptor& entry, const std::string& repository) {
-  if (annotation(entry, kRepository) == repository) return true;
-  const auto tag = visible_tag(entry);
-  return tag && tag->first == repository;
 }
 
 Answer name_unknown(const std::string& repository) {
@@ -47,6 +30,11 @@ Answer name_unknown(const std::string& repository) {
 Answer manifest_unknown(const Route& route) {
   return error_answer(404, "MANIFEST_UNKNOWN",
                       "repository " + route.repository + " has no manifest " + route.argument);
+}
+
+Answer blob_unknown(const Digest& blob) {
+  return error_answer(404, "MANIFEST_BLOB_UNKNOWN",
+                      "the manifest needs blob " + blob.text() + ", which is not here");
 }
 
 Answer json_answer(const json& document) {
@@ -96,20 +84,26 @@ std::vector<Digest> required_blobs(const Manifest& manifest) {
 }  // namespace
 
 Answer ManifestEndpoints::get(const Route& route) const {
+  const auto index = store_.index();
+  const auto& entries = index->of_repository(route.repository);
+  if (entries.empty()) return name_unknown(route.repository);
   const auto digest = Digest::parse(route.argument);
-  bool repository_seen = false;
-  for (const Descriptor& entry : store_.entries()) {
-    if (!is_in_repository(entry, route.repository)) continue;
-    repository_seen = true;
-    const auto tag = visible_tag(entry);
-    if (digest ? entry.digest != *digest : !tag || tag->second != route.argument) continue;
-    Answer answer{200, {}, store_.read(entry.digest)};
-    answer.headers.add("Content-Type", entry.media_type);
-    answer.headers.add("Docker-Content-Digest", entry.digest.text());
-    answer.headers.add("ETag", "\"" + entry.digest.text() + "\"");
-    return answer;
+  const auto it = std::ranges::find_if(entries, [&](const IndexEntry* entry) {
+    return digest ? entry->descriptor.digest == *digest : entry->tag == route.argument;
+  });
+  if (it == entries.end() || route.argument.empty()) return manifest_unknown(route);
+  const Descriptor& found = (*it)->descriptor;
+  Answer answer;
+  try {
+    answer.body = store_.read(found.digest);
+  } catch (const Error& error) {  // lost, or damaged and put aside: whoever has it may push it again
+    if (error.kind() == ErrorKind::Infrastructure) throw;
+    return manifest_unknown(route);
   }
-  return repository_seen ? manifest_unknown(route) : name_unknown(route.repository);
+  answer.headers.add("Content-Type", found.media_type);
+  answer.headers.add("Docker-Content-Digest", found.digest.text());
+  answer.headers.add("ETag", "\"" + found.digest.text() + "\"");
+  return answer;
 }
 
 Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
@@ -138,13 +132,14 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
     if (type != own) return invalid("Content-Type says " + type + ", the manifest itself " + own);
   }
   if (type.empty()) type = document.contains("manifests") ? media::kIndex : media::kManifest;
-  Descriptor entry{type, digest, bytes.size(), {{kRepository, route.repository}}, {}, {}, {}};
+  Descriptor entry{type, digest, bytes.size(), {{Store::kRepository, route.repository}}, {}, {}, {}};
+  std::vector<Digest> needed;
   try {
     if (is_manifest(type)) {
-      for (const Digest& blob : required_blobs(parse_manifest(bytes)))
-        if (!store_.has(blob))
-          return error_answer(404, "MANIFEST_BLOB_UNKNOWN",
-                              "the manifest needs blob " + blob.text() + ", which is not here");
+      const Manifest manifest = parse_manifest(bytes);
+      if (!options_.sparse) needed = required_blobs(manifest);
+      for (const Digest& blob : needed)
+        if (!store_.keep(blob)) return blob_unknown(blob);
     } else if (is_index(type)) {
       parse_index(bytes);  // its manifests may come later, or never: a sparse index is allowed
     }
@@ -157,26 +152,18 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
   BlobWriter writer = store_.begin_blob(digest.algorithm());
   writer.write(bytes);
   writer.commit(digest);
-  store_.update([&](std::vector<Descriptor>& all) {
-    const size_t before = all.size();
-    bool changed = false;
-    if (std::find(all.begin(), all.end(), entry) == all.end()) all.push_back(entry);
-    for (const std::string& tag : tags) {
-      Descriptor named{type, digest, bytes.size(), {{Store::kRefName, route.repository + ":" + tag}}, {},
-                       {},   {}};
-      const auto same_name = [&](const Descriptor& e) {
-        return annotation(e, Store::kRefName) == named.annotations[Store::kRefName];
-      };
-      const auto it = std::find_if(all.begin(), all.end(), same_name);
-      if (it == all.end()) {
-        all.push_back(named);
-      } else if (*it != named) {
-        *it = named;
-        changed = true;
-      }
-    }
-    return changed || all.size() != before;
+  std::optional<Digest> lost;
+  store_.update([&](IndexEdit& edit) {
+    // Under the lock, which collect() holds when it removes: what is there now is safe once it is named.
+    needed.push_back(digest);
+    for (const Digest& blob : needed)
+      if (!store_.has(blob)) lost = blob;
+    if (lost) return;
+    edit.add(entry);
+    for (const std::string& tag : tags)
+      edit.name(route.repository + ":" + tag, {type, digest, bytes.size(), {}, {}, {}, {}});
   });
+  if (lost) return blob_unknown(*lost);
   if (options_.on_push) {
     if (tags.empty()) options_.on_push({route.repository, {}, entry});
     for (const std::string& tag : tags) options_.on_push({route.repository, tag, entry});
@@ -194,42 +181,30 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
 Answer ManifestEndpoints::remove(const Route& route) const {
   if (!options_.allow_delete) return error_answer(405, "UNSUPPORTED", "this registry does not delete");
   const auto digest = Digest::parse(route.argument);
-  bool found = false;
-  store_.update([&](std::vector<Descriptor>& all) {
-    found = std::erase_if(all, [&](const Descriptor& entry) {
-              if (!is_in_repository(entry, route.repository)) return false;
-              const auto tag = visible_tag(entry);
-              return digest ? entry.digest == *digest : tag && tag->second == route.argument;
-            }) > 0;
-    return found;
+  size_t count = 0;
+  store_.update([&](IndexEdit& edit) {
+    count = edit.remove_if(route.repository, [&](const IndexEntry& entry) {
+      return digest ? entry.descriptor.digest == *digest : entry.tag == route.argument;
+    });
   });
-  return found ? Answer{202, {}, {}} : manifest_unknown(route);
+  return count > 0 ? Answer{202, {}, {}} : manifest_unknown(route);
 }
 
 Answer ManifestEndpoints::tags(const Route& route, const std::optional<std::string>& n,
                                const std::optional<std::string>& last) const {
   std::set<std::string> tags;
-  bool seen = false;
-  for (const Descriptor& entry : store_.entries()) {
-    if (!is_in_repository(entry, route.repository)) continue;
-    seen = true;
-    if (auto tag = visible_tag(entry)) tags.insert(std::move(tag->second));
-  }
-  if (!seen) return name_unknown(route.repository);
+  const auto index = store_.index();
+  const auto& entries = index->of_repository(route.repository);
+  if (entries.empty()) return name_unknown(route.repository);
+  for (const IndexEntry* entry : entries)
+    if (!entry->tag.empty()) tags.insert(entry->tag);
   return page_of(tags, n, last, "/v2/" + route.repository + "/tags/list", "tags",
                  {{"name", route.repository}});
 }
 
 Answer ManifestEndpoints::catalog(const std::optional<std::string>& n,
                                   const std::optional<std::string>& last) const {
-  std::set<std::string> repositories;
-  for (const Descriptor& entry : store_.entries()) {
-    if (std::string name = annotation(entry, kRepository); !name.empty())
-      repositories.insert(std::move(name));
-    else if (auto tag = visible_tag(entry))
-      repositories.insert(std::move(tag->first));
-  }
-  return page_of(repositories, n, last, "/v2/_catalog", "repositories", json::object());
+  return page_of(store_.index()->repositories(), n, last, "/v2/_catalog", "repositories", json::object());
 }
 
 Answer ManifestEndpoints::referrers(const Route& route,
@@ -237,9 +212,10 @@ Answer ManifestEndpoints::referrers(const Route& route,
   const auto subject = Digest::parse(route.argument);
   if (!subject) return error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
   json manifests = json::array();
-  for (const Descriptor& entry : store_.entries()) {
-    if (annotation(entry, kRepository) != route.repository || annotation(entry, kSubject) != subject->text())
-      continue;
+  const auto index = store_.index();
+  for (const IndexEntry* one : index->of_repository(route.repository)) {
+    const Descriptor& entry = one->descriptor;
+    if (annotation(entry, kSubject) != subject->text() || !store_.has(entry.digest)) continue;
     const json document = json::parse(store_.read(entry.digest), nullptr, false);
     if (!document.is_object()) continue;
     // An image manifest without artifactType counts as its config's type (distribution-spec, "Listing

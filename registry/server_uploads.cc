@@ -132,7 +132,7 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     if (!digest) co_return bad_digest(*mount);
     if (const auto from = exchange.query_value("from"); from && !is_repository_name(*from))
       co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
-    if (store_.has(*digest)) co_return created(route, *digest);
+    if (store_.keep(*digest)) co_return created(route, *digest);
   }
   std::string algorithm = "sha256";
   if (const auto wanted = exchange.query_value("digest-algorithm")) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
+#include <curl/curl.h>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -33,6 +34,22 @@ std::string explanation(const HttpResponse& response) {
   return "HTTP " + std::to_string(response.status) + " " + std::string(http_reason(response.status));
 }
 
+// RFC 9110, 10.2.3: seconds, or a date. Zero when it is neither.
+Duration asked_wait(std::string_view retry_after) {
+  if (retry_after.empty()) return {};
+  const std::string text(retry_after);
+  constexpr int64_t kYear = 366 * 24 * 3600;
+  if (text.find_first_not_of("0123456789") == std::string::npos)
+    return std::chrono::seconds(text.size() > 9 ? kYear : std::min<int64_t>(std::stoll(text), kYear));
+  const time_t until = ::curl_getdate(text.c_str(), nullptr);
+  return std::chrono::seconds(until < 0 ? 0 : std::clamp<int64_t>(until - ::time(nullptr), 0, kYear));
+}
+
+// Not worth another try.
+Error untrusted_redirect(const std::string& host, const std::string& where) {
+  return Error(ErrorKind::Infrastructure, "registry " + host + " redirects " + where + "; not following it");
+}
+
 }  // namespace
 
 Session::Session(const HttpClient& http, const CredentialFiles& credentials, std::string host,
@@ -56,9 +73,12 @@ bool Session::pause(int attempt, std::string_view retry_after, std::stop_token s
   thread_local std::minstd_rand random{std::random_device{}()};
   Duration pause = std::min(retries_.longest_pause, retries_.first_pause * (1 << std::min(attempt - 1, 20)));
   pause = pause / 2 + Duration(std::uniform_int_distribution<int64_t>(0, pause.count() / 2 + 1)(random));
-  if (!retry_after.empty())
-    pause = std::clamp<Duration>(std::chrono::seconds(std::atoll(std::string(retry_after).c_str())), pause,
-                                 retries_.longest_pause);
+  if (const Duration asked = asked_wait(retry_after); asked > retries_.longest_wait)
+    throw Error(ErrorKind::Unavailable,
+                "registry " + host_ + " is busy and asks to wait for " + format_seconds(seconds(asked)),
+                "try again then");
+  else
+    pause = std::max(pause, asked);
   std::mutex mutex;
   std::unique_lock lock(mutex);
   std::condition_variable_any never;
@@ -115,6 +135,8 @@ HttpResponse Session::follow(HttpRequest& request, Url url, std::string_view act
     request.url = url.text();
     request.headers.remove("Authorization");
     request.public_only = !at_home && !is_private_address(origin_.host);
+    // Where machines of a cloud keep their keys; nobody's blobs are there.
+    if (!at_home && is_link_local_address(url.host)) throw untrusted_redirect(host_, "to " + url.authority());
     if (at_home) {
       std::lock_guard lock(mutex_);
       const auto it = authorizations_.find(actions);
@@ -127,14 +149,13 @@ HttpResponse Session::follow(HttpRequest& request, Url url, std::string_view act
     const std::string_view location = response.headers.get("Location");
     if (!is_redirect || location.empty()) return response;
     if (request.method != "GET" && request.method != "HEAD")
-      throw Error(ErrorKind::Unavailable,
-                  "registry " + host_ + " redirects a " + request.method + "; not following it");
+      throw untrusted_redirect(host_, "a " + request.method);
     const auto next = url.resolve(location);
     if (!next || (url.scheme == "https" && next->scheme != "https"))
-      throw Error(ErrorKind::Unavailable, "registry " + host_ + " redirects to where nobody should follow");
+      throw untrusted_redirect(host_, "to " + std::string(location.substr(0, 200)));
     url = *next;
   }
-  throw Error(ErrorKind::Unavailable, "registry " + host_ + " redirects in circles");
+  throw untrusted_redirect(host_, "in circles");
 }
 
 bool Session::authorize(const HttpResponse& refused, std::string_view actions, const std::stop_token& stop) {

@@ -16,7 +16,8 @@ namespace kiln::registry {
 struct RetryPolicy {
   int attempts = 5;
   Duration first_pause = std::chrono::milliseconds(150);  // doubles; 2.2 s in all for five attempts
-  Duration longest_pause = std::chrono::seconds(10);      // also caps a Retry-After
+  Duration longest_pause = std::chrono::seconds(10);
+  Duration longest_wait = std::chrono::minutes(1);  // that a registry may ask for (Retry-After)
 };
 
 // Talks to one registry host about one repository: adds authorization (Basic, or Bearer by the token flow),
@@ -36,7 +37,8 @@ class Session {
   HttpResponse send_once(HttpRequest request, std::string_view target, std::string_view actions,
                          const HttpSink& sink, std::stop_token stop);
 
-  // Waits before attempt number `attempt` (from 1); false when the attempts are used up.
+  // Waits before attempt number `attempt` (from 1), at least as long as a Retry-After says; false when the
+  // attempts are used up. Throws Unavailable when the registry wants more time than anybody would wait.
   bool pause(int attempt, std::string_view retry_after, std::stop_token stop) const;
 
   const std::string& host() const { return host_; }

@@ -56,6 +56,7 @@ void unpack_into(const Store& store, const Descriptor& layer, const Digest& diff
   try {
     unpack_layer(read, target, layer.digest, diff_id, options);
   } catch (const Error& error) {
+    if (error.kind() == ErrorKind::Invalid) store.heal(layer.digest);  // the next pull brings it anew
     throw error.because("cannot unpack layer " + layer.digest.short_text());
   }
 }

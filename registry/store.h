@@ -11,10 +11,16 @@
 #include <vector>
 
 #include "base/digest.h"
+#include "base/fs.h"
 #include "base/unique_fd.h"
 #include "registry/image.h"
+#include "registry/store_index.h"
 
 namespace kiln::registry {
+
+namespace detail {
+class BlobFiles;
+}
 
 // One blob on its way into the store. Bytes go to a file under uploads/, hashed as they pass; commit makes
 // them durable (fsync, rename, fsync of the folder) and visible at once. Not committed = never there.
@@ -25,7 +31,9 @@ class BlobWriter {
   ~BlobWriter();
   void write(std::string_view bytes);
   uint64_t size() const;
-  // `expected`: throws Invalid (and discards) when the content's digest is another.
+  const std::string& id() const;  // the file's name below uploads/
+  // `expected`: throws Invalid (and discards) when the content's digest is another. A blob of that name
+  // that is there already and intact stays; a damaged one is replaced.
   Digest commit(const std::optional<Digest>& expected = {});
 
  private:
@@ -48,14 +56,21 @@ class Store {
 
   const std::filesystem::path& root() const { return root_; }
   std::filesystem::path blob_path(const Digest& digest) const;
+  // There, and not known to be damaged: what was found so is in quarantine/.
   bool has(const Digest& digest) const;
+  // As has(); and protects the blob from collect() as if it had just been written. For promises: "you need
+  // not send it".
+  bool keep(const Digest& digest) const;
   std::optional<uint64_t> size(const Digest& digest) const;
   UniqueFd open(const Digest& digest) const;  // throws NotFound
   // A small blob (manifest, config), verified against its digest.
   std::string read(const Digest& digest, uint64_t limit = 4u << 20) const;
   // Reads a blob of any size and throws Invalid when its bytes are not those of its name. What was found good
-  // once is not read again by this process until the file changes.
+  // once is not read again by this process until the file changes. A damaged blob (here and in read()) goes
+  // to quarantine/, so that the next push, pull or build brings it anew.
   void verify(const Digest& digest) const;
+  // verify() that answers; false, too, for a blob that is not there.
+  bool heal(const Digest& digest) const;
 
   BlobWriter begin_blob(std::string_view algorithm = "sha256");
   Descriptor put(std::string_view bytes, std::string_view media_type);
@@ -66,12 +81,19 @@ class Store {
   bool untag(std::string_view name);
   std::vector<std::pair<std::string, Descriptor>> list() const;  // sorted by name
 
-  // index.json as it stands, names in the annotation kRefName. Entries without a name hold manifests that
-  // are kept for other reasons (the embedded registry: pushed by digest).
-  static constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+  // index.json as it stands, parsed again only when the file changed.
+  std::shared_ptr<const StoreIndex> index() const;
   std::vector<Descriptor> entries() const;
-  // Changes it under the lock: `change` edits the entries and says whether there is anything to write.
-  void update(const std::function<bool(std::vector<Descriptor>&)>& change);
+  // Changes it under the names' lock: what `change` has edited when it returns is on disk when update() does.
+  // Changes that wait for each other are written at once. A `change` that throws must have edited nothing.
+  void update(const std::function<void(IndexEdit&)>& change);
+  // Keeps all processes from changing it. Not to be held in update().
+  FileLock lock_names() const;
+
+  // Annotations of an entry: its name; the embedded registry's repository it was pushed to. Every manifest
+  // that was pushed has an entry of its own without a name, so that it stays when its tag moves on.
+  static constexpr const char* kRefName = "org.opencontainers.image.ref.name";
+  static constexpr const char* kRepository = "dev.kiln.registry.repository";
 
   // Manifest and config behind a descriptor (an index is resolved for this machine's platform).
   Image load(const Descriptor& descriptor) const;
@@ -80,9 +102,11 @@ class Store {
   void remove_abandoned_uploads() const;
 
  private:
-  struct Verified;
+  struct Names;
+
   std::filesystem::path root_;
-  std::unique_ptr<Verified> verified_;
+  std::shared_ptr<detail::BlobFiles> files_;  // also of the BlobWriters, which may outlive the store
+  std::unique_ptr<Names> names_;
 };
 
 }  // namespace kiln::registry

@@ -58,6 +58,7 @@ void upload_once(Session& session, const Store& store, const Descriptor& blob, s
   const UniqueFd fd = store.open(blob.digest);
   HttpResponse response = session.send_once(body_request("PUT", store, blob, fd, observed),
                                             with_digest(location, blob.digest), "pull,push", {}, stop);
+  if (response.status == 400) store.verify(blob.digest);  // the fault may be ours
   if (response.status == 404 || response.status == 405 || response.status == 400 || response.status == 411) {
     const auto fresh = begin_upload(session, blob, {}, stop);
     if (!fresh) return;
@@ -70,6 +71,22 @@ void upload_once(Session& session, const Store& store, const Descriptor& blob, s
                                  "pull,push", {}, stop);
   }
   if (response.status != 201 && response.status != 204) throw unexpected(session, "an upload", response);
+}
+
+// Whether a partial answer begins where it was asked to (RFC 9110, 14.4).
+bool begins_at(const HttpResponse& answer, uint64_t from) {
+  return answer.headers.get("Content-Range").starts_with("bytes " + std::to_string(from) + "-");
+}
+
+// What the registry sent is its fault, not that of whoever asked.
+void commit_download(BlobWriter& writer, const Session& session, const Descriptor& blob) {
+  try {
+    writer.commit(blob.digest);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Invalid) throw;
+    throw Error(ErrorKind::Infrastructure,
+                "registry " + session.host() + " sent other content: " + error.full(), "ask who runs it");
+  }
 }
 
 }  // namespace
@@ -96,7 +113,7 @@ void upload_blob(Session& session, const Store& store, const Descriptor& blob, c
 
 void download_blob(Session& session, Store& store, const Descriptor& blob, Observed& observed,
                    std::stop_token stop) {
-  if (store.size(blob.digest) == blob.size)
+  if (store.size(blob.digest) == blob.size && store.heal(blob.digest) && store.keep(blob.digest))
     return observed.tell(TransferEvent::Kind::Present, blob, blob.size);
   std::optional<BlobWriter> writer;
   for (int attempt = 1;; ++attempt) {
@@ -107,13 +124,18 @@ void download_blob(Session& session, Store& store, const Descriptor& blob, Obser
       if (from > 0) request.headers.add("Range", "bytes=" + std::to_string(from) + "-");
       bool anew = false;
       const HttpSink sink = [&](const HttpResponse& answer, std::string_view bytes) {
+        if (answer.status == 206 && !begins_at(answer, from)) {
+          writer.reset();
+          throw Error(ErrorKind::Unavailable,
+                      "registry " + session.host() + " sent another part than asked for");
+        }
         if (from > 0 && answer.status != 206 && !anew) {  // it does not do ranges
           anew = true;
           writer.emplace(store.begin_blob(blob.digest.algorithm()));
         }
         if (writer->size() + bytes.size() > blob.size)
-          throw Error(ErrorKind::Invalid, "registry " + session.host() + " sends more for blob " +
-                                              blob.digest.short_text() + " than its manifest says");
+          throw Error(ErrorKind::Infrastructure, "registry " + session.host() + " sends more for blob " +
+                                                     blob.digest.short_text() + " than its manifest says");
         writer->write(bytes);
         observed.tell(TransferEvent::Kind::Progress, blob, writer->size());
       };
@@ -130,7 +152,7 @@ void download_blob(Session& session, Store& store, const Descriptor& blob, Obser
       }
       if (writer->size() < blob.size)
         throw Error(ErrorKind::Unavailable, "the download broke off after " + format_bytes(writer->size()));
-      writer->commit(blob.digest);
+      commit_download(*writer, session, blob);
       return observed.tell(TransferEvent::Kind::Done, blob, blob.size);
     } catch (const Error& error) {
       if (!is_retryable(error) || !session.pause(attempt, {}, stop))

@@ -1,10 +1,13 @@
 #include "steps/sandbox.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -30,7 +33,13 @@ struct Pipe {
   }
 };
 
-// Hands on what there is to read; closes `stream` at its end.
+// What there is to read now.
+size_t readable(const UniqueFd& stream) {
+  int bytes = 0;
+  return ::ioctl(stream.get(), FIONREAD, &bytes) == 0 && bytes > 0 ? static_cast<size_t>(bytes) : 0;
+}
+
+// Hands on what there is to read, as far as `buffer` goes; closes `stream` at its end.
 void pump(UniqueFd& stream, std::span<char> buffer, bool is_stderr,
           const std::function<void(bool, std::string_view)>& on_output) {
   const ssize_t n = ::read(stream.get(), buffer.data(), buffer.size());
@@ -102,9 +111,12 @@ RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& 
       sandbox_->kill();
       deadline = Steady::time_point::max();
     }
+    // Which of the two was written first nobody knows; but what comes after this look is behind both.
+    std::array<size_t, 2> most{kPipe, kPipe};
+    if (fds[0].revents && fds[1].revents) most = {readable(out_), readable(err_)};
     for (const bool is_stderr : {false, true})
       if (UniqueFd& stream = is_stderr ? err_ : out_; stream && fds[is_stderr].revents)
-        pump(stream, {buffer.get(), kPipe}, is_stderr, on_output);
+        pump(stream, {buffer.get(), std::clamp<size_t>(most[is_stderr], 1, kPipe)}, is_stderr, on_output);
   }
   return result;
 }

@@ -59,12 +59,19 @@ bool copy(int from, int to) {
   return true;
 }
 
-int run_on_terminal(SandboxRuntime& runtime, const SandboxSpec& spec) {
+int end_of(Sandbox& sandbox) {
+  const ExitStatus status = sandbox.wait();
+  if (!status.started) throw Error(ErrorKind::Failed, status.message);
+  return status.code;
+}
+
+int run_on_terminal(SandboxRuntime& runtime, const SandboxSpec& spec, const std::stop_token& stop) {
   PseudoTerminal terminal;
   terminal.take_size();
   const int inside = terminal.theirs.get();
   const auto sandbox = runtime.start(spec, {inside, inside, inside});
   terminal.theirs.reset();
+  const std::stop_callback end(stop, [&] { sandbox->kill(); });
   const RawTerminal raw;
   bool input = true;
   for (;;) {
@@ -78,15 +85,18 @@ int run_on_terminal(SandboxRuntime& runtime, const SandboxSpec& spec) {
     // Its other end is closed when the last process that has it open is gone.
     if (fds[0].revents && !copy(terminal.ours.get(), 1)) break;
   }
-  const ExitStatus status = sandbox->wait();
-  if (!status.started) throw Error(ErrorKind::Failed, status.message);
-  return status.code;
+  const int code = end_of(*sandbox);
+  // A kernel that finds its buffer empty, then the other end closed, says "end" though words came in between.
+  while (copy(terminal.ours.get(), 1)) {
+  }
+  return code;
 }
 
 }  // namespace
 
 int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, const LocalPods::Options& options,
-                   const PodSpec& pod, size_t index, std::vector<std::string> command) {
+                   const PodSpec& pod, size_t index, std::vector<std::string> command,
+                   const std::stop_token& stop) {
   const StepSpec& step = pod.steps.at(index);
   if (step.image == kHostImage && !pod.allow_host_image)
     throw Error(ErrorKind::Invalid, "step " + step.name + " has `image: host`, this machine's own root",
@@ -95,7 +105,7 @@ int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, cons
     throw Error(ErrorKind::Invalid, "step " + step.name + " is one of Kiln's own verbs and has no shell");
   std::vector<StepImage> got;
   const std::vector<const StepSpec*> wanted{step.image == kHostImage ? nullptr : &step};
-  if (const auto problem = get_images(wanted, image_source(images), {}, got))
+  if (const auto problem = get_images(wanted, image_source(images), stop, got))
     throw problem->error.because("the image \"" + step.image + "\" cannot be had");
   const PodFolder folder(pod);
   SandboxSpec spec = StepWorld(pod, options, folder).of_step(index, step, got.front());
@@ -105,12 +115,11 @@ int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, cons
   if (::isatty(0) == 1 && ::isatty(1) == 1) {
     const char* kind = ::getenv("TERM");
     spec.env.push_back(std::string("TERM=") + (kind ? kind : "xterm"));
-    return run_on_terminal(runtime, spec);
+    return run_on_terminal(runtime, spec, stop);
   }
   const auto sandbox = runtime.start(spec, {0, 1, 2});
-  const ExitStatus status = sandbox->wait();
-  if (!status.started) throw Error(ErrorKind::Failed, status.message);
-  return status.code;
+  const std::stop_callback end(stop, [&] { sandbox->kill(); });
+  return end_of(*sandbox);
 }
 
 }  // namespace kiln::steps

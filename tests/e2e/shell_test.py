@@ -6,8 +6,10 @@ import pathlib
 import pty
 import re
 import select
+import signal
 import subprocess
 import tempfile
+import termios
 import threading
 import unittest
 
@@ -82,18 +84,27 @@ class ShellTest(unittest.TestCase):
         self.assertEqual(list((self.root / "root/state/runs").glob("*/shell-*")), [])
         self.assertEqual(self.kiln("shell", "last", "build/fine", "--allow-host", "--", "sh", "-c", 'echo "<$P>"'), "<>\n")
         self.kiln("shell", "last", "biuld", code=1)
-        self.kiln("shell", "last", "build", code=2)  # image: host was not allowed
 
-    def test_on_a_terminal_it_is_a_shell(self):
+    def test_what_the_run_was_allowed_and_no_more(self):
         self.run_it()
+        self.assertEqual(self.kiln("shell", "last", "build/fine", "--", "echo", "in"), "in\n")
+        devices = "tail -n +3 /proc/net/dev | wc -l"  # of another network than the run's
+        inside = self.kiln("shell", "last", "build/fine", "--network", "none", "--", "sh", "-c", devices)
+        self.assertEqual(inside.strip(), "1")
+        self.kiln("run", self.file, "-w", f"src={self.root}/src", code=1)  # image: host was not allowed
+        self.kiln("shell", "last", "build", code=2)
+
+    def terminal(self, *words):
+        """A shell on a terminal: its pid, the terminal, and what waits until it says something."""
         pid, terminal = pty.fork()
         if pid == 0:
-            os.execve(KILN, self.words("shell", "last", "build", "--allow-host"), self.env)
+            os.execve(KILN, self.words("shell", "last", "build", *words), self.env)
+        self.addCleanup(os.close, terminal)
         out = ""
 
         def until(pattern):
             nonlocal out
-            while not re.search(pattern, out):
+            while not (found := re.search(pattern, out)):
                 if not select.select([terminal], [], [], 30)[0]:
                     os.kill(pid, 9)
                     raise AssertionError(f"it never said {pattern}:\n{out}")
@@ -101,14 +112,44 @@ class ShellTest(unittest.TestCase):
                     out += os.read(terminal, 4096).decode(errors="replace")
                 except OSError:
                     raise AssertionError(f"it ended and never said {pattern}:\n{out}") from None
+            out = out[found.end():]
 
+        return pid, terminal, until
+
+    def ended(self, pid):
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+    def test_on_a_terminal_it_is_a_shell_with_job_control(self):
+        self.run_it()
+        pid, terminal, until = self.terminal()
         until(r"[#$] ")
-        os.write(terminal, b"echo at-$((40+2))\n")
-        until("at-42")
-        os.write(terminal, b"exit 7\n")
-        until("exit")
-        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), 7)
-        os.close(terminal)
+        # Once cat has answered it has been exec'ed: a Ctrl-C any earlier may be bash's own, anywhere.
+        os.write(terminal, b"cat\n")
+        until("cat\r\n")
+        os.write(terminal, b"ping\n")
+        until("(?s)ping.*ping")
+        os.write(terminal, b"\x03")
+        until(r"(?s)\^C.*[#$] ")  # the shell is still there, and what ran is not
+        os.write(terminal, b"echo after-$((1+1)); exit 7\n")
+        until("after-2")
+        self.assertEqual(self.ended(pid), 7)
+
+    def test_a_signal_ends_it_and_gives_the_terminal_back(self):
+        self.run_it()
+        before = self.private()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            pid, terminal, until = self.terminal()
+            until(r"[#$] ")
+            held = os.open(f"/proc/{pid}/fd/0", os.O_RDWR | os.O_NOCTTY)  # its settings, once it has ended
+            self.assertFalse(termios.tcgetattr(held)[3] & termios.ICANON, "keys go on as they are")
+            os.write(terminal, b"cat /tmp/v/password; echo; sleep 1000\n")
+            until("sw0rdfish-1234\r")
+            os.kill(pid, number)
+            self.assertEqual(self.ended(pid), 130)
+            self.assertTrue(termios.tcgetattr(held)[3] & termios.ICANON)
+            os.close(held)
+            self.assertEqual(self.private(), before, "no Secret is left in a file")
+            self.assertEqual(list((self.root / "root/state/runs").glob("*/shell-*")), [])
 
     def test_watching_runs_again_when_a_file_changes(self):
         (self.root / "src" / ".gitignore").write_text("made\n*.o\n")

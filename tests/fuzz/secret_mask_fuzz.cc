@@ -1,9 +1,11 @@
 // Masking in pieces against a search at every place: the first line holds the secrets (separated by spaces),
 // then a byte for where to cut, then the text.
+#include <cctype>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
 
+#include "base/http.h"
 #include "base/secret_mask.h"
 #include "base/text.h"
 
@@ -22,6 +24,16 @@ std::string naive(const std::vector<std::string>& secrets, const std::string& te
       forms.push_back(encoded.substr(begin, end - begin));
       forms.push_back(replace_all(replace_all(forms.back(), "+", "-"), "/", "_"));
     }
+    const std::string in_url = percent_encode(secret);
+    std::string small = in_url;
+    for (size_t at = small.find('%'); at != std::string::npos; at = small.find('%', at + 3))
+      for (size_t i = at + 1; i < at + 3; ++i) small[i] = static_cast<char>(std::tolower(small[i]));
+    for (const std::string& text :
+         {in_url, small, replace_all(in_url, "%20", "+"), replace_all(small, "%20", "+")})
+      for (size_t at = 0; at < text.size(); at += SecretMask::kLongest)  // in pieces, the last one full too
+        forms.push_back(text.substr(
+            at + SecretMask::kLongest <= text.size() || at == 0 ? at : text.size() - SecretMask::kLongest,
+            SecretMask::kLongest));
     for (const std::string& form : forms)
       for (size_t at = text.find(form); at != std::string::npos; at = text.find(form, at + 1))
         for (size_t i = 0; i < form.size(); ++i) hidden[at + i] = true;

@@ -57,6 +57,13 @@ TEST(SecretMaskTest, HidesBase64AtEveryAlignmentInBothAlphabets) {
     }
 }
 
+TEST(SecretMaskTest, HidesWhatAValueBecomesInAUrl) {
+  const SecretMask mask(std::vector<std::string>{"p@ss w/rd%"});
+  EXPECT_EQ(mask.masked("https://me:p%40ss%20w%2Frd%25@host/"), "https://me:***@host/");
+  EXPECT_EQ(mask.masked("?k=p%40ss%20w%2frd%25&b"), "?k=***&b") << "small hexadecimal digits";
+  EXPECT_EQ(mask.masked("k=p%40ss+w%2Frd%25&b"), "k=***&b") << "a form";
+}
+
 TEST(SecretMaskTest, HidesTheLinesOfALongValueAndItsBrokenBase64) {
   std::string key = "-----BEGIN KEY-----\n";
   for (int i = 0; i < 12; ++i)

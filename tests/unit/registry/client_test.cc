@@ -64,6 +64,41 @@ TEST(Client, MovesNothingThatIsThere) {
   EXPECT_EQ(remote.store.resolve("hello:latest")->digest, image.descriptor.digest);
 }
 
+TEST(Client, APullReplacesWhatWasDamagedHere) {
+  TestRegistry registry;
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {TarBuilder().file("f", "x").finish()});
+  Client client(impatient());
+  const Reference reference = Reference::parse(registry.host() + "/app:v1");
+  client.push(store, image.descriptor, reference);
+  for (const Digest& digest : {image.manifest.layers[0].digest, image.manifest.config.digest}) {
+    const std::string right = store.read(digest, 1 << 20);
+    std::string wrong = right;
+    wrong[0] ^= 1;
+    write_file(store.blob_path(digest), wrong);
+    client.pull(reference, store, {});
+    EXPECT_EQ(store.read(digest, 1 << 20), right);
+  }
+}
+
+TEST(Client, APushOfADamagedLayerSaysSo) {
+  TestRegistry registry;
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {TarBuilder().file("f", "x").finish()});
+  const fs::path layer = store.blob_path(image.manifest.layers[0].digest);
+  std::string wrong = read_file(layer);
+  wrong[0] ^= 1;
+  write_file(layer, wrong);
+  try {
+    Client(impatient()).push(store, image.descriptor, Reference::parse(registry.host() + "/app:v1"));
+    ADD_FAILURE() << "pushed";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.full(), testing::HasSubstr("damaged"));
+  }
+}
+
 TEST(Client, PushesAnIndexWithItsImages) {
   TestRegistry remote;
   TempDir dir;
@@ -208,8 +243,123 @@ TEST(Client, NeverTakesContentThatIsNotItsDigest) {
   TempDir dir;
   Store store(dir.path());
   EXPECT_EQ(error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); }).kind(),
-            ErrorKind::Invalid);
+            ErrorKind::Infrastructure);
   EXPECT_FALSE(store.has(image.manifest.layers[0].digest));
+}
+
+TEST(Client, ABusyRegistryIsNotWaitedForLongerThanAnybodyWould) {
+  for (const char* when : {"3600", "99999999999999999999", "Fri, 31 Dec 2100 23:59:59 GMT"}) {
+    std::atomic<int> asked = 0;
+    FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+      ++asked;
+      HttpHeaders headers;
+      headers.add("Retry-After", when);
+      co_await exchange.respond(429, std::move(headers), "");
+      co_return true;
+    });
+    TempDir dir;
+    Store store(dir.path());
+    const Error error =
+        error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
+    EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
+    EXPECT_THAT(error.full(), HasSubstr("asks to wait for")) << when;
+    EXPECT_EQ(asked, 1) << when;
+  }
+}
+
+TEST(Client, ADateThatIsOverIsNoWait) {
+  std::atomic<int> asked = 0;
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    if (asked++ > 0) co_return false;
+    HttpHeaders headers;
+    headers.add("Retry-After", "Fri, 31 Dec 1999 23:59:59 GMT");
+    co_await exchange.respond(503, std::move(headers), "");
+    co_return true;
+  });
+  const Image image = make_image(remote.store, {some_tar("a")});
+  remote.store.tag("x:latest", image.descriptor);
+  TempDir dir;
+  Store store(dir.path());
+  EXPECT_NO_THROW(Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store));
+}
+
+TEST(Client, APartThatWasNotAskedForStartsTheDownloadAnew) {
+  std::mutex mutex;
+  std::vector<std::string> ranges;
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    if (exchange.path().find("/blobs/") == std::string_view::npos) co_return false;
+    const std::string range(exchange.header("Range"));
+    size_t count;
+    {
+      std::lock_guard lock(mutex);
+      ranges.push_back(range);
+      count = ranges.size();
+    }
+    const std::string bytes =
+        remote.store.read(*Digest::parse(exchange.path().substr(exchange.path().rfind('/') + 1)));
+    if (count == 1) {  // breaks off
+      co_await exchange.begin(200, {}, bytes.size());
+      co_await exchange.write(std::string_view(bytes).substr(0, 100));
+      throw Error(ErrorKind::Failed, "cut");
+    }
+    if (range.empty()) co_return false;
+    HttpHeaders headers;
+    headers.add("Content-Range",
+                "bytes 7-" + std::to_string(bytes.size() - 1) + "/" + std::to_string(bytes.size()));
+    co_await exchange.respond(206, std::move(headers), std::string_view(bytes).substr(7));
+    co_return true;
+  });
+  const Image image = make_image(remote.store, {some_tar("a")});
+  remote.store.tag("x:latest", image.descriptor);
+  TempDir dir;
+  Store store(dir.path());
+  Client::Options options = impatient();
+  options.connections = 1;
+  options.retries.attempts = 4;
+  Client(options).pull(Reference::parse(remote.host() + "/x"), store);
+  EXPECT_NO_THROW(store.verify(image.manifest.layers[0].digest));
+  std::lock_guard lock(mutex);
+  EXPECT_EQ(ranges.at(1), "bytes=100-");
+  EXPECT_EQ(ranges.at(2), "");
+}
+
+TEST(Client, RedirectsThatNobodyShouldFollowAreTriedOnce) {
+  for (const char* where : {"http://169.254.1.1/latest/meta-data", "http://[fe80::1]/x", "http://0xa9fe0101/",
+                            "file:///etc/passwd", "/v2/"}) {
+    std::atomic<int> asked = 0;
+    FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+      ++asked;
+      HttpHeaders headers;
+      headers.add("Location", where);
+      co_await exchange.respond(307, std::move(headers), "");
+      co_return true;
+    });
+    TempDir dir;
+    Store store(dir.path());
+    const Error error =
+        error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
+    EXPECT_EQ(error.kind(), ErrorKind::Infrastructure) << where;
+    EXPECT_THAT(error.full(), HasSubstr("redirects")) << where;
+    EXPECT_LE(asked, 32) << "one walk in a circle, not several";
+  }
+}
+
+TEST(Client, AHugeConfigurationIsNotFetched) {
+  std::atomic<int> blobs = 0;
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    if (exchange.path().find("/blobs/") != std::string_view::npos) ++blobs;
+    co_return false;
+  });
+  const Image image = make_image(remote.store, {some_tar("a")});
+  auto manifest = nlohmann::json::parse(remote.store.read(image.descriptor.digest));
+  manifest["config"]["size"] = int64_t{1} << 40;
+  remote.store.tag("x:latest", remote.store.put(manifest.dump(), media::kManifest));
+  TempDir dir;
+  Store store(dir.path());
+  const Error error =
+      error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
+  EXPECT_THAT(error.full(), HasSubstr("is said to have"));
+  EXPECT_EQ(blobs, 0);
 }
 
 // Asks for a token from an issuer on another port, as large registries do.

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "base/error.h"
@@ -72,6 +73,55 @@ TEST(Store, NoticesDamagedBlobs) {
   EXPECT_THROW(store.read(sha256("absent")), Error);
 }
 
+void flip_a_bit(const fs::path& file) {
+  std::string bytes = read_file(file);
+  bytes[bytes.size() / 2] ^= 1;
+  write_file(file, bytes);
+}
+
+TEST(Store, PutsADamagedBlobAsideAndTakesItAnew) {
+  TempDir dir;
+  Store store(dir.path());
+  for (const bool by_reading : {true, false}) {
+    const Digest digest = store.put("content", "x/y").digest;
+    flip_a_bit(store.blob_path(digest));
+    EXPECT_TRUE(store.has(digest));
+    EXPECT_THROW(by_reading ? (void)store.read(digest) : store.verify(digest), Error);
+    EXPECT_FALSE(store.has(digest));
+    EXPECT_FALSE(store.keep(digest));
+    EXPECT_TRUE(fs::exists(dir.path() / "quarantine/sha256" / digest.encoded()));
+    store.put("content", "x/y");
+    EXPECT_EQ(store.read(digest), "content");
+  }
+}
+
+TEST(Store, WritingABlobOverADamagedOneOfItsSizeReplacesIt) {
+  TempDir dir;
+  Store store(dir.path());
+  const Digest digest = store.put("content", "x/y").digest;
+  flip_a_bit(store.blob_path(digest));
+  BlobWriter writer = store.begin_blob();
+  writer.write("content");
+  writer.commit(digest);
+  EXPECT_EQ(store.read(digest), "content");
+  flip_a_bit(store.blob_path(digest));
+  store.put("content", "x/y");
+  EXPECT_EQ(store.read(digest), "content");
+}
+
+TEST(Store, KeepingABlobMakesItYoungAgainAndLeavesItKnownToBeGood) {
+  TempDir dir;
+  Store store(dir.path());
+  const Digest digest = store.put("content", "x/y").digest;
+  const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(5);
+  fs::last_write_time(store.blob_path(digest), long_ago);
+  EXPECT_TRUE(store.heal(digest));
+  EXPECT_TRUE(store.keep(digest));
+  EXPECT_GT(fs::last_write_time(store.blob_path(digest)), long_ago + std::chrono::hours(4));
+  EXPECT_FALSE(store.keep(sha256("absent")));
+  EXPECT_FALSE(store.heal(sha256("absent")));
+}
+
 TEST(Store, NamesPointAtManifests) {
   TempDir dir;
   Store store(dir.path());
@@ -100,6 +150,63 @@ TEST(Store, ConcurrentTaggersLoseNothing) {
     });
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(store.list().size(), 20u);
+}
+
+TEST(Store, ChangesOfManyThreadsAreAllKeptAndOneThatThrowsHarmsNoOther) {
+  TempDir dir;
+  Store store(dir.path());
+  const Descriptor blob = store.put("1", media::kManifest);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 8; ++t)
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < 10; ++i) {
+        store.tag("n" + std::to_string(t) + ":" + std::to_string(i), blob);
+        EXPECT_THROW(store.update([](IndexEdit&) { throw Error(ErrorKind::Failed, "no"); }), Error);
+      }
+      EXPECT_TRUE(store.untag("n" + std::to_string(t) + ":0"));
+    });
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(store.list().size(), 72u);
+  EXPECT_EQ(Store(dir.path()).list(), store.list());
+}
+
+TEST(Store, ReadsTheIndexAgainOnlyWhenItChanged) {
+  TempDir dir;
+  Store store(dir.path()), other(dir.path());
+  const Descriptor blob = store.put("1", media::kManifest);
+  store.tag("a:1", blob);
+  const auto index = store.index();
+  EXPECT_EQ(store.index(), index);
+  store.tag("a:1", blob);  // no change
+  EXPECT_EQ(store.index(), index);
+  for (const char* name : {"a:2", "a:3", "a:4"}) {  // within one tick of the file system's clock
+    other.tag(name, blob);
+    EXPECT_TRUE(store.resolve(name)) << name;
+  }
+  EXPECT_EQ(index->entries().size(), 1u);  // what is held does not change
+  EXPECT_EQ(store.index()->of_repository("a").size(), 4u);
+  EXPECT_TRUE(store.index()->of_repository("b").empty());
+}
+
+TEST(Store, WhatOtherToolsWroteIntoTheIndexStays) {
+  TempDir dir;
+  Store store(dir.path());
+  const Descriptor blob = store.put("1", media::kManifest);
+  const auto entry = [&](const std::string& more) {
+    return R"({"mediaType":"m","digest":")" + blob.digest.text() + R"(","size":1,)" + more + "}";
+  };
+  const std::string foreign = entry(R"("artifactType":"x/y","data":"MQ==","platform":{"os":"linux",)"
+                                    R"("architecture":"arm","os.version":"7"})");
+  write_file(dir.path() / "index.json",
+             R"({"schemaVersion":2,"annotations":{"by":"another tool"},"manifests":[)" + foreign + "," +
+                 entry(R"("annotations":{"org.opencontainers.image.ref.name":"old:1"})") + "]}");
+  store.tag("new:1", blob);
+  store.untag("old:1");
+  const auto index = nlohmann::json::parse(read_file(dir.path() / "index.json"));
+  EXPECT_EQ(index["annotations"]["by"], "another tool");
+  ASSERT_EQ(index["manifests"].size(), 2u);
+  EXPECT_EQ(index["manifests"][0], nlohmann::json::parse(foreign));
+  EXPECT_EQ(index["manifests"][1]["annotations"][Store::kRefName], "new:1");
 }
 
 TEST(Store, SweepsOnlyUploadsThatNobodyWrites) {

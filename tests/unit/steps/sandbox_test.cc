@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/fs.h"
 #include "steps/user_namespace.h"
 #include "tests/unit/steps/world.h"
 
@@ -27,6 +28,56 @@ TEST_F(SandboxTest, ExitCodesOutputAndTimeComeBack) {
   EXPECT_EQ(ran.out, "out\n");
   EXPECT_EQ(ran.err, "err\n");
   EXPECT_GT(ran.status.run_time.count(), 0);
+}
+
+// A process that has written to both streams and goes on writing while it is read.
+class WritingSandbox final : public Sandbox {
+ public:
+  explicit WritingSandbox(const Streams& streams) : out(::dup(streams.out)), err(::dup(streams.err)) {
+    int ends[2];
+    if (::pipe(ends) != 0) throw_errno("pipe");
+    exit_.reset(ends[0]);  // its other end is closed: "ended"
+    ::close(ends[1]);
+  }
+  ExitStatus wait() override { return {}; }
+  int exit_fd() const override { return exit_.get(); }
+  void signal(int) override {}
+  void kill() override {}
+  UniqueFd dial_socket() override { return {}; }
+  std::optional<int> exec(const std::vector<std::string>&, std::chrono::nanoseconds) override { return {}; }
+
+  UniqueFd out, err;
+
+ private:
+  UniqueFd exit_;
+};
+
+class WritingRuntime final : public SandboxRuntime {
+ public:
+  std::unique_ptr<Sandbox> start(const SandboxSpec&, const Streams& streams) override {
+    auto made = std::make_unique<WritingSandbox>(streams);
+    sandbox = made.get();
+    return made;
+  }
+  WritingSandbox* sandbox = nullptr;
+};
+
+TEST(SandboxRunTest, WhatComesLaterStaysBehindWhatWasThere) {
+  WritingRuntime runtime;
+  SandboxRun run(runtime, {});
+  write_all(runtime.sandbox->out.get(), "out 1\n", "pipe");
+  write_all(runtime.sandbox->err.get(), "err 1\n", "pipe");
+  std::string said;
+  run.to_end([&](bool, std::string_view bytes) {
+    said += bytes;
+    if (bytes == "out 1\n") {
+      write_all(runtime.sandbox->out.get(), "out 2\n", "pipe");
+      write_all(runtime.sandbox->err.get(), "err 2\n", "pipe");
+      runtime.sandbox->out.reset();
+      runtime.sandbox->err.reset();
+    }
+  });
+  EXPECT_EQ(said, "out 1\nerr 1\nout 2\nerr 2\n");
 }
 
 TEST_F(SandboxTest, DeathBySignalIs128PlusItsNumber) {

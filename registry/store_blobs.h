@@ -1,0 +1,54 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <sys/stat.h>
+#include <tuple>
+
+#include "base/digest.h"
+#include "base/fs.h"
+
+// Inside of registry/store.cc: the files below blobs/. Who makes one visible, relies on one, or protects one
+// from being removed holds the sweep lock shared; who takes one away (collect.h, quarantine) holds it alone.
+namespace kiln::registry::detail {
+
+// What makes a file the same file unchanged: device, inode, size, mtime, ctime.
+using FileStamp = std::tuple<dev_t, ino_t, off_t, int64_t, int64_t>;
+FileStamp stamp_of(const struct stat& st);
+
+FileLock lock_sweep(const fs::path& root, FileLock::Mode mode);
+
+// The content's digest, from the file's beginning. Throws Infrastructure.
+Digest digest_of_file(int fd, std::string_view algorithm);
+
+// The blobs below one root, and which of them this process has found to be what their names say.
+// Thread-safe.
+class BlobFiles {
+ public:
+  explicit BlobFiles(fs::path root) : root_(std::move(root)) {}
+
+  const fs::path& root() const { return root_; }
+  fs::path path(const Digest& digest) const;
+  // There, and its bytes are those of its name; read only when the file is not known to be good. A damaged
+  // one goes to quarantine/, so that it counts as missing from then on.
+  bool heal(const Digest& digest);
+  // There? Renews its time (at most every ten minutes), which protects it from collect() as if just written.
+  bool keep(const Digest& digest);
+  // Moves the file that was seen to be damaged to quarantine/. False when another one stands there by now.
+  bool quarantine(const Digest& digest, const struct stat& seen);
+  // The file open as `fd` is that blob.
+  void note_good(const Digest& digest, int fd);
+  void forget(const Digest& digest);
+
+ private:
+  bool is_known(const Digest& digest, const struct stat& st);
+  void note(const Digest& digest, const struct stat& st);
+
+  const fs::path root_;
+  std::mutex mutex_;
+  std::map<Digest, FileStamp> good_;
+};
+
+}  // namespace kiln::registry::detail

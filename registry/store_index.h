@@ -1,0 +1,89 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "registry/image.h"
+
+namespace kiln::registry {
+
+// One entry of index.json.
+struct IndexEntry {
+  Descriptor descriptor;  // with its annotations
+  std::string text;       // the JSON as it stands in the file, with members that Kiln does not model
+  std::string name;       // kRefName; empty: kept for other reasons
+  // What the embedded registry shows it as. No repository: of this machine's user only.
+  std::string repository, tag;
+
+  explicit IndexEntry(Descriptor entry);
+  IndexEntry(Descriptor entry, std::string json);
+};
+
+// The store's names: index.json (image-spec image-layout.md) at one moment, found by hash. Immutable and
+// thread-safe; lives as long as it is held. Only changed entries are written anew: what other tools have put
+// into the others, and beside them, stays.
+class StoreIndex {
+ public:
+  using Entry = std::shared_ptr<const IndexEntry>;
+
+  // `file` is what errors call it. Throws Invalid.
+  static std::shared_ptr<const StoreIndex> parse(std::string_view text, std::string_view file);
+  StoreIndex(std::vector<Entry> entries, std::string others);
+
+  const std::vector<Entry>& entries() const { return entries_; }
+  const IndexEntry* find(std::string_view name) const;
+  // Tags and what was pushed by digest, in the file's order; empty for a repository that is not there.
+  const std::vector<const IndexEntry*>& of_repository(std::string_view repository) const;
+  std::set<std::string> repositories() const;
+  std::string text() const;
+
+ private:
+  friend class IndexEdit;
+  struct Tables {
+    std::unordered_map<std::string_view, const IndexEntry*> names;
+    std::unordered_map<std::string_view, std::vector<const IndexEntry*>> repositories;
+  };
+  const Tables& tables() const;
+
+  const std::vector<Entry> entries_;
+  const std::string others_;  // the document without them, JSON
+  mutable std::once_flag once_;
+  mutable Tables tables_;  // made when first asked for
+};
+
+// Changes under way, several callers' one after the other. Not thread-safe.
+class IndexEdit {
+ public:
+  explicit IndexEdit(std::shared_ptr<const StoreIndex> base);
+
+  const IndexEntry* find(std::string_view name) const;
+  // Makes the name mean `descriptor`.
+  void name(std::string_view name, Descriptor descriptor);
+  // An entry without a name, unless there is an equal one.
+  void add(Descriptor descriptor);
+  bool remove(std::string_view name);
+  // How many entries of a repository went.
+  size_t remove_if(std::string_view repository, const std::function<bool(const IndexEntry&)>& goes);
+
+  bool changed() const { return changed_; }
+  std::shared_ptr<const StoreIndex> finish() const;
+
+ private:
+  void append(StoreIndex::Entry entry);
+  void erase(size_t slot);
+
+  std::shared_ptr<const StoreIndex> base_;  // whose strings the keys below refer to
+  std::vector<StoreIndex::Entry> slots_;    // null: removed
+  std::vector<StoreIndex::Entry> replaced_;
+  std::unordered_map<std::string_view, size_t> names_;
+  std::unordered_map<std::string_view, std::vector<size_t>> repositories_;
+  bool changed_ = false;
+};
+
+}  // namespace kiln::registry
