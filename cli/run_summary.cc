@@ -117,6 +117,9 @@ void print_summary(const executor::RunEnd& end, const dag::Plan& plan, const exe
   if (const std::string path = path_words(plan, state); !path.empty()) say(path);
   show_failures(end.run, plan, state, journal, dirs, "");
   if (good) return;
+  if (state.counts.invalid > 0 || state.reason == "CouldntGetPipelineResult")
+    say("a result that is not always written can have a default: annotation "
+        "kiln.dev/result-default.TASK.RESULT");
   const bool some_succeeded =
       std::any_of(state.tasks.begin(), state.tasks.begin() + static_cast<ptrdiff_t>(plan.dag_size),
                   [](const executor::TaskState& task) { return task.phase == Phase::Succeeded; });

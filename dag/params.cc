@@ -103,15 +103,17 @@ std::vector<Param> evaluate_params(const std::vector<ParamSpec>& specs, const st
   Evaluation evaluation(specs, given, outer, on_cycle);
   for (const ParamSpec& spec : specs)
     if (const auto* found = evaluation.value(spec, 0))
-      out.push_back({spec.name, found->value, spec.default_at});
+      out.push_back({spec.name, found->value, spec.default_at, true});
   std::unordered_map<std::string, size_t> place;
   for (size_t i = 0; i < out.size(); ++i) place.emplace(out[i].name.value, i);
   for (const Param& param : given) {
     const auto [known, fresh] = place.emplace(param.name.value, out.size());
-    if (fresh)
+    if (fresh) {
       out.push_back(param);
-    else
+    } else {
       out[known->second].at = param.at;
+      out[known->second].is_default = false;
+    }
   }
   return out;
 }

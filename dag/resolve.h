@@ -99,8 +99,12 @@ RunRequest nested_request(const Plan& plan, size_t task, const RunFacts& facts, 
 std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan, const RunFacts& facts,
                                                                 const RunContext& context);
 
-// The names of those that are left out although a task whose result they need has succeeded without it.
-std::vector<std::string> lost_results(const Plan& plan, const RunFacts& facts, const RunContext& context);
+// One that is left out although tasks whose result it needs have succeeded.
+struct LostResult {
+  std::string name;
+  std::vector<size_t> tasks;  // those that succeeded without it, at least one
+};
+std::vector<LostResult> lost_results(const Plan& plan, const RunFacts& facts, const RunContext& context);
 
 // "<run>-<task>", with "-<i>" for those of a matrix of several, at most 63 characters, hashed when longer as
 // Knative's controllers do (kmeta.ChildName); the run's own name for a lone Task. The same for each attempt.

@@ -41,19 +41,19 @@ std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan
   return out;
 }
 
-std::vector<std::string> lost_results(const Plan& plan, const RunFacts& facts, const RunContext& context) {
-  std::vector<std::string> out;
+std::vector<LostResult> lost_results(const Plan& plan, const RunFacts& facts, const RunContext& context) {
+  std::vector<LostResult> out;
   if (plan.results.empty()) return out;
   const RunVariables run(plan, 0, facts, context);
   for (const ResultSpec& result : plan.results) {
     if (!result.value) continue;
     Variables variables = run.contexts();
-    const std::vector<std::string> missing = missing_in(result, run, variables);
-    const bool lost = std::ranges::any_of(missing, [&](const std::string& name) {
-      const auto task = plan.index.find(name);
-      return task != plan.index.end() && facts.status(task->second) == "Succeeded";
-    });
-    if (lost) out.push_back(result.name);
+    LostResult lost{result.name, {}};
+    for (const std::string& name : missing_in(result, run, variables))
+      if (const auto task = plan.index.find(name);
+          task != plan.index.end() && facts.status(task->second) == "Succeeded")
+        lost.tasks.push_back(task->second);
+    if (!lost.tasks.empty()) out.push_back(std::move(lost));
   }
   return out;
 }

@@ -50,7 +50,8 @@ struct ParamSpec {
 struct Param {
   Text name;
   ParamValue value;
-  Position at;  // of the value
+  Position at;              // of the value
+  bool is_default = false;  // nobody gave it
 };
 
 struct ResultSpec {

@@ -38,6 +38,12 @@ json result_json(const std::string& name, const dag::ParamValue& value) {
   return {{"name", name}, {"type", dag::to_string(value.type)}, {"value", value_json(value)}};
 }
 
+// Without the defaults, which are the spec's.
+json given_json(std::vector<dag::Param> params) {
+  std::erase_if(params, [](const dag::Param& param) { return param.is_default; });
+  return params_json(params);
+}
+
 // The inputs and outputs of a provenance.json; nothing when it is not of that form.
 void add_artifacts(const std::string& provenance, json& status) {
   const json document = json::parse(provenance, nullptr, false);
@@ -211,7 +217,7 @@ json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, T
       dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
   const std::string name = dag::child_name(plan, id.task, run.id, which);
   json spec = json::object();
-  if (!resolved.params.empty()) spec["params"] = params_json(resolved.params);
+  if (json params = given_json(resolved.params); !params.empty()) spec["params"] = std::move(params);
   if (planned.retries > 0) spec["retries"] = planned.retries;
   if (planned.timeout > Duration{} && planned.kind != dag::PlannedTask::Kind::Pipeline)
     spec["timeout"] = go_duration(planned.timeout);
@@ -291,7 +297,7 @@ json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& stat
     status["conditions"] = condition("Unknown", "Running", summary(plan, state), state.started);
   }
   json spec{{"pipelineSpec", status["pipelineSpec"]}};
-  if (!plan.params.empty()) spec["params"] = params_json(plan.params);
+  if (json params = given_json(plan.params); !params.empty()) spec["params"] = std::move(params);
   if (json workspaces = workspaces_json(plan.workspaces); !workspaces.empty())
     spec["workspaces"] = std::move(workspaces);
   if (plan.timeout > Duration{}) spec["timeouts"]["pipeline"] = go_duration(plan.timeout);
@@ -317,6 +323,9 @@ json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
     return masked(secrets_of(plan), pipeline_run(run, plan, state));
   json out = describe_task(run, plan, state, {});
   out["metadata"] = metadata(run, plan, run.id, run.uid);
+  out["spec"].erase("params");
+  if (json params = given_json(plan.params); !params.empty())
+    out["spec"]["params"] = masked(secrets_of(plan), std::move(params));
   if (state.has_finished && out["kind"] == "TaskRun")
     out["status"]["conditions"] =
         masked(secrets_of(plan),

@@ -6,14 +6,18 @@
 namespace kiln::executor {
 namespace {
 
-// Tasks that did not leave a result without which the run could not go on.
+// Tasks that succeeded without a result for want of which the run failed.
 std::vector<bool> left_results_out(const dag::Plan& plan, const State& state) {
+  const StateFacts facts(plan, state);
   std::vector<bool> out(plan.tasks.size(), false);
   for (size_t i = 0; i < state.tasks.size(); ++i) {
     if (state.tasks[i].phase != Phase::Skipped || state.tasks[i].reason != skip::kInvalid) continue;
     for (const dag::ResultUse& use : plan.tasks[i].uses)
-      if (StateFacts(plan, state).result(use.task, use.result) == nullptr) out[use.task] = true;
+      if (facts.result(use.task, use.result) == nullptr) out[use.task] = true;
   }
+  if (state.reason == "CouldntGetPipelineResult")
+    for (const dag::LostResult& lost : dag::lost_results(plan, facts, {}))
+      for (const size_t task : lost.tasks) out[task] = true;
   return out;
 }
 

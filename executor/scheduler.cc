@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "base/text.h"
-
 namespace kiln::executor {
 namespace {
 
@@ -296,7 +294,10 @@ class Turn {
 
   std::string lost_results() const {
     if (plan_.kind != dag::Plan::Kind::Pipeline) return {};
-    return join(dag::lost_results(plan_, StateFacts(plan_, state_), options_.context), " ");
+    std::string names;
+    for (const dag::LostResult& lost : dag::lost_results(plan_, StateFacts(plan_, state_), options_.context))
+      names += (names.empty() ? "" : " ") + lost.name;
+    return names;
   }
 
   const dag::Plan& plan_;

@@ -162,7 +162,10 @@ TEST(Resolve, PipelineResultsLeaveOutWhatWasNotProduced) {
   EXPECT_EQ(results[0].second.text, "v=S");
   EXPECT_TRUE(lost_results(plan, facts, kContext).empty());
   facts.statuses[0] = "Succeeded";
-  EXPECT_EQ(lost_results(plan, facts, kContext), std::vector<std::string>{"two"});
+  const std::vector<LostResult> lost = lost_results(plan, facts, kContext);
+  ASSERT_EQ(lost.size(), 1u);
+  EXPECT_EQ(lost[0].name, "two");
+  EXPECT_EQ(lost[0].tasks, std::vector<size_t>{0});
 }
 
 TEST(Resolve, InlineSpecsHaveTheNamesOfTheirRuns) {

@@ -115,6 +115,39 @@ TEST_F(DriverTest, ATaskWhoseResultsAreNotWhatItDeclaresFails) {
             std::string::npos);
 }
 
+TEST_F(DriverTest, DescribesWhatWasGivenWithoutTheDefaults) {
+  const dag::Plan plan =
+      plan_of("  params: [{name: given}, {name: other, default: d}]\n  tasks:\n" + task("a"),
+              "  params: [{name: given, value: g}]\n");
+  const RunEnd end = run(plan);
+  const nlohmann::json params = describe(end.run, plan, end.state)["spec"]["params"];
+  ASSERT_EQ(params.size(), 1u);
+  EXPECT_EQ(params[0]["name"], "given");
+}
+
+TEST_F(DriverTest, ChildrenAreCalledAndNumberedAlikeEverywhere) {
+  const dag::Plan plan = plan_of(
+      "  tasks:\n  - {name: a, matrix: {params: [{name: x, value: [one]}]}, taskSpec: {params: [{name: x}], "
+      "steps: "
+      "[{name: s, image: i, args: [$(context.taskRun.name), $(context.taskRun.uid)]}]}}\n");
+  const RunEnd end = run(plan);
+  const nlohmann::json child = describe_task(end.run, plan, end.state, {0, 0});
+  EXPECT_EQ(child["metadata"]["name"], end.run.id + "-a") << "one combination is no fan-out";
+  EXPECT_EQ(pods.seen.at(0).steps[0].args.at(0), child["metadata"]["name"]);
+  EXPECT_EQ(pods.seen.at(0).steps[0].args.at(1), child["metadata"]["uid"]);
+  EXPECT_EQ(describe(end.run, plan, end.state)["status"]["childReferences"][0]["name"], end.run.id + "-a");
+}
+
+TEST_F(DriverTest, FinallyHasNoStartWhenNoneOfItsTasksStarted) {
+  const dag::Plan plan =
+      plan_of("  tasks:\n" + task("a") + "  finally:\n" +
+              task("z, when: [{input: $(tasks.a.status), operator: in, values: [Failed]}]"));
+  const RunEnd end = run(plan);
+  const nlohmann::json status = describe(end.run, plan, end.state)["status"];
+  EXPECT_FALSE(status.contains("finallyStartTime"));
+  EXPECT_EQ(status["skippedTasks"][0]["whenExpressions"][0]["input"], "Succeeded");
+}
+
 TEST_F(DriverTest, StepsOfATimedOutTaskSaySo) {
   pods.on("a", [](const steps::PodSpec& spec, steps::PodObserver& to, std::stop_token stop) {
     steps::PodOutcome outcome = FakePodRunner::until_stopped(spec, to, std::move(stop));

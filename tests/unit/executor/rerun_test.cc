@@ -120,5 +120,23 @@ TEST_F(RerunTest, AnotherProcessCanEndARun) {
   EXPECT_THROW(request_cancel(dirs.runs() / end.run.id, "Cancelled"), Error) << "it has ended";
 }
 
+TEST_F(RerunTest, WhoLeftAResultOutRunsAgain) {
+  const std::string consumer =
+      "  - {name: b, params: [{name: v, value: $(tasks.a.results.r)}], taskSpec: {params: [{name: v}], "
+      "steps: [{name: "
+      "s, image: i}]}}\n";
+  const std::string all = "  tasks:\n" + task("a") + task("side");
+  for (const std::string& spec :
+       {all + consumer, "  results: [{name: x, value: $(tasks.a.results.r)}]\n" + all}) {
+    plan = plan_of(spec);
+    const RunEnd first = run();
+    EXPECT_FALSE(first.state.succeeded());
+    RunOptions again;
+    again.reuse = reusable(journal, plan, first.run, "");
+    const RunEnd second = run(again);
+    EXPECT_EQ(ran(second), "a") << first.state.reason;
+  }
+}
+
 }  // namespace
 }  // namespace kiln::executor

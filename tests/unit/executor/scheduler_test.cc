@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "tests/unit/executor/support.h"
+#include "tests/unit/executor/scenario.h"
 
 namespace kiln::executor {
 namespace {
@@ -12,80 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 using testing::index_of;
 using testing::plan_of;
+using testing::Scenario;
 using testing::task;
-
-// A run driven by hand on a clock turned by hand.
-class Scenario {
- public:
-  explicit Scenario(dag::Plan plan, size_t jobs = 8)
-      : plan_(std::move(plan)), scheduler_(plan_, {jobs, {"r-1", "uid", "default"}}) {
-    feed({.kind = Event::Kind::RunStarted});
-  }
-
-  Scenario& finish(std::string_view name, bool succeeded = true,
-                   std::map<std::string, std::string> results = {}) {
-    const size_t i = index_of(plan_, name);
-    Event event{.kind = Event::Kind::TaskFinished, .task = i, .attempt = state.tasks[i].attempt};
-    event.outcome = {succeeded, false, succeeded ? "Succeeded" : "Failed", "", {}, std::move(results)};
-    return feed(std::move(event));
-  }
-  Scenario& cancel(std::string mode) {
-    return feed({.kind = Event::Kind::CancelRequested, .reason = std::move(mode)});
-  }
-  Scenario& advance(Duration by) {
-    clock.advance(by);
-    return keep(scheduler_.tick(state, clock.now()));
-  }
-  Scenario& feed(Event event) {
-    event.at = clock.now();
-    return keep(scheduler_.advance(state, std::move(event), clock.now()));
-  }
-
-  std::string running() const {
-    return names([](const TaskState& t) { return t.phase == Phase::Running; });
-  }
-  std::string skipped() const {
-    std::string out;
-    for (size_t i = 0; i < plan_.tasks.size(); ++i)
-      if (state.tasks[i].phase == Phase::Skipped)
-        out += (out.empty() ? "" : "; ") + plan_.tasks[i].name + ": " + state.tasks[i].reason;
-    return out;
-  }
-  std::string stopped() const {
-    return names([](const TaskState& t) { return t.phase == Phase::Running && !t.stop_reason.empty(); });
-  }
-  std::string end() const {
-    return state.has_finished ? state.reason + " | " + state.message : "still running";
-  }
-  const TaskState& of(std::string_view name) const { return state.tasks[index_of(plan_, name)]; }
-  std::optional<Time> deadline() const { return scheduler_.next_deadline(state); }
-
-  ~Scenario() {  // whatever a test did, the journal tells the same story
-    State replayed;
-    for (const Event& event : log)
-      apply(plan_, replayed, event_from_json(nlohmann::json::parse(to_json(event, plan_).dump()), plan_));
-    EXPECT_TRUE(replayed == state);
-  }
-
-  State state;
-  std::vector<Event> log;
-  ManualClock clock{Time(1000s)};
-
- private:
-  Scenario& keep(std::vector<Event> events) {
-    log.insert(log.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
-    return *this;
-  }
-  std::string names(bool (*take)(const TaskState&)) const {
-    std::string out;
-    for (size_t i = 0; i < plan_.tasks.size(); ++i)
-      if (take(state.tasks[i])) out += (out.empty() ? "" : " ") + plan_.tasks[i].name;
-    return out;
-  }
-
-  dag::Plan plan_;
-  Scheduler scheduler_;
-};
 
 const std::string kDiamond = "  tasks:\n" + task("a") + task("b, runAfter: [a]") + task("c, runAfter: [a]") +
                              task("d, runAfter: [b, c]") + "  finally:\n" + task("z");
@@ -148,58 +76,6 @@ TEST(Scheduler, WhenReadsResults) {
   EXPECT_EQ(run.skipped(), "stay: When Expressions evaluated to false");
 }
 
-TEST(Scheduler, AResultThatASuccessfulTaskDidNotWriteEndsTheRun) {
-  Scenario run(plan_of("  tasks:\n" + task("a") +
-                       task("b, params: [{name: v, value: $(tasks.a.results.r)}]") +
-                       task("c, runAfter: [b]") + "  finally:\n" + task("z")));
-  run.finish("a", true, {});
-  EXPECT_EQ(run.skipped(), "b: Failed Validation; c: PipelineRun was stopping");
-  EXPECT_EQ(run.running(), "z");
-  run.finish("z");
-  EXPECT_EQ(run.end(),
-            "PipelineValidationFailed | Tasks Completed: 2 (Failed: 0, Cancelled 0), Skipped: 1, Failed "
-            "Validation: 1 (task \"a\" completed successfully but did not emit the result \"r\", which is "
-            "referenced by task \"b\")");
-  EXPECT_FALSE(run.state.succeeded());
-}
-
-TEST(Scheduler, AMissingResultSkipsWhoMayGoWithout) {
-  Scenario run(plan_of("  tasks:\n" + task("a") +
-                       task("b, onError: continue, params: [{name: v, value: $(tasks.a.results.r)}]") +
-                       "  finally:\n" + task("z, params: [{name: v, value: $(tasks.a.results.r)}]")));
-  run.finish("a", true, {});
-  EXPECT_EQ(run.skipped(), "b: Results were missing; z: Results were missing");
-  EXPECT_EQ(run.end(), "Completed | Tasks Completed: 1 (Failed: 0, Cancelled 0), Skipped: 2");
-}
-
-TEST(Scheduler, AnIgnoredFailureDoesNotExcuseMissingResults) {
-  Scenario run(plan_of("  tasks:\n" + task("a, onError: continue") +
-                       task("b, params: [{name: v, value: $(tasks.a.results.r)}]")));
-  run.finish("a", false, {});
-  EXPECT_EQ(
-      run.end(),
-      "PipelineValidationFailed | Tasks Completed: 1 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 0, "
-      "Failed Validation: 1 (invalid result reference: Could not find result with name r for pipeline task "
-      "a)");
-}
-
-TEST(Scheduler, APipelineResultThatASuccessfulTaskDidNotWriteEndsTheRun) {
-  const dag::Plan plan =
-      plan_of("  results: [{name: x, value: $(tasks.a.results.r)}]\n  tasks:\n" + task("a"));
-  Scenario without(plan);
-  without.finish("a");
-  EXPECT_EQ(
-      without.end(),
-      "CouldntGetPipelineResult | Failed to get PipelineResult from TaskRun Results for PipelineRun r-1: "
-      "invalid pipelineresults [x], the referenced results don't exist");
-  Scenario with(plan);
-  with.finish("a", true, {{"r", "R"}});
-  EXPECT_EQ(with.state.reason, "Succeeded");
-  Scenario failed(plan);
-  failed.finish("a", false);
-  EXPECT_EQ(failed.state.reason, "Failed");
-}
-
 TEST(Scheduler, RetriesUntilOneAttemptSucceeds) {
   Scenario run(plan_of("  tasks:\n" + task("a, retries: 2") + task("b, runAfter: [a]")));
   run.finish("a", false);
@@ -241,31 +117,6 @@ TEST(Scheduler, FinallyMayChooseByStatus) {
   run.finish("a", false);
   EXPECT_EQ(run.running(), "on-failure");
   EXPECT_EQ(run.skipped(), "on-success: When Expressions evaluated to false; needs: Results were missing");
-}
-
-TEST(Scheduler, FinallySeesThatATaskFailedThoughItIsIgnored) {
-  const dag::Plan plan =
-      plan_of("  tasks:\n" + task("a, onError: continue") +
-              "  - {name: p, onError: continue, pipelineSpec: {tasks: [{name: t, taskSpec: {steps: [{image: "
-              "i}]}}]}}\n" +
-              task("skipped, when: [{input: a, operator: in, values: [b]}]") + "  finally:\n" + task("z"));
-  Scenario run(plan);
-  run.finish("a", false).finish("p", false);
-  const StateFacts facts(plan, run.state);
-  EXPECT_EQ(facts.aggregate_status(), "Failed");
-  EXPECT_EQ(facts.reason(0), "FailureIgnored");
-  EXPECT_EQ(facts.reason(1), "Failed") << "only a TaskRun says that it is ignored";
-  EXPECT_EQ(facts.reason(2), "") << "what did not run has no reason";
-}
-
-TEST(Scheduler, WhatCannotBeStartedIsNotTriedAgain) {
-  Scenario run(plan_of(
-      "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
-      task("b, retries: 3, params: [{name: v, value: \"$(tasks.a.results.l[2])\"}]")));
-  run.finish("a", true, {{"l", "[\"x\"]"}});
-  EXPECT_EQ(run.of("b").phase, Phase::Failed);
-  EXPECT_EQ(run.of("b").reason, "InvalidTaskResultReference");
-  EXPECT_EQ(run.state.reason, "Failed");
 }
 
 TEST(Scheduler, ATaskTimeoutEndsTheAttemptAndCountsAsFailure) {
@@ -365,16 +216,6 @@ TEST(Scheduler, ACancelledTaskIsNotRetried) {
   EXPECT_EQ(run.of("a").phase, Phase::Cancelled);
 }
 
-TEST(Scheduler, AnIndexPastTheEndFailsTheTask) {
-  Scenario run(plan_of(
-      "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
-      task("b, params: [{name: v, value: \"$(tasks.a.results.l[3])\"}]")));
-  run.finish("a", true, {{"l", "[\"x\"]"}});
-  EXPECT_EQ(run.of("b").reason, "InvalidTaskResultReference");
-  EXPECT_EQ(run.of("b").message, "array Result Index 3 for Task a Result l is out of bound of size 1");
-  EXPECT_EQ(run.state.reason, "Failed");
-}
-
 TEST(Scheduler, EventsThatMakeNoSenseChangeNothing) {
   Scenario run(plan_of("  tasks:\n" + task("a")));
   const State before = run.state;
@@ -386,18 +227,6 @@ TEST(Scheduler, EventsThatMakeNoSenseChangeNothing) {
   EXPECT_TRUE(copy == before);
   run.finish("a").finish("a", false);
   EXPECT_EQ(run.state.reason, "Succeeded");
-}
-
-TEST(Scheduler, BytesThatAreNoTextSurviveTheJournal) {
-  const dag::Plan plan = plan_of("  tasks:\n" + task("a"));
-  Event event{.kind = Event::Kind::TaskFinished, .at = Time(5ns), .task = 0, .attempt = 1};
-  event.outcome = {true,
-                   true,
-                   "Succeeded",
-                   "\xff\xfe",
-                   {{"s", 3, "Error", "\xff", "sha256:x", Time(1ns), Time(2ns)}},
-                   {{"r", std::string("\0\xff", 2)}}};
-  EXPECT_TRUE(event_from_json(nlohmann::json::parse(to_json(event, plan).dump()), plan) == event);
 }
 
 TEST(Scheduler, PrintsDurationsAsGoDoes) {
