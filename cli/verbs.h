@@ -20,7 +20,7 @@ void add_logs(CLI::App& app, Context& context);
 void add_shell(CLI::App& app, Context& context);
 void add_build(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
-void add_login(CLI::App& app, Context& context);  // and logout
+void add_login(CLI::App& app, Context& context);          // and logout
 void add_image_store(CLI::App& image, Context& context);  // a part of `kiln image`
 void add_stack(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);

@@ -42,7 +42,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
                 "kiln runs describe " + run_.id + " shows how far it is");
   if (run_.owner == Owner::Nobody) {  // only now that it is locked: else it might be taken for lost
     run_.owner = Owner::Terminal;
-    services.journal.set_owner(run_.id, run_.owner, "");
+    services.journal.set_owner(run_.id, run_.owner, services.journal.options(run_.id));
   }
   if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
   if (!options.workspaces.empty() && fs::exists(options.workspaces) && !fs::exists(places_.workspaces))

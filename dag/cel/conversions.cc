@@ -1,10 +1,10 @@
 // int(), uint(), double(), bool(), string(), bytes(), type() and dyn(): langdef, "Type Conversion Functions".
 #include <cmath>
 
+#include "base/utf8.h"
 #include "dag/cel/function.h"
 #include "dag/cel/numbers.h"
 #include "dag/cel/time.h"
-#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

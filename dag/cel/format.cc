@@ -1,10 +1,10 @@
 // string.format(): cel-spec, doc/extensions/strings.md, "Format".
 #include <algorithm>
 
+#include "base/utf8.h"
 #include "dag/cel/function.h"
 #include "dag/cel/numbers.h"
 #include "dag/cel/time.h"
-#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

@@ -4,8 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "dag/cel/time.h"
 #include "base/utf8.h"
+#include "dag/cel/time.h"
 
 namespace kiln::cel {
 namespace {

@@ -1,7 +1,7 @@
 // Strings and bytes as literals: langdef, "String and Bytes Values".
+#include "base/utf8.h"
 #include "dag/cel/lexer.h"
 #include "dag/cel/numbers.h"
-#include "base/utf8.h"
 
 namespace kiln::cel {
 namespace {

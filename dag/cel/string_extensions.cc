@@ -1,8 +1,8 @@
 // The string extensions (cel-spec, doc/extensions/strings.md), but for format(). Positions are code points.
 #include <algorithm>
 
-#include "dag/cel/function.h"
 #include "base/utf8.h"
+#include "dag/cel/function.h"
 
 namespace kiln::cel {
 namespace {

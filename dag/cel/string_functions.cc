@@ -1,6 +1,6 @@
 // size(), contains(), startsWith(), endsWith() and matches(): langdef, "Standard Definitions".
-#include "dag/cel/function.h"
 #include "base/utf8.h"
+#include "dag/cel/function.h"
 
 namespace kiln::cel {
 namespace {

@@ -11,8 +11,9 @@ namespace kiln::executor::testing {
 // `annotations` of the Pipeline: "{kiln.dev/x: y}".
 inline dag::Plan plan_of(const std::string& spec, const std::string& run_spec = {},
                          const std::string& annotations = "{}") {
-  std::string text = "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: p, annotations: " +
-                     annotations + "}\nspec:\n" + spec;
+  std::string text =
+      "apiVersion: tekton.dev/v1\nkind: Pipeline\nmetadata: {name: p, annotations: " + annotations +
+      "}\nspec:\n" + spec;
   if (!run_spec.empty())
     text +=
         "---\napiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {generateName: r-}\nspec:\n  "
