@@ -247,23 +247,32 @@ TEST(Client, NeverTakesContentThatIsNotItsDigest) {
   EXPECT_FALSE(store.has(image.manifest.layers[0].digest));
 }
 
+struct Refusal {
+  Error error;
+  int requests;
+};
+// A pull from a registry that answers everything with this.
+Refusal refused_pull(int status, const char* field, const char* value) {
+  std::atomic<int> asked = 0;
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    ++asked;
+    HttpHeaders headers;
+    headers.add(field, value);
+    co_await exchange.respond(status, std::move(headers), "");
+    co_return true;
+  });
+  TempDir dir;
+  Store store(dir.path());
+  Error error = error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
+  return {std::move(error), asked};
+}
+
 TEST(Client, ABusyRegistryIsNotWaitedForLongerThanAnybodyWould) {
   for (const char* when : {"3600", "99999999999999999999", "Fri, 31 Dec 2100 23:59:59 GMT"}) {
-    std::atomic<int> asked = 0;
-    FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
-      ++asked;
-      HttpHeaders headers;
-      headers.add("Retry-After", when);
-      co_await exchange.respond(429, std::move(headers), "");
-      co_return true;
-    });
-    TempDir dir;
-    Store store(dir.path());
-    const Error error =
-        error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
-    EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
-    EXPECT_THAT(error.full(), HasSubstr("asks to wait for")) << when;
-    EXPECT_EQ(asked, 1) << when;
+    const Refusal refusal = refused_pull(429, "Retry-After", when);
+    EXPECT_EQ(refusal.error.kind(), ErrorKind::Unavailable);
+    EXPECT_THAT(refusal.error.full(), HasSubstr("asks to wait for")) << when;
+    EXPECT_EQ(refusal.requests, 1) << when;
   }
 }
 
@@ -326,21 +335,10 @@ TEST(Client, APartThatWasNotAskedForStartsTheDownloadAnew) {
 TEST(Client, RedirectsThatNobodyShouldFollowAreTriedOnce) {
   for (const char* where : {"http://169.254.1.1/latest/meta-data", "http://[fe80::1]/x", "http://0xa9fe0101/",
                             "file:///etc/passwd", "/v2/"}) {
-    std::atomic<int> asked = 0;
-    FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
-      ++asked;
-      HttpHeaders headers;
-      headers.add("Location", where);
-      co_await exchange.respond(307, std::move(headers), "");
-      co_return true;
-    });
-    TempDir dir;
-    Store store(dir.path());
-    const Error error =
-        error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
-    EXPECT_EQ(error.kind(), ErrorKind::Infrastructure) << where;
-    EXPECT_THAT(error.full(), HasSubstr("redirects")) << where;
-    EXPECT_LE(asked, 32) << "one walk in a circle, not several";
+    const Refusal refusal = refused_pull(307, "Location", where);
+    EXPECT_EQ(refusal.error.kind(), ErrorKind::Infrastructure) << where;
+    EXPECT_THAT(refusal.error.full(), HasSubstr("redirects")) << where;
+    EXPECT_LE(refusal.requests, 32) << "one walk in a circle, not several";
   }
 }
 
