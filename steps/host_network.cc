@@ -95,4 +95,11 @@ HostNetwork host_network(const Environment& environment, const fs::path& folder,
   return result;
 }
 
+void prepare_host_network(const Environment& environment) {
+  try {
+    if (const auto bundle = ca_bundle(environment)) extra_certificates(*bundle);
+  } catch (const std::exception&) {  // whoever needs it says so
+  }
+}
+
 }  // namespace kiln::steps

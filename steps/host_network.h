@@ -24,6 +24,9 @@ struct HostNetwork {
 HostNetwork host_network(const Environment& environment, const std::filesystem::path& folder,
                          Network network = Network::Host, bool host_root = false);
 
+// Finds out ahead of time, and remembers, what host_network() would take milliseconds for.
+void prepare_host_network(const Environment& environment);
+
 inline constexpr std::string_view kCaBundle = "/etc/ssl/certs/ca-certificates.crt";
 inline constexpr std::string_view kExtraCertificates = "/etc/ssl/certs/kiln-extra.pem";
 

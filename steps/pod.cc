@@ -7,6 +7,7 @@
 #include "registry/leases.h"
 #include "registry/snapshots.h"
 #include "registry/store.h"
+#include "steps/host_network.h"
 #include "steps/pod_images.h"
 #include "steps/pod_run.h"
 #include "steps/step_world.h"
@@ -35,7 +36,10 @@ ImageSource image_source(const registry::Images& images) {
 }
 
 LocalPods::LocalPods(SandboxRuntime& runtime, const registry::Images& images, Options options)
-    : runtime_(runtime), images_(images), options_(std::move(options)) {}
+    : runtime_(runtime),
+      images_(images),
+      options_(std::move(options)),
+      preparation_([] { prepare_host_network(current_environment()); }) {}
 
 PodOutcome LocalPods::run(const PodSpec& spec, PodObserver& observer, std::stop_token stop,
                           Duration timeout) {

@@ -9,6 +9,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "base/clock.h"
@@ -164,6 +165,7 @@ class LocalPods {
   SandboxRuntime& runtime_;
   const registry::Images& images_;
   Options options_;
+  std::jthread preparation_;  // prepare_host_network(), beside whatever comes before the first step
 };
 
 }  // namespace kiln::steps
