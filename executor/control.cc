@@ -1,7 +1,12 @@
 #include "executor/control.h"
 
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/error.h"
-#include "base/folder_watch.h"
 #include "base/fs.h"
 #include "executor/run_lock.h"
 #include "executor/scheduler.h"
@@ -11,6 +16,32 @@ namespace {
 
 constexpr const char* kFolder = "control";
 constexpr const char* kCancel = "cancel";
+// A named pipe: whoever leaves a request writes a byte into it. Watching the folder would do as well, but the
+// kernel takes up to 20 ms to end a watch, which is more than a short run takes.
+constexpr const char* kBell = "bell";
+
+void ring(const fs::path& folder) {
+  const UniqueFd bell(::open((folder / kBell).c_str(), O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC));
+  if (bell) (void)!::write(bell.get(), "!", 1);  // full: it rings already; nobody listens: they look at start
+}
+
+UniqueFd open_bell(const fs::path& folder) {
+  const fs::path path = folder / kBell;
+  ::unlink(path.c_str());
+  if (::mkfifo(path.c_str(), 0600) != 0) throw_errno("cannot make " + path.string());
+  return open_file(path, O_RDWR | O_NONBLOCK);
+}
+
+// Blocks until the bell has rung; false when `stop` was requested first.
+bool await_bell(int bell, int wake, const std::stop_token& stop) {
+  pollfd both[] = {{bell, POLLIN, 0}, {wake, POLLIN, 0}};
+  while (::poll(both, 2, -1) < 0 && errno == EINTR) {
+  }
+  char rung[64];
+  while (::read(bell, rung, sizeof rung) > 0) {
+  }
+  return !stop.stop_requested();
+}
 
 }  // namespace
 
@@ -20,6 +51,7 @@ void request_cancel(const fs::path& run, const std::string& mode, bool will_come
     throw Error(ErrorKind::NotFound, "run " + run.filename().string() + " is not running",
                 "kiln runs list shows what is");
   write_file_atomic(run / kFolder / kCancel, mode);
+  ring(run / kFolder);
 }
 
 void end_pending_run(Journal& journal, const fs::path& runs, const RunRecord& run, Time now) {
@@ -37,12 +69,14 @@ void end_pending_run(Journal& journal, const fs::path& runs, const RunRecord& ru
 ControlListener::ControlListener(const fs::path& run, std::function<void(std::string)> on_cancel)
     : folder_(run / kFolder) {
   make_dirs(folder_, 0700);
-  thread_ = std::jthread([folder = folder_, on_cancel = std::move(on_cancel),
-                          watch = FolderWatch(folder_)](std::stop_token stop) mutable {
-    while (watch.wait_for(kCancel, stop)) {
+  thread_ = std::jthread([folder = folder_, on_cancel = std::move(on_cancel), bell = open_bell(folder_),
+                          wake = UniqueFd(::eventfd(0, EFD_CLOEXEC))](const std::stop_token& stop) {
+    const std::stop_callback on_stop(stop, [&] { ::eventfd_write(wake.get(), 1); });
+    do {
+      if (!fs::exists(folder / kCancel)) continue;
       on_cancel(read_file(folder / kCancel));
       fs::remove(folder / kCancel);
-    }
+    } while (await_bell(bell.get(), wake.get(), stop));
   });
 }
 
