@@ -67,6 +67,12 @@ class Reporter {
   // Where `text` begins, that of the scalar at `from`.
   Position find_text(Position from, std::string_view text) const;
 
+  // Whether so many names may be looked through for one more mistake.
+  bool may_suggest(size_t names) const {
+    constexpr size_t kMostComparisons = 500'000;
+    return names <= kMostComparisons / (diagnostics_.size() + 1);
+  }
+
   // did_you_mean() among the names of many things: `name` makes one's of each. The more mistakes there are
   // already, the fewer names are looked through: a file of nothing but mistakes is reported in linear time.
   template <std::ranges::sized_range R, class Name = std::identity>
@@ -107,11 +113,6 @@ class Reporter {
  private:
   static constexpr size_t kMostChoices = 8;
   static std::string shown_choices(std::vector<std::string> names, std::string_view owner);
-
-  bool may_suggest(size_t names) const {
-    constexpr size_t kMostComparisons = 500'000;
-    return names <= kMostComparisons / (diagnostics_.size() + 1);
-  }
 
   const Documents& documents_;
   std::string file_;

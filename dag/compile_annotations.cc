@@ -7,29 +7,31 @@
 namespace kiln::dag {
 namespace {
 
-std::string did_you_mean(std::string_view name, const std::vector<std::string>& known) {
-  const auto near = nearest(name, known);
-  return near ? "did you mean `" + *near + "`?" : "it has: " + join(known, ", ");
+// As Reporter::choices(), but names may be short: few are to choose from. Bounded in the same way.
+template <std::ranges::sized_range R, class Name>
+std::string hint_for(const Reporter& reporter, const std::string& given, const R& among, Name name) {
+  if (!reporter.may_suggest(std::ranges::size(among))) return "";
+  std::vector<std::string> known;
+  for (const auto& one : among) known.push_back(std::invoke(name, one));
+  const auto near = nearest(given, known);
+  return near ? "did you mean `" + *near + "`?" : "it has: " + list_of(known, ", ");
 }
 
 // What is wrong with a default, and what to do; empty when nothing is.
-std::pair<std::string, std::string> default_problem(const Plan& plan, std::string_view of,
-                                                    const std::string& text) {
+std::pair<std::string, std::string> default_problem(const Plan& plan, const Reporter& reporter,
+                                                    std::string_view of, const std::string& text) {
   const std::string name(of.substr(0, of.find('.')));
   const std::string result(of.size() > name.size() ? of.substr(name.size() + 1) : "");
   const auto found = plan.index.find(name);
-  if (found == plan.index.end()) {
-    std::vector<std::string> names;
-    for (const PlannedTask& task : plan.tasks) names.push_back(task.name);
-    return {"the pipeline has no task `" + name + "`", did_you_mean(name, names)};
-  }
+  if (found == plan.index.end())
+    return {"the pipeline has no task `" + name + "`",
+            hint_for(reporter, name, plan.tasks, &PlannedTask::name)};
   const PlannedTask& task = plan.tasks[found->second];
-  if (const std::vector<ResultSpec>* declared = task.declared_results()) {
-    std::vector<std::string> names;
-    for (const ResultSpec& one : *declared) names.push_back(one.name);
-    if (std::ranges::find(names, result) == names.end())
-      return {"task `" + name + "` has no result `" + result + "`", did_you_mean(result, names)};
-  }
+  const auto name_of = [](const ResultSpec& one) { return one.name.value; };
+  if (const std::vector<ResultSpec>* declared = task.declared_results();
+      declared != nullptr && std::ranges::find(*declared, result, name_of) == declared->end())
+    return {"task `" + name + "` has no result `" + result + "`",
+            hint_for(reporter, result, *declared, name_of)};
   const ParamType type = task.result_type(result);
   if (!parse_result(type, text))
     return {
@@ -68,7 +70,7 @@ void Compiler::check_annotations() {
   for (auto at = plan_.annotations.lower_bound(std::string(annotation::kResultDefault));
        at != plan_.annotations.end() && at->first.starts_with(annotation::kResultDefault); ++at) {
     const std::string_view of = std::string_view(at->first).substr(annotation::kResultDefault.size());
-    const auto [problem, hint] = default_problem(plan_, of, at->second);
+    const auto [problem, hint] = default_problem(plan_, reporter_, of, at->second);
     if (!problem.empty()) reporter_.error({}, "annotation " + at->first + ": " + problem, hint);
   }
 }

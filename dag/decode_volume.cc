@@ -8,6 +8,13 @@ namespace {
 
 using Kind = VolumeSource::Kind;
 
+VolumeSource source_of(const Node& node, Kind kind) {
+  VolumeSource out;
+  out.kind = kind;
+  out.at = node.at;
+  return out;
+}
+
 std::vector<KeyToPath> decode_items(DecodeContext& context, Fields& source) {
   std::vector<KeyToPath> out;
   for (const Node* item : source.items("items")) {
@@ -51,9 +58,7 @@ KeyToPath decode_downward_item(DecodeContext& context, const Node& node) {
 
 VolumeSource decode_downward(DecodeContext& context, const Node& node) {
   Fields fields(context, node, "downwardAPI");
-  VolumeSource out;
-  out.kind = Kind::DownwardApi;
-  out.at = node.at;
+  VolumeSource out = source_of(node, Kind::DownwardApi);
   for (const Node* item : fields.items("items")) out.items.push_back(decode_downward_item(context, *item));
   out.default_mode = fields.integer("defaultMode");
   fields.done();
@@ -62,9 +67,7 @@ VolumeSource decode_downward(DecodeContext& context, const Node& node) {
 
 VolumeSource decode_token(DecodeContext& context, const Node& node) {
   Fields fields(context, node, "serviceAccountToken");
-  VolumeSource out;
-  out.kind = Kind::ServiceAccountToken;
-  out.at = node.at;
+  VolumeSource out = source_of(node, Kind::ServiceAccountToken);
   out.name = fields.text("path");
   fields.ignore({"audience", "expirationSeconds"});
   fields.done();
@@ -74,9 +77,7 @@ VolumeSource decode_token(DecodeContext& context, const Node& node) {
 VolumeSource decode_named(DecodeContext& context, const Node& node, Kind kind, std::string_view what,
                           std::string_view name_field) {
   Fields fields(context, node, what);
-  VolumeSource out;
-  out.kind = kind;
-  out.at = node.at;
+  VolumeSource out = source_of(node, kind);
   out.name = fields.text(name_field);
   out.items = decode_items(context, fields);
   out.default_mode = fields.integer("defaultMode");
@@ -91,9 +92,7 @@ VolumeSource decode_named(DecodeContext& context, const Node& node, Kind kind, s
 
 VolumeSource decode_projected(DecodeContext& context, const Node& node) {
   Fields fields(context, node, "projected");
-  VolumeSource out;
-  out.kind = Kind::Projected;
-  out.at = node.at;
+  VolumeSource out = source_of(node, Kind::Projected);
   out.default_mode = fields.integer("defaultMode");
   for (const Node* item : fields.items("sources")) {
     Fields source(context, *item, "projected source");
@@ -121,9 +120,7 @@ VolumeSource decode_projected(DecodeContext& context, const Node& node) {
 
 // The name and readOnly of a source of which nothing else is used.
 VolumeSource decode_opaque(const Node& node, Kind kind, std::string_view name_field) {
-  VolumeSource out;
-  out.kind = kind;
-  out.at = node.at;
+  VolumeSource out = source_of(node, kind);
   for (const Entry& entry : node.entries) {
     if (!name_field.empty() && iequals(entry.key, name_field))
       out.name = {entry.value->scalar, entry.value->at};

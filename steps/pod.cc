@@ -1,5 +1,6 @@
 #include "steps/pod.h"
 
+#include <algorithm>
 #include <sys/stat.h>
 
 #include "base/error.h"
@@ -56,23 +57,18 @@ PodOutcome LocalPods::run(const PodSpec& spec, PodObserver& observer, std::stop_
 }
 
 std::vector<std::string> LocalPods::image_digests(const PodSpec& spec, std::stop_token stop) {
-  std::vector<const StepSpec*> containers;
-  for (const StepSpec& step : spec.steps) containers.push_back(&step);
-  for (const SidecarSpec& sidecar : spec.sidecars) containers.push_back(&sidecar);
+  const std::vector<const StepSpec*> containers = containers_of(spec);
+  if (std::ranges::any_of(containers, [](const StepSpec* one) { return one->image == kHostImage; }))
+    return {};
   const ImageSource source = [&](const StepSpec& step, std::stop_token cancel) {
     const registry::Image image = images_.get(step.image, step.pull_policy, std::move(cancel));
     return StepImage{{}, {}, image.descriptor.digest.text()};
   };
-  std::vector<const StepSpec*> wanted;
-  for (const StepSpec* one : containers) {
-    if (one->image == kHostImage) return {};
-    wanted.push_back(one->image == kKilnImage ? nullptr : one);
-  }
   std::vector<StepImage> images;
-  if (const auto problem = get_images(wanted, source, stop, images)) throw problem->error;
+  if (const auto problem = get_images(containers, source, stop, images)) throw problem->error;
   std::vector<std::string> out;
-  for (size_t i = 0; i < wanted.size(); ++i)
-    out.push_back(wanted[i] == nullptr ? program_identity(options_.kiln_binary) : images[i].digest);
+  for (size_t i = 0; i < containers.size(); ++i)
+    out.push_back(runs_on_host(*containers[i]) ? program_identity(options_.kiln_binary) : images[i].digest);
   return out;
 }
 

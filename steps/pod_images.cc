@@ -4,7 +4,7 @@
 #include <mutex>
 #include <thread>
 
-#include "steps/pod.h"
+#include "steps/step_world.h"
 
 namespace kiln::steps {
 namespace {
@@ -19,15 +19,16 @@ struct Pull {
   StepImage image;
 };
 
-std::vector<Pull> pulls_for(const std::vector<const StepSpec*>& wanted) {
+std::vector<Pull> pulls_for(const std::vector<const StepSpec*>& containers) {
   std::vector<Pull> pulls;
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    if (wanted[i] == nullptr) continue;
+  for (size_t i = 0; i < containers.size(); ++i) {
+    const StepSpec& one = *containers[i];
+    if (runs_on_host(one)) continue;
     const auto same = std::ranges::find_if(pulls, [&](const Pull& pull) {
-      return pull.step->image == wanted[i]->image && pull.step->pull_policy == wanted[i]->pull_policy;
+      return pull.step->image == one.image && pull.step->pull_policy == one.pull_policy;
     });
     if (same == pulls.end())
-      pulls.push_back({wanted[i], {i}, {}});
+      pulls.push_back({&one, {i}, {}});
     else
       same->places.push_back(i);
   }
@@ -77,9 +78,17 @@ class Puller {
 
 }  // namespace
 
-std::optional<ImageProblem> get_images(const std::vector<const StepSpec*>& wanted, const ImageSource& source,
-                                       const std::stop_token& stop, std::vector<StepImage>& images) {
-  std::vector<Pull> pulls = pulls_for(wanted);
+std::vector<const StepSpec*> containers_of(const PodSpec& pod) {
+  std::vector<const StepSpec*> out;
+  for (const StepSpec& step : pod.steps) out.push_back(&step);
+  for (const SidecarSpec& sidecar : pod.sidecars) out.push_back(&sidecar);
+  return out;
+}
+
+std::optional<ImageProblem> get_images(const std::vector<const StepSpec*>& containers,
+                                       const ImageSource& source, const std::stop_token& stop,
+                                       std::vector<StepImage>& images) {
+  std::vector<Pull> pulls = pulls_for(containers);
   Puller puller(pulls, source);
   const std::stop_callback on_stop(stop, [&] { puller.cancel(); });
   {
@@ -87,7 +96,7 @@ std::optional<ImageProblem> get_images(const std::vector<const StepSpec*>& wante
     for (size_t i = 1; i < std::min(pulls.size(), kAtOnce); ++i) others.emplace_back([&] { puller.work(); });
     puller.work();
   }
-  images.assign(wanted.size(), {});
+  images.assign(containers.size(), {});
   for (const Pull& pull : pulls)
     for (const size_t place : pull.places) images[place] = pull.image;
   return puller.problem();

@@ -90,15 +90,11 @@ std::string PodRun::image_problem(const StepSpec& step) const {
 
 // All images before the first step, as a cluster does: a wrong name costs nothing but its message.
 void PodRun::resolve_images() {
-  std::vector<const StepSpec*> all, wanted;
-  for (const StepSpec& step : spec_.steps) all.push_back(&step);
-  for (const SidecarSpec& sidecar : spec_.sidecars) all.push_back(&sidecar);
-  for (const StepSpec* step : all) {
+  const std::vector<const StepSpec*> all = containers_of(spec_);
+  for (const StepSpec* step : all)
     if (const std::string problem = image_problem(*step); !problem.empty())
       return fail("TaskRunValidationFailed", problem);
-    wanted.push_back(step->image == kKilnImage || step->image == kHostImage ? nullptr : step);
-  }
-  const std::optional<ImageProblem> problem = get_images(wanted, images_, stop_, images_of_);
+  const std::optional<ImageProblem> problem = get_images(all, images_, stop_, images_of_);
   if (!problem) return;
   const auto& [step, error] = *problem;
   if (error.kind() == ErrorKind::Cancelled)

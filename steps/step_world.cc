@@ -16,10 +16,6 @@ namespace {
 constexpr const char* kCredentials = "/tekton/creds";
 constexpr const char* kKilnInside = "/tekton/bin/kiln";
 
-bool runs_on_host(const StepSpec& step) {
-  return step.image == kKilnImage || step.image == kHostImage;
-}
-
 // A host name from any text: RFC 1123, at most 63 characters.
 std::string host_name(std::string_view name) {
   std::string out;

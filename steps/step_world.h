@@ -13,6 +13,9 @@ namespace kiln::steps {
 
 // What steps with these images are: this same program, and the machine's own root.
 inline constexpr std::string_view kKilnImage = "kiln", kHostImage = "host";
+inline bool runs_on_host(const StepSpec& step) {
+  return step.image == kKilnImage || step.image == kHostImage;
+}
 
 // Describes the sandboxes of one pod's steps and sidecars, and writes their scripts. What it is made of has
 // to outlive it.
