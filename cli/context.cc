@@ -52,7 +52,14 @@ const Dirs& Context::dirs() {
 }
 
 registry::Store& Context::store() {
-  if (!store_) store_ = std::make_unique<registry::Store>(dirs().store());
+  if (store_) return *store_;
+  try {
+    store_ = std::make_unique<registry::Store>(dirs().store());
+  } catch (const Error& error) {
+    const Error said = error.because("the image store cannot be used");
+    if (!said.hint().empty()) throw said;
+    throw said.with_hint("let this user write there, or have kiln use another folder: --root DIR");
+  }
   return *store_;
 }
 
