@@ -65,6 +65,14 @@ bool is_forbidden_xattr(std::string_view name) {
          name.starts_with("user.fuseoverlayfs.") || name.starts_with("user.containers.");
 }
 
+// Forgets `path` and all below it. In order, so that an archive which replaces one folder again and again
+// does not have all names searched each time.
+template <class Paths>
+void erase_tree(Paths& paths, const std::string& path) {
+  paths.erase(path);
+  paths.erase(paths.lower_bound(path + "/"), paths.lower_bound(path + "0"));  // '0' follows '/'
+}
+
 }  // namespace
 
 LayerTree::LayerTree(const std::filesystem::path& root, const UnpackOptions& options)
@@ -108,11 +116,10 @@ void LayerTree::make_room(const Folder& parent, const std::string& path) {
   if (S_ISDIR(st.st_mode)) {
     // By way of the open parent, so that no link on the way to it can lead elsewhere.
     remove_tree(std::filesystem::path("/proc/self/fd") / std::to_string(parent->get()) / leaf);
-    const auto below = [&](const std::string& name) { return name == path || name.starts_with(path + "/"); };
-    std::erase_if(directories_, [&](const auto& item) { return below(item.first); });
-    std::erase_if(leaves_, below);
-    std::erase_if(whiteouts_, below);
-    std::erase_if(opaques_, below);
+    erase_tree(directories_, path);
+    erase_tree(leaves_, path);
+    erase_tree(whiteouts_, path);
+    erase_tree(opaques_, path);
   } else if (::unlinkat(parent->get(), leaf.c_str(), 0) != 0 && errno != ENOENT) {
     fail(errno, path);
   }
@@ -121,10 +128,10 @@ void LayerTree::make_room(const Folder& parent, const std::string& path) {
 void LayerTree::directory(const std::string& path, Attributes attributes) {
   if (!path.empty()) {
     const Folder parent = open_folder(std::string(parent_of(path)));
+    if (leaves_.contains(path)) wait_for_workers();  // else the file there could be made after the folder
     if (::mkdirat(parent->get(), leaf_of(path).c_str(), 0755) != 0) {
       if (errno != EEXIST) fail(errno, path);
       struct stat st;
-      if (leaves_.contains(path)) wait_for_workers();
       if (::fstatat(parent->get(), leaf_of(path).c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) fail(errno, path);
       if (!S_ISDIR(st.st_mode)) {
         make_room(parent, path);

@@ -8,12 +8,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -72,9 +72,9 @@ class LayerTree {
   const UnpackOptions options_;
   UniqueFd root_;
   std::unordered_map<std::string, Folder> folders_;  // resolved paths, dropped when links change
-  std::unordered_set<std::string> leaves_;           // everything that is no folder
+  std::set<std::string> leaves_;                     // everything that is no folder
   std::map<std::string, Attributes> directories_;    // applied last: making children changes them
-  std::unordered_set<std::string> whiteouts_, opaques_;
+  std::set<std::string> whiteouts_, opaques_;
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
