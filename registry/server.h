@@ -1,16 +1,16 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/http_server.h"
-#include "registry/image.h"
+#include "registry/registry_settings.h"
 
 namespace kiln::registry {
 
+class RegistryHooks;
 class Store;
 
 // The embedded registry: the distribution-spec 1.1 served straight from the content store. A repository
@@ -22,20 +22,12 @@ class Store;
 // memory and expire; a client whose upload was lost by a restart gets 404 and begins anew.
 class RegistryServer {
  public:
-  struct Push {
-    std::string repository;
-    std::string tag;  // empty: pushed by digest
-    Descriptor manifest;
-  };
   struct Options {
-    bool allow_delete = true;
-    bool sparse = false;  // take manifests whose blobs are not here (distribution-spec, "Sparse manifests")
+    RegistrySettings settings{};
+    RegistryHooks* hooks = nullptr;  // what else the owner wants; must outlive the server
     size_t manifest_limit = 4u << 20;
     Duration upload_expiry = std::chrono::hours(1);
     size_t upload_limit = 1024;  // uploads at once; beyond, 429
-    // Called for every manifest before its push is acknowledged, on a pool thread. What it throws fails the
-    // push.
-    std::function<void(const Push&)> on_push{};
     const Clock* clock = &system_clock();
   };
 

@@ -78,6 +78,10 @@ std::shared_ptr<UploadEndpoints::Upload> UploadEndpoints::find(const Route& rout
   return it == uploads_.end() || it->second->repository != route.repository ? nullptr : it->second;
 }
 
+Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
+  return {"application/octet-stream", digest, store_.size(digest).value_or(0), {}, {}, {}, {}};
+}
+
 void UploadEndpoints::drop(const std::string& id) {
   std::lock_guard lock(mutex_);
   uploads_.erase(id);
@@ -112,12 +116,13 @@ Answer UploadEndpoints::located(int status, const Upload& upload) {
   return answer;
 }
 
-Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, Upload& upload,
-                                          const Digest& digest) {
+Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, const Caller& caller,
+                                          Upload& upload, const Digest& digest) {
   std::string problem;
   co_await exchange.on_pool([&] {
     try {
       upload.writer.commit(digest);
+      tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Invalid) throw;
       problem = error.message();
@@ -135,14 +140,21 @@ bool UploadEndpoints::is_time_to_sweep() {
   return true;
 }
 
-Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route) {
+Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route, const Caller& caller) {
   if (is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
   if (const auto mount = exchange.query_value("mount")) {
     const auto digest = Digest::parse(*mount);
     if (!digest) co_return bad_digest(*mount);
     if (const auto from = exchange.query_value("from"); from && !is_repository_name(*from))
       co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
-    if (store_.keep(*digest)) co_return created(route, *digest);
+    if (store_.keep(*digest)) {
+      const Descriptor mounted = descriptor_of(*digest);
+      if (options_.hooks)
+        co_await exchange.on_pool([&] {
+          tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, mounted);
+        });
+      co_return created(route, *digest);
+    }
   }
   std::string algorithm = "sha256";
   if (const auto wanted = exchange.query_value("digest-algorithm")) {
@@ -154,6 +166,12 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     digest = Digest::parse(*text);
     if (!digest) co_return bad_digest(*text);
     algorithm = digest->algorithm();
+  }
+  if (options_.hooks) {
+    const auto size = digest ? exchange.content_length() : std::nullopt;
+    const auto refusal = co_await exchange.on_pool(
+        [&] { return refused(options_.hooks->before_upload(route.repository, size)); });
+    if (refusal) co_return *refusal;
   }
   const std::shared_ptr<Upload> upload = create(route.repository, algorithm);
   if (!upload) {
@@ -170,7 +188,7 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     ~DropIt() { endpoints.drop(id); }
   } drop_it{*this, upload->id};
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, *upload, *digest);
+  co_return co_await commit(exchange, route, caller, *upload, *digest);
 }
 
 std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange, const Upload& upload) {
@@ -195,7 +213,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
   co_return located(202, *upload);
 }
 
-Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route) {
+Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route, const Caller& caller) {
   const std::shared_ptr<Upload> upload = find(route);
   if (!upload) co_return upload_unknown(route);
   const Claim claim(*this, upload);
@@ -205,7 +223,7 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   if (!digest) co_return bad_digest(text.value_or(""));
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, *upload, *digest);
+  co_return co_await commit(exchange, route, caller, *upload, *digest);
 }
 
 Answer UploadEndpoints::status(const Route& route) {

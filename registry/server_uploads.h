@@ -7,6 +7,7 @@
 
 #include "base/http_server.h"
 #include "registry/server.h"
+#include "registry/server_caller.h"
 #include "registry/server_route.h"
 #include "registry/store.h"
 
@@ -17,11 +18,11 @@ class UploadEndpoints {
  public:
   UploadEndpoints(Store& store, const RegistryServer::Options& options) : store_(store), options_(options) {}
 
-  Awaitable<Answer> begin(HttpExchange& exchange, const Route& route);   // POST
-  Awaitable<Answer> append(HttpExchange& exchange, const Route& route);  // PATCH
-  Awaitable<Answer> finish(HttpExchange& exchange, const Route& route);  // PUT
-  Answer status(const Route& route);                                     // GET
-  Answer cancel(const Route& route);                                     // DELETE
+  Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
+  Awaitable<Answer> append(HttpExchange& exchange, const Route& route);                        // PATCH
+  Awaitable<Answer> finish(HttpExchange& exchange, const Route& route, const Caller& caller);  // PUT
+  Answer status(const Route& route);                                                           // GET
+  Answer cancel(const Route& route);                                                           // DELETE
 
  private:
   struct Upload {
@@ -38,6 +39,7 @@ class UploadEndpoints {
   std::shared_ptr<Upload> create(const std::string& repository, std::string_view algorithm);
   std::shared_ptr<Upload> find(const Route& route);
   void drop(const std::string& id);
+  Descriptor descriptor_of(const Digest& digest) const;
   void expire();
   // What writers that were killed have left is removed every now and then, not at the next start only.
   bool is_time_to_sweep();
@@ -45,7 +47,8 @@ class UploadEndpoints {
   static Answer located(int status, const Upload& upload);
   // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
   static std::optional<Answer> out_of_order(const HttpExchange& exchange, const Upload& upload);
-  Awaitable<Answer> commit(HttpExchange& exchange, const Route& route, Upload& upload, const Digest& digest);
+  Awaitable<Answer> commit(HttpExchange& exchange, const Route& route, const Caller& caller, Upload& upload,
+                           const Digest& digest);
 
   Store& store_;
   const RegistryServer::Options& options_;
