@@ -126,9 +126,9 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       else if (method == "PUT")
         result = co_await uploads.finish(exchange, route, caller);
       else if (method == "GET")
-        result = uploads.status(route);
+        result = co_await uploads.status(exchange, route);
       else if (method == "DELETE")
-        result = uploads.cancel(route);
+        result = co_await uploads.cancel(exchange, route);
       break;
   }
   co_return result;

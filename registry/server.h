@@ -18,8 +18,8 @@ class Store;
 // machine's user and are not visible. All repositories share one set of blobs, so that an image which was
 // built here is pushed without moving a byte.
 //
-// Bodies stream: memory does not grow with a blob's size. What was acknowledged is on disk. Uploads live in
-// memory and expire; a client whose upload was lost by a restart gets 404 and begins anew.
+// Bodies stream: memory does not grow with a blob's size. What was acknowledged is on disk. Uploads outlive
+// the process; they expire.
 class RegistryServer {
  public:
   struct Options {
