@@ -9,13 +9,13 @@ import random
 import tarfile
 
 WORDS = b"the quick brown fox jumps over the lazy dog and says hello to everybody in the house of layers ".split()
+TEXT = b" ".join(random.Random(0).choices(WORDS, k=400_000))
 
 
 def content(source, size):
     """Half text, half noise: deflates to a bit more than half, as programs and libraries do."""
-    noise = source.randbytes(size // 2)
-    text = b" ".join(source.choices(WORDS, k=size // 10))
-    return (text + noise)[:size]
+    begin = source.randrange(len(TEXT) // 2)
+    return TEXT[begin:begin + (size + 1) // 2] + source.randbytes(size // 2)
 
 
 def layer(number, size):
