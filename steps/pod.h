@@ -26,7 +26,7 @@ struct VolumeMount {
   bool read_only = false;
 };
 
-// One Step, everything substituted, as Tekton's spec says (spec/tekton.md, "Task and Step").
+// One Step, everything substituted, as a Tekton Task's `steps` says.
 struct StepSpec {
   std::string name;  // "unnamed-N" when the document gives none
   std::string image;
