@@ -5,6 +5,10 @@
 #include <cstdio>
 #include <ctime>
 
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/text.h"
+
 namespace kiln {
 namespace {
 
@@ -87,6 +91,14 @@ std::optional<Duration> parse_duration(std::string_view text) {
   }
   if (total > 9.2e18) return std::nullopt;
   return Duration(std::llround(negative ? -total : total));
+}
+
+std::string boot_id() {
+  try {
+    return std::string(trim(read_file("/proc/sys/kernel/random/boot_id", 256)));
+  } catch (const Error&) {
+    return "unknown";
+  }
 }
 
 double seconds(Duration duration) {

@@ -40,4 +40,7 @@ std::optional<Duration> parse_duration(std::string_view text);
 
 double seconds(Duration duration);
 
+// This start of the machine; "unknown" where the kernel does not say.
+std::string boot_id();
+
 }  // namespace kiln

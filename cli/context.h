@@ -9,6 +9,7 @@
 
 #include "base/dirs.h"
 #include "registry/image_aliases.h"
+#include "registry/registry_settings.h"
 
 namespace CLI {
 class App;
@@ -32,11 +33,12 @@ class Context {
   ~Context();
 
   // Global options, set by the parser.
-  std::string root;                // --root
-  std::string sandbox = "native";  // --sandbox
-  std::string server;              // --server: URL of a running `kiln serve`
-  registry::ImageAliases aliases;  // [images] of the config.toml files
-  int exit_code = 0;               // of the verb
+  std::string root;                              // --root
+  std::string sandbox = "native";                // --sandbox
+  std::string server;                            // --server: URL of a running `kiln serve`
+  registry::ImageAliases aliases;                // [images] of the config.toml files
+  registry::RegistrySettings registry_settings;  // [registry] of them
+  int exit_code = 0;                             // of the verb
 
   const Dirs& dirs();
   registry::Store& store();

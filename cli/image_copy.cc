@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/push.h"
 #include "cli/terminal.h"
 #include "cli/transfer_progress.h"
@@ -53,7 +54,7 @@ registry::CopyOptions options_of(const Words& words) {
 void add_choice(CLI::App* verb, const std::shared_ptr<Words>& words) {
   verb->add_option("--platform", words->platform, "Which image of several: OS/ARCHITECTURE[/VARIANT]");
   verb->add_flag("--all", words->all, "All platforms, and the index");
-  verb->add_option("-o,--output", words->output, "json");
+  add_output_option(*verb, words->output);
 }
 
 // The name without its digest, which is put behind it anew.
@@ -129,7 +130,7 @@ registry::Descriptor copy(Context& context, CopyRequest request) {
     object["target"] = request.target.text();
     object["digest"] = image.digest.text();
     object["mediaType"] = image.media_type;
-    print(object.dump(2) + "\n");
+    print(json_text(object));
   }
   return image;
 }
@@ -150,7 +151,7 @@ void add_image_copy(CLI::App& image, Context& context) {
                                           "  kiln image push kiln/run localhost:5000/run\n");
   pusher->add_option("image", words->source, "Image")->required();
   pusher->add_option("target", words->target, "Where to, if not by its own name");
-  pusher->add_option("-o,--output", words->output, "json");
+  add_output_option(*pusher, words->output);
   pusher->callback([words, &context] { push(*words, context); });
 
   CLI::App* copier = image.add_subcommand(

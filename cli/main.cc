@@ -43,8 +43,13 @@ void load_files(Context& context, const std::vector<std::string>& words) {
   const nlohmann::json nearer = load_settings(project);
   const std::optional<std::string> root = root_of(words);
   const fs::path own = (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
-  add_image_aliases(context.aliases, load_settings(own), own);
+  const nlohmann::json farther = load_settings(own);
+  add_image_aliases(context.aliases, farther, own);
   add_image_aliases(context.aliases, nearer, project);
+  if (const auto table = farther.find("registry"); table != farther.end())
+    context.registry_settings.apply(*table, own);
+  if (const auto table = nearer.find("registry"); table != nearer.end())
+    context.registry_settings.apply(*table, project);
 }
 
 int run(int argc, char** argv) {

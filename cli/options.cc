@@ -62,9 +62,6 @@ nlohmann::json load_settings(const fs::path& file) {
   nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());
   for (const auto& [name, value] : settings.items()) {
     if (!value.is_structured()) set_default(name, value);
-    if (name != "registry" || !value.is_object()) continue;
-    for (const auto& [option, setting] : value.items())
-      if (!setting.is_structured()) set_default("registry-" + option, setting);
   }
   return settings;
 }

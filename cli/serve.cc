@@ -140,12 +140,12 @@ void log_problem(const executor::RunRecord& run, const Error& error) {
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080", domain = "localhost";
   std::vector<std::string> names;
-  bool registry_sparse = false;
 };
 
 void serve(ServeOptions options, Context& context) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kiln"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+  context.registry_settings.check();
   const UniqueFd lock = lock_server(context.dirs().state);
   executor::Journal journal(context.dirs().database());
   for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
@@ -154,7 +154,7 @@ void serve(ServeOptions options, Context& context) {
   options.names.emplace_back("localhost");
   const auto [address, port] = parse_listen_address(options.listen);
   registry::RegistryServer::Options registry_options;
-  registry_options.sparse = options.registry_sparse;
+  registry_options.settings = context.registry_settings;
   registry::RegistryServer registry(context.store(), std::move(registry_options));
   // Null until the port is known, which the serving layer writes into its URLs.
   std::atomic<const Parts*> ready = nullptr;
@@ -207,7 +207,13 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")
       ->capture_default_str();
   verb->add_option("--name", options->names, "One more host name that registry and API answer to");
-  verb->add_flag("--registry-sparse", options->registry_sparse, "Take manifests whose blobs are not here");
+  registry::RegistrySettings& settings = context.registry_settings;
+  verb->add_flag("--registry-sparse", settings.sparse, "Take manifests whose blobs are not here");
+  verb->add_flag("--registry-read-only", settings.read_only, "Pulls only");
+  verb->add_option_function<std::string>(
+      "--registry-htpasswd", [&settings](const std::string& file) { settings.htpasswd = file; },
+      "Users of the registry and their bcrypt passwords, as `htpasswd -B` writes them");
+  verb->add_flag("--registry-anonymous-pull", settings.anonymous_pull, "Pulls need no user");
   verb->callback([options, &context] { serve(*options, context); });
 }
 

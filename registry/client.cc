@@ -22,8 +22,9 @@ const CredentialFiles& Client::credentials() const {
   return state_->hosts.credentials();
 }
 
-std::unique_ptr<ImageSource> Client::source(const Reference& reference) {
-  return std::make_unique<detail::RegistrySource>(state_->hosts, reference);
+std::unique_ptr<ImageSource> Client::source(const Reference& reference,
+                                            std::vector<std::string> credentials) {
+  return std::make_unique<detail::RegistrySource>(state_->hosts, reference, std::move(credentials));
 }
 
 std::unique_ptr<ImageTarget> Client::target(const Reference& reference, std::string mount_from) {
@@ -45,7 +46,7 @@ std::string Client::fetch_blob(const Reference& reference, const Descriptor& des
 
 Image Client::pull(const Reference& reference, Store& store, const TransferOptions& transfer,
                    std::string_view architecture) {
-  const auto from = source(reference);
+  const auto from = source(reference, transfer.credentials);
   StoreTarget to(store);
   CopyOptions options;
   if (!architecture.empty()) options.platform->architecture = architecture;

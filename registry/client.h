@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/http_client.h"
 #include "registry/credentials.h"
@@ -40,6 +41,8 @@ struct TransferOptions {
   std::stop_token stop{};
   // push: a repository on the same registry that may hold the blobs already, for a cross-repository mount.
   std::string mount_from{};
+  // pull: Docker's config.json as texts, each asked for credentials before the files that the user has.
+  std::vector<std::string> credentials{};
 };
 
 // A manifest as a registry gives it.
@@ -91,7 +94,8 @@ class Client {
                   const TransferOptions& options = {});
 
   // A registry as a place to copy from and to (copy.h). They must not outlive the client.
-  std::unique_ptr<ImageSource> source(const Reference& reference);
+  // `credentials`: as in TransferOptions.
+  std::unique_ptr<ImageSource> source(const Reference& reference, std::vector<std::string> credentials = {});
   std::unique_ptr<ImageTarget> target(const Reference& reference, std::string mount_from = {});
 
   // Asks GET /v2/ with the given credentials; throws Failed when they are refused. For `kiln login`.

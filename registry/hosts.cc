@@ -51,20 +51,18 @@ RegistryPlace Hosts::to_push(const Reference& reference) {
   return conf().to_push(conf().full_name(reference));
 }
 
-std::unique_ptr<Session> Hosts::session(const RegistryPlace& place) {
+std::unique_ptr<Session> Hosts::session(const RegistryPlace& place,
+                                        const std::vector<std::string>& credentials) {
   RetryPolicy retries = retries_;
   if (place.mirror) retries.attempts = std::min(retries.attempts, kMirrorAttempts);
-  return open(place.reference.host, place.reference.repository, place.insecure, retries);
+  const std::string& host = place.reference.host;
+  return std::make_unique<Session>(http_, credentials_.after(credentials), host, origin(host, place.insecure),
+                                   place.reference.repository, retries);
 }
 
 std::unique_ptr<Session> Hosts::session(const std::string& host) {
-  const Reference any = Reference::parse(host + "/x");
-  return open(host, "", conf().to_push(any).insecure, retries_);
-}
-
-std::unique_ptr<Session> Hosts::open(const std::string& host, const std::string& repository, bool insecure,
-                                     RetryPolicy retries) {
-  return std::make_unique<Session>(http_, credentials_, host, origin(host, insecure), repository, retries);
+  const bool insecure = conf().to_push(Reference::parse(host + "/x")).insecure;
+  return std::make_unique<Session>(http_, credentials_, host, origin(host, insecure), "", retries_);
 }
 
 Url Hosts::origin(const std::string& host, bool insecure) {

@@ -27,7 +27,8 @@ class Hosts {
 
   // https; plain http only for the machine itself and what registries.conf calls insecure, where TLS is not
   // spoken. A mirror that does not answer is not insisted on.
-  std::unique_ptr<Session> session(const RegistryPlace& place);
+  std::unique_ptr<Session> session(const RegistryPlace& place,
+                                   const std::vector<std::string>& credentials = {});
   std::unique_ptr<Session> session(const std::string& host);  // about no repository
 
   const CredentialFiles& credentials() const { return credentials_; }
@@ -36,8 +37,6 @@ class Hosts {
 
  private:
   const RegistriesConf& conf();
-  std::unique_ptr<Session> open(const std::string& host, const std::string& repository, bool insecure,
-                                RetryPolicy retries);
   Url origin(const std::string& host, bool insecure);
   TlsOptions tls_for(const Url& url);
 

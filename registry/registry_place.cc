@@ -80,7 +80,7 @@ auto RegistrySource::ask_places(const Ask& ask) {
   const std::vector<RegistryPlace> places = hosts_.to_pull(reference_);
   std::string before;
   for (size_t i = 0;; ++i) {
-    auto session = hosts_.session(places[i]);
+    auto session = hosts_.session(places[i], credentials_);
     try {
       auto answer = ask(*session, places[i].reference);
       if (answer || i + 1 == places.size()) {

@@ -10,6 +10,7 @@
 namespace kiln::registry {
 
 using detail::Answer;
+using detail::Caller;
 using detail::error_answer;
 using detail::Route;
 
@@ -17,9 +18,9 @@ struct RegistryServer::State {
   State(Store& content, Options given)
       : store(content), options(std::move(given)), manifests(store, options), uploads(store, options) {}
 
-  Awaitable<Answer> answer(HttpExchange& exchange, const Route& route);
-  Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route);
-  Awaitable<bool> has_blob(HttpExchange& exchange, const Digest& digest);
+  Awaitable<Answer> answer(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
   Awaitable<void> send_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
 
   Store& store;
@@ -40,6 +41,7 @@ bool RegistryServer::handles(std::string_view path) {
 Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
   Answer answer;
   std::string failure;
+  const Caller caller{{}, exchange.remote_address()};
   try {
     const auto route = detail::parse_route(exchange.path());
     const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
@@ -49,10 +51,12 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
                !is_repository_name(route->repository)) {
       answer = error_answer(reads ? 404 : 400, "NAME_INVALID",
                             "\"" + route->repository + "\" is not a repository name");
+    } else if (!reads && state_->options.settings.read_only) {
+      answer = error_answer(405, "UNSUPPORTED", "this registry is read-only");
     } else if (route->kind == Route::Kind::Blob && reads) {
       const auto digest = Digest::parse(route->argument);
       bool there = digest.has_value();
-      if (there) there = co_await state_->has_blob(exchange, *digest);
+      if (there) there = co_await state_->has_blob(exchange, *route, *digest);
       if (there) {
         co_await state_->send_blob(exchange, *route, *digest);
         co_return;
@@ -60,7 +64,7 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
       answer = digest ? error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route->argument)
                       : error_answer(404, "DIGEST_INVALID", "\"" + route->argument + "\" is not a digest");
     } else {
-      answer = co_await state_->answer(exchange, *route);
+      answer = co_await state_->answer(exchange, *route, caller);
     }
   } catch (const Error& error) {
     if (exchange.started()) throw;
@@ -71,7 +75,8 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
   co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
 }
 
-Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Route& route) {
+Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Route& route,
+                                                const Caller& caller) {
   const std::string_view method = exchange.method();
   const bool reads = method == "GET" || method == "HEAD";
   const auto n = exchange.query_value("n"), last = exchange.query_value("last");
@@ -97,11 +102,11 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
     case Route::Kind::Manifest:
       if (reads)
-        result = co_await exchange.on_pool([&] { return manifests.get(route); });
+        result = co_await exchange.on_pool([&] { return manifests.get(route, caller); });
       else if (method == "PUT")
-        result = co_await put_manifest(exchange, route);
+        result = co_await put_manifest(exchange, route, caller);
       else if (method == "DELETE")
-        result = co_await exchange.on_pool([&] { return manifests.remove(route); });
+        result = co_await exchange.on_pool([&] { return manifests.remove(route, caller); });
       break;
     case Route::Kind::Blob:
       if (method == "DELETE") {
@@ -113,23 +118,24 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       }
       break;
     case Route::Kind::Uploads:
-      if (method == "POST") result = co_await uploads.begin(exchange, route);
+      if (method == "POST") result = co_await uploads.begin(exchange, route, caller);
       break;
     case Route::Kind::Upload:
       if (method == "PATCH")
         result = co_await uploads.append(exchange, route);
       else if (method == "PUT")
-        result = co_await uploads.finish(exchange, route);
+        result = co_await uploads.finish(exchange, route, caller);
       else if (method == "GET")
-        result = uploads.status(route);
+        result = co_await uploads.status(exchange, route);
       else if (method == "DELETE")
-        result = uploads.cancel(route);
+        result = co_await uploads.cancel(exchange, route);
       break;
   }
   co_return result;
 }
 
-Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route) {
+Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route,
+                                                      const Caller& caller) {
   std::string bytes;
   bool too_large = exchange.content_length().value_or(0) > options.manifest_limit;
   if (!too_large) {
@@ -146,11 +152,13 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
         "a manifest may have " + std::to_string(options.manifest_limit) + " bytes at most");
   const std::vector<std::string> tags = exchange.query_values("tag");
   co_return co_await exchange.on_pool(
-      [&] { return manifests.put(route, exchange.header("Content-Type"), tags, bytes); });
+      [&] { return manifests.put(route, caller, exchange.header("Content-Type"), tags, bytes); });
 }
 
 // What is sent is verified first; who asks by HEAD may be about to rely on it, so it is kept.
-Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Digest& digest) {
+Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Route& route,
+                                                const Digest& digest) {
+  if (options.hooks) co_await exchange.on_pool([&] { options.hooks->before_blob(route.repository, digest); });
   if (exchange.method() == "HEAD") co_return store.keep(digest);
   co_return co_await exchange.on_pool([&] { return store.heal(digest); });
 }

@@ -1,16 +1,16 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/http_server.h"
-#include "registry/image.h"
+#include "registry/registry_settings.h"
 
 namespace kiln::registry {
 
+class RegistryHooks;
 class Store;
 
 // The embedded registry: the distribution-spec 1.1 served straight from the content store. A repository
@@ -18,24 +18,16 @@ class Store;
 // machine's user and are not visible. All repositories share one set of blobs, so that an image which was
 // built here is pushed without moving a byte.
 //
-// Bodies stream: memory does not grow with a blob's size. What was acknowledged is on disk. Uploads live in
-// memory and expire; a client whose upload was lost by a restart gets 404 and begins anew.
+// Bodies stream: memory does not grow with a blob's size. What was acknowledged is on disk. Uploads outlive
+// the process; they expire.
 class RegistryServer {
  public:
-  struct Push {
-    std::string repository;
-    std::string tag;  // empty: pushed by digest
-    Descriptor manifest;
-  };
   struct Options {
-    bool allow_delete = true;
-    bool sparse = false;  // take manifests whose blobs are not here (distribution-spec, "Sparse manifests")
+    RegistrySettings settings{};
+    RegistryHooks* hooks = nullptr;  // what else the owner wants; must outlive the server
     size_t manifest_limit = 4u << 20;
     Duration upload_expiry = std::chrono::hours(1);
     size_t upload_limit = 1024;  // uploads at once; beyond, 429
-    // Called for every manifest before its push is acknowledged, on a pool thread. What it throws fails the
-    // push.
-    std::function<void(const Push&)> on_push{};
     const Clock* clock = &system_clock();
   };
 

@@ -83,7 +83,8 @@ std::vector<Digest> required_blobs(const Manifest& manifest) {
 
 }  // namespace
 
-Answer ManifestEndpoints::get(const Route& route) const {
+Answer ManifestEndpoints::get(const Route& route, const Caller& caller) const {
+  if (options_.hooks) options_.hooks->before_manifest(route.repository, route.argument);
   const auto index = store_.index();
   const auto& entries = index->of_repository(route.repository);
   if (entries.empty()) return name_unknown(route.repository);
@@ -103,10 +104,11 @@ Answer ManifestEndpoints::get(const Route& route) const {
   answer.headers.add("Content-Type", found.media_type);
   answer.headers.add("Docker-Content-Digest", found.digest.text());
   answer.headers.add("ETag", "\"" + found.digest.text() + "\"");
+  tell(options_.hooks, caller, RegistryEvent::Action::Pull, route.repository, (*it)->tag, found);
   return answer;
 }
 
-Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
+Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::string_view content_type,
                               const std::vector<std::string>& extra_tags, const std::string& bytes) const {
   const auto invalid = [](std::string_view why) { return error_answer(400, "MANIFEST_INVALID", why); };
   std::optional<Digest> wanted = Digest::parse(route.argument);
@@ -137,7 +139,7 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
   try {
     if (is_manifest(type)) {
       const Manifest manifest = parse_manifest(bytes);
-      if (!options_.sparse) needed = required_blobs(manifest);
+      if (!options_.settings.sparse) needed = required_blobs(manifest);
       for (const Digest& blob : needed)
         if (!store_.keep(blob)) return blob_unknown(blob);
     } else if (is_index(type)) {
@@ -148,6 +150,8 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
   } catch (const Error& error) {
     return invalid(error.full());
   }
+  if (options_.hooks)
+    if (auto refusal = refused(options_.hooks->before_push(route.repository, tags, entry))) return *refusal;
 
   BlobWriter writer = store_.begin_blob(digest.algorithm());
   writer.write(bytes);
@@ -164,10 +168,10 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
       edit.name(route.repository + ":" + tag, {type, digest, bytes.size(), {}, {}, {}, {}});
   });
   if (lost) return blob_unknown(*lost);
-  if (options_.on_push) {
-    if (tags.empty()) options_.on_push({route.repository, {}, entry});
-    for (const std::string& tag : tags) options_.on_push({route.repository, tag, entry});
-  }
+  using Action = RegistryEvent::Action;
+  if (tags.empty()) tell(options_.hooks, caller, Action::Push, route.repository, {}, entry);
+  for (const std::string& tag : tags)
+    tell(options_.hooks, caller, Action::Push, route.repository, tag, entry);
 
   Answer answer{201, {}, {}};
   answer.headers.add("Location", "/v2/" + route.repository + "/manifests/" + digest.text());
@@ -178,16 +182,25 @@ Answer ManifestEndpoints::put(const Route& route, std::string_view content_type,
   return answer;
 }
 
-Answer ManifestEndpoints::remove(const Route& route) const {
-  if (!options_.allow_delete) return error_answer(405, "UNSUPPORTED", "this registry does not delete");
+Answer ManifestEndpoints::remove(const Route& route, const Caller& caller) const {
+  if (!options_.settings.allow_delete)
+    return error_answer(405, "UNSUPPORTED", "this registry does not delete");
+  if (options_.hooks)
+    if (auto refusal = refused(options_.hooks->before_delete(route.repository, route.argument)))
+      return *refusal;
   const auto digest = Digest::parse(route.argument);
-  size_t count = 0;
+  std::optional<Descriptor> removed;
   store_.update([&](IndexEdit& edit) {
-    count = edit.remove_if(route.repository, [&](const IndexEntry& entry) {
-      return digest ? entry.descriptor.digest == *digest : entry.tag == route.argument;
+    edit.remove_if(route.repository, [&](const IndexEntry& entry) {
+      const bool goes = digest ? entry.descriptor.digest == *digest : entry.tag == route.argument;
+      if (goes) removed = entry.descriptor;
+      return goes;
     });
   });
-  return count > 0 ? Answer{202, {}, {}} : manifest_unknown(route);
+  if (!removed) return manifest_unknown(route);
+  tell(options_.hooks, caller, RegistryEvent::Action::Delete, route.repository, digest ? "" : route.argument,
+       *removed);
+  return {202, {}, {}};
 }
 
 Answer ManifestEndpoints::tags(const Route& route, const std::optional<std::string>& n,
@@ -239,7 +252,8 @@ Answer ManifestEndpoints::referrers(const Route& route,
 }
 
 Answer ManifestEndpoints::remove_blob(const Digest& digest) const {
-  if (!options_.allow_delete) return error_answer(405, "UNSUPPORTED", "this registry does not delete");
+  if (!options_.settings.allow_delete)
+    return error_answer(405, "UNSUPPORTED", "this registry does not delete");
   if (!store_.has(digest)) return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + digest.text());
   // Blobs are shared by all repositories, and by images that were never pushed: one in use must stay.
   for (const Descriptor& entry : store_.entries()) {

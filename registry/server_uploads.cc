@@ -8,7 +8,6 @@ namespace kiln::registry::detail {
 namespace {
 
 constexpr size_t kPiece = 1u << 20;
-constexpr auto kSweepEvery = std::chrono::minutes(10);
 
 Answer upload_unknown(const Route& route) {
   return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
@@ -26,61 +25,23 @@ Answer created(const Route& route, const Digest& digest) {
   return answer;
 }
 
-}  // namespace
-
-class UploadEndpoints::Claim {
- public:
-  Claim(UploadEndpoints& endpoints, std::shared_ptr<Upload> upload)
-      : endpoints_(endpoints), upload_(std::move(upload)) {
-    std::lock_guard lock(endpoints_.mutex_);
-    if (!upload_ || upload_->busy)
-      upload_.reset();
-    else
-      upload_->busy = true;
-  }
-  Claim(const Claim&) = delete;
-  Claim& operator=(const Claim&) = delete;
-  ~Claim() {
-    if (!upload_) return;
-    std::lock_guard lock(endpoints_.mutex_);
-    upload_->busy = false;
-    upload_->used = endpoints_.options_.clock->now();
-  }
-  explicit operator bool() const { return upload_ != nullptr; }
-
- private:
-  UploadEndpoints& endpoints_;
-  std::shared_ptr<Upload> upload_;
+// Ends a session at scope exit.
+struct DropIt {
+  UploadSessions& sessions;
+  const std::string id;
+  ~DropIt() { sessions.drop(id); }
 };
 
-void UploadEndpoints::expire() {
-  const Time now = options_.clock->now();
-  std::erase_if(uploads_, [&](const auto& item) {
-    return !item.second->busy && now - item.second->used > options_.upload_expiry;
-  });
+}  // namespace
+
+Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(HttpExchange& exchange, const Route& route) {
+  auto upload = sessions_.find(route.argument, route.repository);
+  if (upload || !Store::is_writer_id(route.argument)) co_return upload;
+  co_return co_await exchange.on_pool([&] { return sessions_.resume(route.argument, route.repository); });
 }
 
-std::shared_ptr<UploadEndpoints::Upload> UploadEndpoints::create(const std::string& repository,
-                                                                 std::string_view algorithm) {
-  auto upload = std::make_shared<Upload>(random_hex(16), repository, store_.begin_blob(algorithm));
-  std::lock_guard lock(mutex_);
-  expire();
-  if (uploads_.size() >= options_.upload_limit) return nullptr;
-  upload->used = options_.clock->now();
-  uploads_.emplace(upload->id, upload);
-  return upload;
-}
-
-std::shared_ptr<UploadEndpoints::Upload> UploadEndpoints::find(const Route& route) {
-  std::lock_guard lock(mutex_);
-  expire();
-  const auto it = uploads_.find(route.argument);
-  return it == uploads_.end() || it->second->repository != route.repository ? nullptr : it->second;
-}
-
-void UploadEndpoints::drop(const std::string& id) {
-  std::lock_guard lock(mutex_);
-  uploads_.erase(id);
+Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
+  return {"application/octet-stream", digest, store_.size(digest).value_or(0), {}, {}, {}, {}};
 }
 
 // Reading happens on the connection's executor, hashing and writing on the pool, so that uploads on several
@@ -106,43 +67,43 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& wri
 Answer UploadEndpoints::located(int status, const Upload& upload) {
   Answer answer{status, {}, {}};
   const uint64_t size = upload.writer.size();
-  answer.headers.add("Location", "/v2/" + upload.repository + "/blobs/uploads/" + upload.id);
+  answer.headers.add("Location", "/v2/" + upload.repository + "/blobs/uploads/" + upload.id());
   answer.headers.add("Range", "0-" + std::to_string(size == 0 ? 0 : size - 1));
-  answer.headers.add("Docker-Upload-UUID", upload.id);
+  answer.headers.add("Docker-Upload-UUID", upload.id());
   return answer;
 }
 
-Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, Upload& upload,
-                                          const Digest& digest) {
+Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, const Caller& caller,
+                                          Upload& upload, const Digest& digest) {
   std::string problem;
+  const DropIt drop_it{sessions_, upload.id()};  // whatever comes of it
   co_await exchange.on_pool([&] {
     try {
       upload.writer.commit(digest);
+      tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Invalid) throw;
       problem = error.message();
     }
   });
-  drop(upload.id);
   co_return problem.empty() ? created(route, digest) : error_answer(400, "DIGEST_INVALID", problem);
 }
 
-bool UploadEndpoints::is_time_to_sweep() {
-  std::lock_guard lock(mutex_);
-  const Time now = options_.clock->now();
-  if (now - swept_ < kSweepEvery) return false;
-  swept_ = now;
-  return true;
-}
-
-Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route) {
-  if (is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
+Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  if (sessions_.is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
   if (const auto mount = exchange.query_value("mount")) {
     const auto digest = Digest::parse(*mount);
     if (!digest) co_return bad_digest(*mount);
     if (const auto from = exchange.query_value("from"); from && !is_repository_name(*from))
       co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
-    if (store_.keep(*digest)) co_return created(route, *digest);
+    if (store_.keep(*digest)) {
+      const Descriptor mounted = descriptor_of(*digest);
+      if (options_.hooks)
+        co_await exchange.on_pool([&] {
+          tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, mounted);
+        });
+      co_return created(route, *digest);
+    }
   }
   std::string algorithm = "sha256";
   if (const auto wanted = exchange.query_value("digest-algorithm")) {
@@ -155,22 +116,27 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     if (!digest) co_return bad_digest(*text);
     algorithm = digest->algorithm();
   }
-  const std::shared_ptr<Upload> upload = create(route.repository, algorithm);
+  if (options_.hooks) {
+    const auto size = digest ? exchange.content_length() : std::nullopt;
+    const auto refusal = co_await exchange.on_pool(
+        [&] { return refused(options_.hooks->before_upload(route.repository, size)); });
+    if (refusal) co_return *refusal;
+  }
+  const std::shared_ptr<Upload> upload = sessions_.create(route.repository, algorithm);
   if (!upload) {
     Answer busy = error_answer(429, "TOOMANYREQUESTS", "too many uploads at once");
     busy.headers.add("Retry-After", "1");
     co_return busy;
   }
-  if (!digest) co_return located(202, *upload);
-  const Claim claim(*this, upload);
+  if (!digest) {
+    co_await exchange.on_pool([&] { upload->save(/*flush=*/false); });
+    co_return located(202, *upload);
+  }
+  const UploadSessions::Claim claim(sessions_, upload);
   // If the client breaks off here, nobody knows of the upload: it would only wait to expire.
-  const struct DropIt {
-    UploadEndpoints& endpoints;
-    const std::string& id;
-    ~DropIt() { endpoints.drop(id); }
-  } drop_it{*this, upload->id};
+  const DropIt drop_it{sessions_, upload->id()};
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, *upload, *digest);
+  co_return co_await commit(exchange, route, caller, *upload, *digest);
 }
 
 std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange, const Upload& upload) {
@@ -186,41 +152,42 @@ std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange
 }
 
 Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route) {
-  const std::shared_ptr<Upload> upload = find(route);
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
   if (!upload) co_return upload_unknown(route);
-  const Claim claim(*this, upload);
+  const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
+  co_await exchange.on_pool([&] { upload->save(); });
   co_return located(202, *upload);
 }
 
-Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route) {
-  const std::shared_ptr<Upload> upload = find(route);
+Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
   if (!upload) co_return upload_unknown(route);
-  const Claim claim(*this, upload);
+  const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   const auto text = exchange.query_value("digest");
   const auto digest = Digest::parse(text.value_or(""));
   if (!digest) co_return bad_digest(text.value_or(""));
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, *upload, *digest);
+  co_return co_await commit(exchange, route, caller, *upload, *digest);
 }
 
-Answer UploadEndpoints::status(const Route& route) {
-  const std::shared_ptr<Upload> upload = find(route);
-  if (!upload) return upload_unknown(route);
-  const Claim claim(*this, upload);
-  if (!claim) return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
-  return located(204, *upload);
+Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  if (!upload) co_return upload_unknown(route);
+  const UploadSessions::Claim claim(sessions_, upload);
+  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  co_return located(204, *upload);
 }
 
-Answer UploadEndpoints::cancel(const Route& route) {
-  const std::shared_ptr<Upload> upload = find(route);
-  if (!upload) return upload_unknown(route);
-  drop(upload->id);
-  return {204, {}, {}};
+Awaitable<Answer> UploadEndpoints::cancel(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  if (!upload) co_return upload_unknown(route);
+  sessions_.drop(upload->id());
+  co_return Answer{204, {}, {}};
 }
 
 }  // namespace kiln::registry::detail

@@ -38,10 +38,10 @@ Error untrusted_redirect(const std::string& host, const std::string& where) {
 
 }  // namespace
 
-Session::Session(const HttpClient& http, const CredentialFiles& credentials, std::string host, Url origin,
+Session::Session(const HttpClient& http, CredentialFiles credentials, std::string host, Url origin,
                  std::string repository, RetryPolicy retries)
     : http_(http),
-      files_(credentials),
+      files_(std::move(credentials)),
       host_(std::move(host)),
       repository_(std::move(repository)),
       origin_(std::move(origin)),

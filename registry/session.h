@@ -38,7 +38,7 @@ struct Access {
 class Session {
  public:
   // `origin`: how the registry is reached ("https://registry.example/"); `host`: what people call it.
-  Session(const HttpClient& http, const CredentialFiles& credentials, std::string host, Url origin,
+  Session(const HttpClient& http, CredentialFiles credentials, std::string host, Url origin,
           std::string repository, RetryPolicy retries);
 
   // `target` is a path below the registry ("/v2/…") or an absolute URL on it (an upload's Location). The
@@ -67,7 +67,7 @@ class Session {
   [[noreturn]] void deny(const HttpResponse& response, const Access& access) const;
 
   const HttpClient& http_;
-  const CredentialFiles& files_;
+  const CredentialFiles files_;
   const std::string host_, repository_;
   const Url origin_;
   const RetryPolicy retries_;

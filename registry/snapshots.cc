@@ -8,6 +8,7 @@
 #include <thread>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
@@ -22,14 +23,6 @@ namespace {
 // not synced when it is made (that would cost more than unpacking it); so one that an earlier boot left may
 // be torn, and is unpacked anew, unless it was synced meanwhile: then `boot` is gone.
 constexpr auto kSyncAfter = std::chrono::minutes(2);
-
-std::string boot_id() {
-  try {
-    return read_file("/proc/sys/kernel/random/boot_id", 256);
-  } catch (const Error&) {
-    return "unknown";
-  }
-}
 
 // Usable as it stands? Called under the snapshot's lock.
 bool is_sound(const fs::path& snapshot) {

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr uint64_t kIndexLimit = 64u << 20;
 constexpr int kIndexDepthLimit = 4;
+constexpr const char* kSession = ".session";
 constexpr auto kAbandonedAfter = std::chrono::hours(1);
 
 }  // namespace
@@ -193,7 +195,12 @@ void Store::remove_abandoned_uploads() const {
     const auto written = entry.last_write_time(ignored);
     if (ignored || now - written < kAbandonedAfter) continue;
     UniqueFd fd(::open(entry.path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));
-    if (fd && ::flock(fd.get(), LOCK_EX | LOCK_NB) == 0) ::unlink(entry.path().c_str());
+    if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    // Beside a writer's file may lie one about it, ID.session: it goes after the file.
+    const auto writer = entry.path().parent_path() / entry.path().stem();
+    if (entry.path().extension() == kSession && ::access(writer.c_str(), F_OK) == 0) continue;
+    ::unlink(entry.path().c_str());
+    if (entry.path().extension().empty()) ::unlink((entry.path().string() + kSession).c_str());
   }
 }
 

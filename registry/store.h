@@ -32,6 +32,9 @@ class BlobWriter {
   void write(std::string_view bytes);
   uint64_t size() const;
   const std::string& id() const;  // the file's name below uploads/
+  void flush();                   // what was written is on disk
+  // What was written stays for Store::resume_blob() when this goes; else it is removed.
+  void suspend();
   // `expected`: throws Invalid (and discards) when the content's digest is another. A blob of that name
   // that is there already and intact stays; a damaged one is replaced.
   Digest commit(const std::optional<Digest>& expected = {});
@@ -73,6 +76,11 @@ class Store {
   bool heal(const Digest& digest) const;
 
   BlobWriter begin_blob(std::string_view algorithm = "sha256");
+  static bool is_writer_id(std::string_view text);  // may be one, and is safe as a file name
+  // A writer that was suspended, or whose process was killed, its bytes hashed again. `trusted` says how many
+  // of the file's are to be kept. nullopt when there is none of that ID, or some process has it.
+  std::optional<BlobWriter> resume_blob(std::string_view id, std::string_view algorithm,
+                                        const std::function<uint64_t(uint64_t size)>& trusted);
   Descriptor put(std::string_view bytes, std::string_view media_type);
   void remove_blob(const Digest& digest);
 

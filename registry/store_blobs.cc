@@ -22,17 +22,22 @@ FileLock lock_sweep(const fs::path& root, FileLock::Mode mode) {
   return FileLock(root / ".sweep.lock", mode);
 }
 
-Digest digest_of_file(int fd, std::string_view algorithm) {
-  Hasher hasher(algorithm);
+void hash_file(int fd, Hasher& hasher) {
   std::string buffer(1u << 20, '\0');
   for (off_t offset = 0;;) {
     const ssize_t n = ::pread(fd, buffer.data(), buffer.size(), offset);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) throw_errno("cannot read from the image store");
-    if (n == 0) return hasher.finish();
+    if (n == 0) return;
     hasher.update({buffer.data(), static_cast<size_t>(n)});
     offset += n;
   }
+}
+
+Digest digest_of_file(int fd, std::string_view algorithm) {
+  Hasher hasher(algorithm);
+  hash_file(fd, hasher);
+  return hasher.finish();
 }
 
 fs::path BlobFiles::path(const Digest& digest) const {
@@ -106,6 +111,8 @@ void BlobFiles::note(const Digest& digest, const struct stat& st) {
 
 namespace {
 
+constexpr size_t kWriterIdSize = 32;
+
 Error damaged(const Store& store, const Digest& digest) {
   return Error(
       ErrorKind::Invalid,
@@ -122,9 +129,10 @@ struct BlobWriter::State {
   UniqueFd fd;
   Hasher hasher;
   uint64_t size = 0;
+  bool suspended = false;
 
   ~State() {
-    if (!path.empty()) ::unlink(path.c_str());
+    if (!path.empty() && !suspended) ::unlink(path.c_str());
   }
 };
 
@@ -137,13 +145,27 @@ const std::string& BlobWriter::id() const {
 }
 
 void BlobWriter::write(std::string_view bytes) {
-  write_all(state_->fd.get(), bytes, "cannot write into the image store");
+  try {
+    write_all(state_->fd.get(), bytes, "cannot write into the image store");
+  } catch (const Error&) {  // a part of it may be there: whoever goes on begins where this piece began
+    const auto size = static_cast<off_t>(state_->size);
+    if (::ftruncate(state_->fd.get(), size) == 0) ::lseek(state_->fd.get(), size, SEEK_SET);
+    throw;
+  }
   state_->hasher.update(bytes);
   state_->size += bytes.size();
 }
 
 uint64_t BlobWriter::size() const {
   return state_->size;
+}
+
+void BlobWriter::flush() {
+  if (::fdatasync(state_->fd.get()) != 0) throw_errno("cannot write into the image store");
+}
+
+void BlobWriter::suspend() {
+  state_->suspended = true;
 }
 
 Digest BlobWriter::commit(const std::optional<Digest>& expected) {
@@ -227,11 +249,34 @@ void Store::verify(const Digest& digest) const {
 }
 
 BlobWriter Store::begin_blob(std::string_view algorithm) {
-  std::string id = random_hex(16);
+  std::string id = random_hex(kWriterIdSize / 2);
   auto state = std::unique_ptr<BlobWriter::State>(
       new BlobWriter::State{files_, id, root_ / "uploads" / id, {}, Hasher(algorithm)});
   state->fd = open_file(state->path, O_RDWR | O_CREAT | O_EXCL, 0644);
   ::flock(state->fd.get(), LOCK_EX);  // says "someone is at it" until this process ends, however it ends
+  return BlobWriter(std::move(state));
+}
+
+bool Store::is_writer_id(std::string_view text) {
+  return text.size() == kWriterIdSize && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+std::optional<BlobWriter> Store::resume_blob(std::string_view id, std::string_view algorithm,
+                                             const std::function<uint64_t(uint64_t)>& trusted) {
+  if (!is_writer_id(id)) return std::nullopt;
+  const fs::path path = root_ / "uploads" / id;
+  UniqueFd fd(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
+  struct stat st;
+  if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink == 0) return std::nullopt;
+  const uint64_t size = trusted(static_cast<uint64_t>(st.st_size));
+  auto state = std::unique_ptr<BlobWriter::State>(
+      new BlobWriter::State{files_, std::string(id), {}, std::move(fd), Hasher(algorithm), size});
+  if (::ftruncate(state->fd.get(), static_cast<off_t>(size)) != 0 ||
+      ::lseek(state->fd.get(), 0, SEEK_END) < 0)
+    throw_errno("cannot carry on with " + path.string());
+  detail::hash_file(state->fd.get(), state->hasher);
+  state->path = path;
   return BlobWriter(std::move(state));
 }
 

@@ -24,6 +24,8 @@ inline constexpr auto kKeepAgainAfter = std::chrono::minutes(10);
 
 FileLock lock_sweep(const fs::path& root, FileLock::Mode mode);
 
+// The whole file, from its beginning, into the hasher. Throws Infrastructure.
+void hash_file(int fd, Hasher& hasher);
 // The content's digest, from the file's beginning. Throws Infrastructure.
 Digest digest_of_file(int fd, std::string_view algorithm);
 

@@ -125,6 +125,58 @@ class RegistryCrash(unittest.TestCase):
         self.assertEqual(self.wrong, [])
         self.assertIn(" 0 damaged", world.kiln("image", "verify", check=0).stdout)
 
+    def chunked(self, content, location, offset, size, cut=None, number=None):
+        """One chunk; with `cut`, the server is ended by a signal when so many of its bytes were sent."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.world.port, timeout=20)
+        chunk = content[offset:offset + size]
+        connection.putrequest("PATCH", location)
+        connection.putheader("Content-Length", str(len(chunk)))
+        connection.putheader("Content-Range", f"{offset}-{offset + len(chunk) - 1}")
+        connection.endheaders()
+        if cut is None:
+            connection.send(chunk)
+            answer = connection.getresponse()
+            self.assertEqual(answer.status, 202)
+            answer.read()
+        else:
+            connection.send(chunk[:cut])
+            self.world.stop_server(number)
+        connection.close()
+
+    def offset(self, location):
+        connection = http.client.HTTPConnection("127.0.0.1", self.world.port, timeout=20)
+        status, headers, _ = self.request(connection, "GET", location)
+        self.assertEqual(status, 204)
+        connection.close()
+        last = int(headers["Range"].split("-")[1])
+        return last + 1 if last else 0
+
+    def test_a_chunked_upload_is_carried_on_after_the_server_was_killed(self):
+        world = self.world
+        port = world.serve()
+        content = random.Random(1).randbytes(12 << 20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        status, headers, _ = self.request(connection, "POST", "/v2/r/blobs/uploads/")
+        connection.close()
+        self.assertEqual(status, 202)
+        location, acknowledged = headers["Location"], 0
+        for cut, number in ((0, signal.SIGKILL), (3_000_000, signal.SIGKILL), (1_000_000, signal.SIGTERM)):
+            self.chunked(content, location, acknowledged, 1 << 20)
+            acknowledged += 1 << 20
+            self.chunked(content, location, acknowledged, 4 << 20, cut, number)
+            world.serve(f"127.0.0.1:{port}")
+            there = self.offset(location)
+            self.assertGreaterEqual(there, acknowledged, "what was acknowledged is there")
+            self.assertLessEqual(there, acknowledged + cut)
+            acknowledged = there
+        self.chunked(content, location, acknowledged, len(content))
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        digest = digest_of(content)
+        self.assertEqual(self.request(connection, "PUT", f"{location}?digest={digest}")[0], 201)
+        self.assertEqual(self.request(connection, "GET", f"/v2/r/blobs/{digest}")[2], content)
+        connection.close()
+        self.assertEqual(os.listdir(world.folder / "data/kiln/store/uploads"), [])
+
 
 if __name__ == "__main__":
     harness.main()

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "registry/registry_hooks.h"
 #include "registry/server_route.h"
 #include "tests/unit/registry/fixtures.h"
 
@@ -281,7 +282,7 @@ TEST_F(Server, RefusesBadManifests) {
 
 TEST_F(Server, TakesSparseManifestsWhenToldTo) {
   RegistryServer::Options options;
-  options.sparse = true;
+  options.settings.sparse = true;
   TestRegistry other(std::move(options));
   const std::string bytes =
       R"({"schemaVersion":2,"config":{"mediaType":"a","size":1,"digest":")" + sha256("gone").text() + "\"}}";
@@ -294,6 +295,21 @@ TEST_F(Server, TakesSparseManifestsWhenToldTo) {
                 .status,
             201);
   EXPECT_EQ(client_.get(url).body, bytes);
+}
+
+TEST_F(Server, ReadOnlyTakesAndRemovesNothing) {
+  RegistryServer::Options options;
+  options.settings.read_only = true;
+  TestRegistry other(std::move(options));
+  other.store.tag("x:v1", other.store.put(R"({"schemaVersion":2,"manifests":[]})", media::kIndex));
+  const auto status = [&](std::string method, const char* target) {
+    return client_.send({.method = std::move(method), .url = other.url(target)}).status;
+  };
+  EXPECT_EQ(status("GET", "/v2/x/manifests/v1"), 200);
+  EXPECT_EQ(status("DELETE", "/v2/x/manifests/v1"), 405);
+  EXPECT_EQ(status("PUT", "/v2/x/manifests/v2"), 405);
+  EXPECT_EQ(status("POST", "/v2/x/blobs/uploads/"), 405);
+  EXPECT_TRUE(other.store.resolve("x:v1"));
 }
 
 TEST_F(Server, OnePutMaySetSeveralTags) {
@@ -354,14 +370,18 @@ TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
 }
 
 TEST_F(Server, TellsOfPushesAndLetsThemFail) {
-  std::mutex mutex;
-  std::vector<std::string> told;
+  struct Hooks final : RegistryHooks {
+    void happened(const RegistryEvent& event) override {
+      if (event.action != RegistryEvent::Action::Push) return;
+      if (event.tag == "no") throw Error(ErrorKind::Infrastructure, "the journal is full");
+      std::lock_guard lock(mutex);
+      told.push_back(event.repository + ":" + event.tag);
+    }
+    std::mutex mutex;
+    std::vector<std::string> told;
+  } hooks;
   RegistryServer::Options options;
-  options.on_push = [&](const RegistryServer::Push& push) {
-    if (push.tag == "no") throw Error(ErrorKind::Infrastructure, "the journal is full");
-    std::lock_guard lock(mutex);
-    told.push_back(push.repository + ":" + push.tag);
-  };
+  options.hooks = &hooks;
   TestRegistry other(std::move(options));
   other.store.put("{}", media::kConfig);
   const std::string bytes = manifest("t");
@@ -373,8 +393,49 @@ TEST_F(Server, TellsOfPushesAndLetsThemFail) {
   };
   EXPECT_EQ(put("yes").status, 201);
   EXPECT_EQ(put("no").status, 500);
-  std::lock_guard lock(mutex);
-  EXPECT_EQ(told, std::vector<std::string>{"x:yes"});
+  std::lock_guard lock(hooks.mutex);
+  EXPECT_EQ(hooks.told, std::vector<std::string>{"x:yes"});
+}
+
+TEST_F(Server, AsksItsOwnerBeforeItTakesOrRemoves) {
+  struct Hooks final : RegistryHooks {
+    std::optional<Refusal> before_push(std::string_view, std::span<const std::string> tags,
+                                       const Descriptor&) override {
+      if (std::ranges::find(tags, "fixed") == tags.end()) return std::nullopt;
+      return Refusal{409, "TAG_INVALID", "it stays"};
+    }
+    std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t>) override {
+      return repository == "full" ? std::optional<Refusal>({403, "DENIED", "no room"}) : std::nullopt;
+    }
+    std::optional<Refusal> before_delete(std::string_view, std::string_view reference) override {
+      return reference == "kept" ? std::optional<Refusal>({403, "DENIED", "it stays"}) : std::nullopt;
+    }
+    void before_manifest(std::string_view repository, std::string_view reference) override {
+      if (reference != "far") return;
+      std::string name(repository);
+      const std::string bytes = R"({"schemaVersion":2,"manifests":[]})";
+      store->tag(name + ":far", store->put(bytes, media::kIndex));
+    }
+    Store* store = nullptr;
+  } hooks;
+  RegistryServer::Options options;
+  options.hooks = &hooks;
+  TestRegistry other(std::move(options));
+  hooks.store = &other.store;
+  const auto send = [&](std::string method, const char* target, std::string body = {}) {
+    return client_
+        .send({.method = std::move(method),
+               .url = other.url(target),
+               .body = HttpBody::of_text(std::move(body))})
+        .status;
+  };
+  const std::string index = R"({"schemaVersion":2,"manifests":[]})";
+  EXPECT_EQ(send("PUT", "/v2/x/manifests/fixed", index), 409);
+  EXPECT_EQ(send("PUT", "/v2/x/manifests/kept", index), 201);
+  EXPECT_EQ(send("DELETE", "/v2/x/manifests/kept"), 403);
+  EXPECT_EQ(send("POST", "/v2/full/blobs/uploads/"), 403);
+  EXPECT_EQ(send("POST", "/v2/x/blobs/uploads/"), 202);
+  EXPECT_EQ(send("GET", "/v2/x/manifests/far"), 200);
 }
 
 TEST_F(Server, ShowsLocalImagesUnderTheirNames) {

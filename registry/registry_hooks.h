@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "registry/image.h"
+
+namespace kiln::registry {
+
+// What happened in the embedded registry.
+struct RegistryEvent {
+  enum class Action { Push, Pull, Mount, Delete } action = Action::Push;
+  std::string repository;
+  std::string tag;     // empty: by digest, or a blob
+  Descriptor target;   // of a blob: digest and size
+  std::string user;    // who asked; empty: nobody in particular
+  std::string remote;  // address and port of who asked
+};
+
+// What the owner of a registry decides beyond the distribution-spec: which pushes it refuses, what comes from
+// elsewhere, who is told. The server asks at these places and nowhere else. Called on pool threads, several
+// at once; may block. What a function throws becomes the error of the request.
+class RegistryHooks {
+ public:
+  virtual ~RegistryHooks() = default;
+
+  struct Refusal {
+    int status = 403;
+    std::string code = "DENIED";  // of the distribution-spec
+    std::string message;
+  };
+  // Before a manifest is named: `tags` are those it is to have (none: pushed by digest).
+  virtual std::optional<Refusal> before_push(std::string_view /*repository*/,
+                                             std::span<const std::string> /*tags*/,
+                                             const Descriptor& /*manifest*/) {
+    return std::nullopt;
+  }
+  // Before an upload begins; `size` where the client has said it.
+  virtual std::optional<Refusal> before_upload(std::string_view /*repository*/,
+                                               std::optional<uint64_t> /*size*/) {
+    return std::nullopt;
+  }
+  // Before a tag (or a digest, as text) is deleted.
+  virtual std::optional<Refusal> before_delete(std::string_view /*repository*/,
+                                               std::string_view /*reference*/) {
+    return std::nullopt;
+  }
+
+  // Before a read is answered: may bring what is not here into the store (and name it).
+  virtual void before_manifest(std::string_view /*repository*/, std::string_view /*reference*/) {}
+  virtual void before_blob(std::string_view /*repository*/, const Digest& /*digest*/) {}
+
+  // After it is on disk, before it is acknowledged.
+  virtual void happened(const RegistryEvent& /*event*/) {}
+};
+
+}  // namespace kiln::registry
