@@ -64,7 +64,11 @@ registry::Store& Context::store() {
 }
 
 registry::Client& Context::client() {
-  if (!client_) client_ = std::make_unique<registry::Client>();
+  if (!client_) {
+    registry::Client::Options options;
+    options.blob_locations = dirs().cache / "blob-locations.json";
+    client_ = std::make_unique<registry::Client>(std::move(options));
+  }
   return *client_;
 }
 
