@@ -4,7 +4,7 @@
 
 namespace kiln {
 
-// Where Kiln keeps things (DESIGN.md, "On disk"). Plain paths; nothing is created here.
+// Where Kiln keeps things. Plain paths; nothing is created here.
 struct Dirs {
   std::filesystem::path data;     // store/
   std::filesystem::path state;    // kiln.db, runs/

@@ -7,7 +7,7 @@
 
 namespace kiln {
 
-// What kind of thing went wrong; decides the exit code (DESIGN.md, "The command line").
+// What kind of thing went wrong; decides the exit code (README.md, "Exit codes").
 enum class ErrorKind {
   Usage,           // the command line is wrong: exit 2
   Invalid,         // a file or value the user gave is wrong: exit 2

@@ -21,22 +21,34 @@ UniqueFd open_file(const fs::path& path, int flags, mode_t mode) {
   return UniqueFd(fd);
 }
 
+static void append_all(std::string& content, int fd, uint64_t limit, std::string_view name) {
+  char buffer[64 << 10];
+  for (;;) {
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw_errno("cannot read " + std::string(name));
+    if (n == 0) return;
+    if (content.size() + static_cast<size_t>(n) > limit)
+      throw Error(ErrorKind::Invalid,
+                  std::string(name) + " is larger than " + std::to_string(limit) + " bytes");
+    content.append(buffer, static_cast<size_t>(n));
+  }
+}
+
 std::string read_file(const fs::path& path, uint64_t limit) {
   UniqueFd fd = open_file(path, O_RDONLY);
   std::string content;
   struct stat st;
   if (::fstat(fd.get(), &st) == 0 && st.st_size > 0)
     content.reserve(std::min<uint64_t>(st.st_size, limit) + 1);
-  char buffer[64 << 10];
-  for (;;) {
-    ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_errno("cannot read " + path.string());
-    if (n == 0) return content;
-    if (content.size() + n > limit)
-      throw Error(ErrorKind::Invalid, path.string() + " is larger than " + std::to_string(limit) + " bytes");
-    content.append(buffer, n);
-  }
+  append_all(content, fd.get(), limit, path.native());
+  return content;
+}
+
+std::string read_all(int fd, uint64_t limit, std::string_view name) {
+  std::string content;
+  append_all(content, fd, limit, name);
+  return content;
 }
 
 void write_all(int fd, std::string_view content, std::string_view name) {

@@ -21,6 +21,9 @@ UniqueFd open_file(const fs::path& path, int flags, mode_t mode = 0644);
 // Whole file. `limit` bounds what a stranger can make us read; exceeding it is Invalid.
 std::string read_file(const fs::path& path, uint64_t limit = 256u << 20);
 
+// What can still be read from an open file or pipe; `name` is for the errors.
+std::string read_all(int fd, uint64_t limit, std::string_view name);
+
 // Plain write, no durability.
 void write_file(const fs::path& path, std::string_view content, mode_t mode = 0644);
 

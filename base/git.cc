@@ -62,7 +62,7 @@ void update_submodules(git_repository* repository, const SubmoduleUpdate& update
 
 }  // namespace
 
-GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
+std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
   start_libgit2();
   const std::string shown_url = without_password(request.url);
   if (request.url.empty()) throw Error(ErrorKind::Usage, "the repository URL is empty", "pass -p url=…");
@@ -102,7 +102,7 @@ GitCommit git_checkout(const GitCheckout& request, std::stop_token stop) {
   if (request.submodules) update_submodules(clone.get(), {request, stop});
   undo.dismiss();
 
-  return {text_of(*git_object_id(local.get())), git_commit_time(reinterpret_cast<git_commit*>(local.get()))};
+  return text_of(*git_object_id(local.get()));
 }
 
 }  // namespace kiln

@@ -24,16 +24,12 @@ struct GitCheckout {
   bool verify_tls = true;
 };
 
-struct GitCommit {
-  std::string id;                // 40 hex
-  long long committer_time = 0;  // seconds since the epoch
-};
-
-// Updates the mirror, then makes a full clone of it in `destination` at the revision (HEAD detached, `origin`
-// set to the URL, objects copied rather than linked so that a step cannot harm the mirror). Throws NotFound
-// when the URL is no repository or the revision is not there (the message names both and the branches there
-// are), Unavailable when the host does not answer. On any failure `destination` is left as it was found.
-GitCommit git_checkout(const GitCheckout& request, std::stop_token stop = {});
+// The commit (40 hex) that was checked out. Updates the mirror, then makes a full clone of it in
+// `destination` at the revision (HEAD detached, `origin` set to the URL, objects copied rather than linked so
+// that a step cannot harm the mirror). Throws NotFound when the URL is no repository or the revision is not
+// there (the message names both and the branches there are), Unavailable when the host does not answer. On
+// any failure `destination` is left as it was found.
+std::string git_checkout(const GitCheckout& request, std::stop_token stop = {});
 
 // The commit that a branch, a tag or a full reference name ("refs/…", "HEAD") points to at the remote now, by
 // asking for its references only; a branch goes before a tag of the same name. nullopt when there is no such

@@ -8,6 +8,7 @@
 #include "builders/lifecycle.h"
 #include "cli/context.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/push.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -72,9 +73,8 @@ void build(const BuildOptions& options, Context& context) {
                                    {"containerimage.digest", result.manifest.digest.text()},
                                    {"containerimage.descriptor", registry::to_json(result.manifest)},
                                    {"buildpacks", result.buildpacks}};
-  if (!options.metadata_file.empty()) write_file(options.metadata_file, metadata.dump(2) + "\n");
-  print(options.json ? metadata.dump(2) + "\n"
-                     : reference.familiar + "@" + result.manifest.digest.text() + "\n");
+  if (!options.metadata_file.empty()) write_file(options.metadata_file, json_text(metadata));
+  print(options.json ? json_text(metadata) : reference.familiar + "@" + result.manifest.digest.text() + "\n");
 }
 
 }  // namespace

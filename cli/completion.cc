@@ -31,12 +31,19 @@ constexpr std::string_view kNames =
 _kiln_tasks() { kiln runs describe "$@" 2>/dev/null | awk '$1 == "TASK" { on = 1; next } on && NF { print $1 }'; }
 )";
 
-// Verbs whose first argument is a run.
-constexpr std::string_view kOfRuns =
-    "'kiln logs'|'kiln shell'|'kiln runs describe'|'kiln runs rerun'|'kiln runs cancel'|'kiln runs approve'|"
-    "'kiln runs delete'|'kiln runs start'";
+// Verbs whose first argument is a run, as a pattern of bash: "'kiln logs'|'kiln shell'".
+std::string verbs_of_runs(const CLI::App& app, const std::string& prefix = "kiln") {
+  const CLI::Option* run = app.get_option_no_throw("run");
+  std::string out = run && run->get_positional() ? "'" + prefix + "'" : "";
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    const std::string below = verbs_of_runs(*verb, prefix + " " + verb->get_name());
+    out += (out.empty() || below.empty() ? "" : "|") + below;
+  }
+  return out;
+}
 
 std::string bash_script(const CLI::App& app) {
+  const std::string of_runs = verbs_of_runs(app);
   std::vector<std::pair<std::string, std::string>> entries;
   collect(app, "kiln", entries);
   std::string script(kNames);
@@ -47,13 +54,13 @@ std::string bash_script(const CLI::App& app) {
       "    case \"$verb ${COMP_WORDS[i]}\" in\n";
   for (const auto& [prefix, words] : entries)
     if (prefix != "kiln") script += "      '" + prefix + "') verb='" + prefix + "' ;;\n";
-  script += "      " + replace_all(std::string(kOfRuns), "'|", " '*|") +
+  script += "      " + replace_all(of_runs, "'|", " '*|") +
             "' '*) case ${COMP_WORDS[i]} in -*) ;; *) [ -n \"$run\" ] || run=${COMP_WORDS[i]} ;; esac ;;\n"
             "    esac\n  done\n"
             "  case $before in -t|--task) COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- \"$word\")); "
             "return ;; esac\n"
             "  case $word in -*) ;; *) case $verb in " +
-            std::string(kOfRuns) +
+            of_runs +
             ")\n    if [ -z \"$run\" ]; then COMPREPLY=($(compgen -W \"last $(_kiln_runs)\" -- \"$word\")); "
             "return; fi\n"
             "    if [ \"$verb\" = 'kiln shell' ]; then COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- "
@@ -109,7 +116,7 @@ std::string fish_script(const CLI::App& app) {
       "function _kiln_tasks; kiln runs describe 2>/dev/null | awk '$1 == \"TASK\" { on = 1; next } on && NF "
       "{ "
       "print $1 }'; end\n";
-  for (const std::string& verb : split(kOfRuns, '|'))
+  for (const std::string& verb : split(verbs_of_runs(app), '|'))
     script += "complete -c kiln -f -n '" + fish_condition(verb.substr(1, verb.size() - 2)) +
               "' -a 'last (_kiln_runs)'\n";
   fish_lines(app, "kiln", script);

@@ -7,6 +7,7 @@
 #include "cli/api_client.h"
 #include "cli/context.h"
 #include "cli/options.h"
+#include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "cli/yaml_json.h"
@@ -74,8 +75,10 @@ void deploy(const DeployOptions& options, Context& context) {
     document = changed_service(api, options);
   } else {
     document = yaml_to_json(read_file(options.file, 4 << 20), options.file);
-    if (document.is_object() && document.contains("metadata") && !document["metadata"].contains("namespace"))
-      document["metadata"]["namespace"] = options.name_space;
+    if (!document.is_object() || !document.contains("metadata") || !document["metadata"].is_object())
+      throw Error(ErrorKind::Invalid, options.file + " holds no Service",
+                  "write kind, metadata.name and spec");
+    if (!document["metadata"].contains("namespace")) document["metadata"]["namespace"] = options.name_space;
   }
   const std::string name = document.value("metadata", json::object()).value("name", options.service);
   const std::string name_space = document["metadata"].value("namespace", options.name_space);
@@ -99,7 +102,7 @@ void deploy(const DeployOptions& options, Context& context) {
   for (const json& target : service["status"]["traffic"])
     say("revision " + target.value("revisionName", "") + ": " + std::to_string(target.value("percent", 0)) +
         " % of the traffic");
-  print(options.json_output ? service.dump(2) + "\n" : url + "\n");
+  print(options.json_output ? json_text(service) : url + "\n");
 }
 
 }  // namespace

@@ -25,8 +25,7 @@ void add_doctor(CLI::App& app, Context& context) {
     for (const auto& [program, use] : {std::pair{"mmdebstrap", "`kiln stack create`"},
                                        {"newuidmap", "rootless images with several users"},
                                        {"runc", "--sandbox=runc"},
-                                       {"crun", "--sandbox=crun"},
-                                       {"git", "hosting pushes"}}) {
+                                       {"crun", "--sandbox=crun"}}) {
       const auto path = find_program(program);
       report(path.has_value(), std::string(program) + " (for " + use + ")",
              path ? path->string()

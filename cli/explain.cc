@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -54,7 +55,7 @@ void explain(const ExplainOptions& options, Context& context) {
     text += one.task + "  " + one.verdict + "\n";
     for (const std::string& reason : one.reasons) text += "  " + reason + "\n";
   }
-  print(options.output == "json" ? objects.dump(2) + "\n" : text);
+  print(options.output == "json" ? json_text(objects) : text);
 }
 
 }  // namespace
@@ -65,7 +66,7 @@ void add_explain(CLI::App& runs, Context& context) {
       runs.add_subcommand("explain", "Say of each task why it ran, or whose work was taken instead");
   verb->add_option("run", options->run, "Run; default: the last");
   verb->add_option("-t,--task", options->task, "This task only");
-  verb->add_option("-o,--output", options->output, "json");
+  add_output_option(*verb, options->output);
   verb->callback([options, &context] { explain(*options, context); });
 }
 

@@ -81,17 +81,17 @@ void add_git_clone(CLI::App& app, Context& context) {
     std::vector<std::string> refspecs;
     for (const std::string& spec : split(options->refspec, ' '))
       if (!spec.empty()) refspecs.push_back(spec);
-    const GitCommit commit = git_checkout({.url = options->url,
-                                           .revision = options->revision,
-                                           .destination = options->folder,
-                                           .cache = context.dirs().cache,
-                                           .refspecs = std::move(refspecs),
-                                           .submodules = flag(options->submodules, false),
-                                           .verify_tls = flag(options->ssl_verify, true)},
-                                          context.stop());
-    if (!options->commit_file.empty()) write_file(options->commit_file, commit.id);
+    const std::string commit = git_checkout({.url = options->url,
+                                             .revision = options->revision,
+                                             .destination = options->folder,
+                                             .cache = context.dirs().cache,
+                                             .refspecs = std::move(refspecs),
+                                             .submodules = flag(options->submodules, false),
+                                             .verify_tls = flag(options->ssl_verify, true)},
+                                            context.stop());
+    if (!options->commit_file.empty()) write_file(options->commit_file, commit);
     if (!options->url_file.empty()) write_file(options->url_file, options->url);
-    say("checked out " + commit.id.substr(0, 12) +
+    say("checked out " + commit.substr(0, 12) +
         (options->revision.empty() ? "" : " (" + options->revision + ")"));
   });
 }

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/push.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -38,7 +39,7 @@ void list(const ImageOptions& options, Context& context) {
     rows.push_back({name, descriptor.digest.short_text(), format_bytes(size)});
     objects.push_back({{"name", name}, {"digest", descriptor.digest.text()}, {"size", size}});
   }
-  print(options.output == "json" ? objects.dump(2) + "\n" : table(rows));
+  print(options.output == "json" ? json_text(objects) : table(rows));
 }
 
 void inspect(const ImageOptions& options, Context& context) {
@@ -47,7 +48,7 @@ void inspect(const ImageOptions& options, Context& context) {
                        {"digest", image.descriptor.digest.text()},
                        {"manifest", json::parse(context.store().read(image.descriptor.digest))},
                        {"config", json::parse(context.store().read(image.manifest.config.digest))}};
-  print(object.dump(2) + "\n");
+  print(json_text(object));
 }
 
 }  // namespace
@@ -57,7 +58,7 @@ void add_image(CLI::App& app, Context& context) {
   verb->require_subcommand(1);
   auto options = std::make_shared<ImageOptions>();
   CLI::App* lister = verb->add_subcommand("list", "List images");
-  lister->add_option("-o,--output", options->output, "json");
+  add_output_option(*lister, options->output);
   lister->callback([options, &context] { list(*options, context); });
 
   CLI::App* inspector = verb->add_subcommand("inspect", "Print manifest and configuration");

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "registry/collect.h"
@@ -50,14 +51,12 @@ void gc(const StoreOptions& options, Context& context) {
   how.stop = context.stop();
   const registry::CollectReport report = registry::collect(context.store(), how);
   if (options.output == "json") {
-    print(json{{"blobs", report.blobs},
-               {"snapshots", report.snapshots},
-               {"quarantined", report.quarantined},
-               {"bytes", report.bytes},
-               {"young", report.young},
-               {"dryRun", options.dry_run}}
-              .dump(2) +
-          "\n");
+    print(json_text({{"blobs", report.blobs},
+                     {"snapshots", report.snapshots},
+                     {"quarantined", report.quarantined},
+                     {"bytes", report.bytes},
+                     {"young", report.young},
+                     {"dryRun", options.dry_run}}));
     return;
   }
   print((options.dry_run ? "would free " : "freed ") + format_bytes(report.bytes) + ": " +
@@ -83,12 +82,10 @@ void verify(const StoreOptions& options, Context& context) {
   for (const Digest& digest : report.damaged)
     if (!report.missing.contains(digest)) words += digest.text() + " was damaged\n  needed by no image\n";
   if (options.output == "json")
-    print(json{{"blobs", report.blobs},
-               {"bytes", report.bytes},
-               {"damaged", report.damaged.size()},
-               {"missing", missing}}
-              .dump(2) +
-          "\n");
+    print(json_text({{"blobs", report.blobs},
+                     {"bytes", report.bytes},
+                     {"damaged", report.damaged.size()},
+                     {"missing", missing}}));
   else
     print(words + "read " + count(report.blobs, "blob") + ", " + format_bytes(report.bytes) + ": " +
           std::to_string(report.damaged.size()) + " damaged\n");
@@ -109,11 +106,11 @@ void add_image_store(CLI::App& image, Context& context) {
   collector->add_option("--grace", options->grace, "Spare what was written more recently")
       ->capture_default_str();
   collector->add_flag("-n,--dry-run", options->dry_run, "Say only what would go");
-  collector->add_option("-o,--output", options->output, "json");
+  add_output_option(*collector, options->output);
   collector->callback([options, &context] { gc(*options, context); });
 
   CLI::App* verifier = image.add_subcommand("verify", "Read all blobs; put damaged ones aside");
-  verifier->add_option("-o,--output", options->output, "json");
+  add_output_option(*verifier, options->output);
   verifier->callback([options, &context] { verify(*options, context); });
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/plan_input.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
@@ -33,7 +34,7 @@ void add_lint(CLI::App& app, Context& context) {
                                       "  kiln lint --resolve pipeline.yaml\n");
   verb->add_option("files", options->files, "Files or folders")->required();
   verb->add_flag("--strict", options->strict, "Warnings are errors");
-  verb->add_option("-o,--output", options->output, "json")->check(CLI::IsMember({"json"}));
+  add_output_option(*verb, options->output);
   verb->add_flag("--resolve", options->resolve,
                  "Fetch what the files refer to by a resolver, and check it too; else nothing is fetched");
   add_remote_options(*verb, options->remote);
@@ -53,7 +54,7 @@ void add_lint(CLI::App& app, Context& context) {
                         {"column", d.at.column},
                         {"message", d.message},
                         {"hint", d.hint}});
-      print(list.dump(2) + "\n");
+      print(json_text(list));
     } else {
       print(dag::render(diagnostics, documents.sources));
     }

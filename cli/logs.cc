@@ -51,7 +51,8 @@ class Logs {
         auto found = readers.find(file.path);
         if (found == readers.end()) {
           found = readers.emplace(file.path, LogReader(file.path)).first;
-          if (options_.tail && is_old(file)) found->second.skip_to_last(*options_.tail);
+          // Of what was there when we began only the tail is wanted.
+          if (options_.tail && !started_) found->second.skip_to_last(*options_.tail);
           ::inotify_add_watch(watch.get(), file.path.c_str(), IN_MODIFY);
         }
         print(found->second, file, last);
@@ -126,9 +127,6 @@ class Logs {
     executor::close_lost_runs(own, dirs_.runs(), system_clock().now());
     return journal_.find(run_.id).finished.has_value();
   }
-
-  // A log that was there when we began: of what came before only the tail is wanted.
-  bool is_old(const LogFile&) const { return !started_; }
 
   // For new output in the files we know; new files and the run's end are looked for a few times a second.
   static void wait(int watch) {

@@ -28,16 +28,6 @@ std::vector<std::string> expand(const std::string& path) {
   return files;
 }
 
-std::string read_stdin() {
-  std::string text;
-  char buffer[64 << 10];
-  for (ssize_t n; (n = ::read(0, buffer, sizeof buffer)) > 0;) {
-    text.append(buffer, static_cast<size_t>(n));
-    if (text.size() > kFileLimit) throw Error(ErrorKind::Invalid, "standard input is too large");
-  }
-  return text;
-}
-
 void show(const Diagnostics& diagnostics, const std::map<std::string, std::string>& sources) {
   const std::string rendered = dag::render(diagnostics, sources);
   if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
@@ -71,7 +61,8 @@ dag::Documents load_documents(const std::vector<std::string>& paths, Diagnostics
     for (const std::string& file : expand(path)) {
       std::string text;
       try {
-        text = file == "-" ? read_stdin() : read_file(file, kFileLimit);
+        text =
+            file == "-" ? read_all(STDIN_FILENO, kFileLimit, "standard input") : read_file(file, kFileLimit);
       } catch (const Error& error) {
         if (error.kind() == ErrorKind::NotFound)
           throw Error(ErrorKind::Usage, "there is no file " + file, "check the path");

@@ -7,12 +7,14 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/pipeline_run.h"
 #include "cli/plan_input.h"
 #include "cli/preview.h"
 #include "cli/run_printer.h"
 #include "cli/run_summary.h"
 #include "cli/run_watch.h"
+#include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/options_json.h"
@@ -90,8 +92,7 @@ void run_stored(Context& context, executor::Journal& journal, const executor::Ru
   const Dirs& dirs = context.dirs();
   const std::unique_ptr<RunPrinter> printer = make_run_printer(options.progress);
   const OnExit give_terminal_back([&] { printer->close(); });
-  for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
-    printer->note("run " + lost.id + " was cut off earlier: " + lost.message);
+  note_lost_runs(journal, dirs, [&](const std::string& text) { printer->note(text); });
   steps::LocalPods pods(context.runtime(), context.images(), pod_options(context));
   executor::LocalPodRunner runner(pods);
   executor::Driver driver(journal, runner, dirs);
@@ -103,7 +104,7 @@ void run_stored(Context& context, executor::Journal& journal, const executor::Ru
   if (printer->wants_summary() && (options.progress != "quiet" || !end.state.succeeded()))
     print_summary(end, plan, journal, dirs, printer->cached());
   if (options.json)
-    print(executor::describe(end.run, plan, end.state).dump(2) + "\n");
+    print(json_text(executor::describe(end.run, plan, end.state)));
   else
     print_results(end, plan);
   context.exit_code = end.exit_code();
@@ -149,11 +150,9 @@ void add_run(CLI::App& app, Context& context) {
   add_progress_option(*verb, options->run);
   CLI::Option* detach = verb->add_flag("-d,--detach", options->detach,
                                        "Give the run to the running `kiln serve`, print its name and return");
-  verb->add_option("-o,--output", options->output, "json: the PipelineRun with its status on stdout")
-      ->excludes(detach);
+  add_output_option(*verb, options->output, {"json"}, "json: the PipelineRun with its status on stdout")
+      .excludes(detach);
   verb->callback([options, &context] {
-    if (!options->output.empty() && options->output != "json")
-      throw Error(ErrorKind::Usage, "there is no output format \"" + options->output + "\"", "-o json");
     options->run.json = options->output == "json";
     options->input.preview = options->dry_run;
     const dag::Allowances allowed{options->run.allow_privileged, !options->run.host_paths.empty()};

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/output.h"
 #include "cli/yaml_text.h"
 #include "executor/report.h"
 
@@ -20,12 +21,11 @@ std::vector<json> run_documents(const executor::Journal& journal, const StoredRu
 }
 
 std::string render_documents(const std::vector<json>& documents, const std::string& format) {
-  constexpr auto kReplace = json::error_handler_t::replace;
   if (format == "json") {
     const json whole = documents.size() == 1
                            ? documents.front()
                            : json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", documents}};
-    return whole.dump(2, ' ', false, kReplace) + "\n";
+    return json_text(whole);
   }
   std::string out;
   for (const json& document : documents) out += (out.empty() ? "" : "---\n") + to_yaml(document);

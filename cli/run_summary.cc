@@ -66,8 +66,8 @@ void show_failures(const executor::RunRecord& run, const dag::Plan& plan, const 
       break;
     }
     if (plan.tasks[i].kind != dag::PlannedTask::Kind::Pipeline) return;
-    if (const auto child = children.lower_bound(label); child != children.end() && child->first == label) {
-      const StoredRun inner = load_run(journal, child->second.id);
+    if (const executor::RunRecord* child = newest_child(children, label)) {
+      const StoredRun inner = load_run(journal, child->id);
       show_failures(inner.record, inner.plan, inner.state, journal, dirs, prefix + label + "/");
     }
   });

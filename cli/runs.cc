@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/pipeline_run.h"
 #include "cli/run_documents.h"
 #include "cli/stored_run.h"
@@ -46,7 +47,7 @@ void list(const RunsOptions& options, Context& context) {
                        {"reason", run.reason},
                        {"message", run.message}});
   }
-  print(options.output == "json"   ? objects.dump(2) + "\n"
+  print(options.output == "json"   ? json_text(objects)
         : options.output == "yaml" ? to_yaml(objects)
                                    : table(rows));
 }
@@ -54,7 +55,7 @@ void list(const RunsOptions& options, Context& context) {
 void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journal& journal,
               const executor::RunRecord& run, const std::string& prefix) {
   const dag::Plan plan = journal.plan(run.id);
-  const executor::State state = state_of(journal, run.id, plan);
+  const executor::State state = executor::replay(journal, run.id, plan);
   const auto children = children_of(journal, run.id);
   for_each_task_run(plan, state, [&](size_t i, size_t k, const std::string& label) {
     if (i >= state.tasks.size()) return;
@@ -64,8 +65,8 @@ void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journ
                         ? format_seconds(seconds(task.finished - task.started))
                         : "-",
                     task.reason});
-    if (const auto child = children.lower_bound(label); child != children.end() && child->first == label)
-      add_rows(rows, journal, child->second, prefix + label + "/");
+    if (const executor::RunRecord* child = newest_child(children, label))
+      add_rows(rows, journal, *child, prefix + label + "/");
   });
 }
 
@@ -108,8 +109,7 @@ void remove(const RunsOptions& options, Context& context) {
 void rerun(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   // Else the run that was just killed could not be gone on with: it has not ended yet.
-  for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
-    say("note: run " + lost.id + " was cut off earlier");
+  note_lost_runs(journal, context.dirs(), [](const std::string& text) { say("note: " + text); });
   const executor::RunRecord run = journal.find(options.run);
   const dag::Plan plan = journal.plan(run.id);
   PipelineRunOptions run_options = options.rerun;
@@ -184,11 +184,10 @@ void add_runs(CLI::App& app, Context& context) {
     return sub;
   };
   CLI::App* lister = verb->add_subcommand("list", "List runs, newest first");
-  lister->add_option("-o,--output", options->output, "json or yaml")->check(CLI::IsMember({"json", "yaml"}));
+  add_output_option(*lister, options->output, {"json", "yaml"});
   lister->callback([options, &context] { list(*options, context); });
   CLI::App* describer = named("describe", "Show one run, or a TaskRun of it by its name");
-  describer->add_option("-o,--output", options->output, "yaml or json: the tekton.dev/v1 objects")
-      ->check(CLI::IsMember({"json", "yaml"}));
+  add_output_option(*describer, options->output, {"json", "yaml"}, "yaml or json: the tekton.dev/v1 objects");
   describer->callback([options, &context] { describe(*options, context); });
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
   again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");

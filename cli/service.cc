@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "cli/api_client.h"
 #include "cli/context.h"
+#include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
@@ -30,7 +31,7 @@ std::string ready_text(const json& object) {
 void list(const ServiceOptions& options, Context& context) {
   ApiClient api(context);
   const json services = api.call("GET", "namespaces/" + options.name_space + "/services");
-  if (options.output == "json") return print(services.dump(2) + "\n");
+  if (options.output == "json") return print(json_text(services));
   std::vector<std::vector<std::string>> rows{{"NAME", "URL", "LATEST READY", "STATE"}};
   for (const json& service : services["items"])
     rows.push_back({service["metadata"].value("name", ""), service["status"].value("url", ""),
@@ -42,7 +43,7 @@ void describe(const ServiceOptions& options, Context& context) {
   ApiClient api(context);
   const std::string base = "namespaces/" + options.name_space;
   const json service = api.call("GET", base + "/services/" + options.name);
-  if (options.output == "json") return print(service.dump(2) + "\n");
+  if (options.output == "json") return print(json_text(service));
   print("Name:   " + options.name + "\nURL:    " + service["status"].value("url", "") + "\n");
   for (const json& condition : service["status"]["conditions"]) {
     const std::string message = condition.value("message", "");
@@ -129,10 +130,10 @@ void add_service(CLI::App& app, Context& context) {
     return sub;
   };
   CLI::App* lister = common(verb->add_subcommand("list", "List services"), false);
-  lister->add_option("-o,--output", options->output, "json");
+  add_output_option(*lister, options->output);
   lister->callback([options, &context] { list(*options, context); });
   CLI::App* describer = common(verb->add_subcommand("describe", "Show one service and its revisions"), true);
-  describer->add_option("-o,--output", options->output, "json");
+  add_output_option(*describer, options->output);
   describer->callback([options, &context] { describe(*options, context); });
   CLI::App* director =
       common(verb->add_subcommand("traffic",

@@ -53,11 +53,9 @@ std::optional<TaskRunPlace> find_task_run(const executor::Journal& journal, Stor
     if (prefix + name == label && i < run.state.tasks.size()) found = executor::TaskRunId{i, k};
   });
   if (found) return TaskRunPlace{std::move(run), *found};
-  for (const executor::RunRecord& child : journal.children(run.record.id)) {
-    const std::string inner =
-        prefix + child.id.substr(std::min(child.id.size(), run.record.id.size() + 1)) + "/";
-    if (auto deeper = find_task_run(journal, load_run(journal, child.id), label, names, inner)) return deeper;
-  }
+  for (const auto& [task, child] : children_of(journal, run.record.id))
+    if (auto deeper = find_task_run(journal, load_run(journal, child.id), label, names, prefix + task + "/"))
+      return deeper;
   return std::nullopt;
 }
 

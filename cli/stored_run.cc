@@ -1,17 +1,14 @@
 #include "cli/stored_run.h"
 
-namespace kiln::cli {
+#include "base/clock.h"
+#include "executor/run_lock.h"
 
-executor::State state_of(const executor::Journal& journal, const std::string& id, const dag::Plan& plan) {
-  executor::State state;
-  for (const executor::Event& event : journal.events(id, plan)) executor::apply(plan, state, event);
-  return state;
-}
+namespace kiln::cli {
 
 StoredRun load_run(const executor::Journal& journal, std::string_view id) {
   StoredRun out{journal.find(id), {}, {}};
   out.plan = journal.plan(out.record.id);
-  out.state = state_of(journal, out.record.id, out.plan);
+  out.state = executor::replay(journal, out.record.id, out.plan);
   return out;
 }
 
@@ -31,6 +28,18 @@ std::multimap<std::string, executor::RunRecord> children_of(const executor::Jour
     }
   });
   return out;
+}
+
+const executor::RunRecord* newest_child(const std::multimap<std::string, executor::RunRecord>& children,
+                                        const std::string& label) {
+  const auto child = children.lower_bound(label);
+  return child != children.end() && child->first == label ? &child->second : nullptr;
+}
+
+void note_lost_runs(executor::Journal& journal, const Dirs& dirs,
+                    const std::function<void(const std::string&)>& note) {
+  for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
+    note("run " + lost.id + " was cut off earlier: " + lost.message);
 }
 
 }  // namespace kiln::cli

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 
+#include "base/dirs.h"
 #include "executor/driver.h"
 #include "executor/journal.h"
 #include "executor/state.h"
@@ -19,12 +21,17 @@ struct StoredRun {
 // "" is the last run. Throws NotFound, or Invalid when this kiln cannot read it any more.
 StoredRun load_run(const executor::Journal& journal, std::string_view id);
 
-// The fold of what is in the journal now.
-executor::State state_of(const executor::Journal& journal, const std::string& id, const dag::Plan& plan);
-
 // The runs of pipelines inside this run, all attempts, by the label of their TaskRun.
 std::multimap<std::string, executor::RunRecord> children_of(const executor::Journal& journal,
                                                             const std::string& id);
+
+// The last attempt of the pipeline that `label` is, among children_of(); null when there is none.
+const executor::RunRecord* newest_child(const std::multimap<std::string, executor::RunRecord>& children,
+                                        const std::string& label);
+
+// Ends in the journal the runs whose kiln was killed, and tells `note` of each.
+void note_lost_runs(executor::Journal& journal, const Dirs& dirs,
+                    const std::function<void(const std::string&)>& note);
 
 // Calls visit(index, run, label) for each TaskRun of a run.
 template <class Visit>

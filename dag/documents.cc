@@ -229,12 +229,6 @@ const Task* Documents::task(std::string_view name) const {
 const Pipeline* Documents::pipeline(std::string_view name) const {
   return find<Pipeline>(*this, "Pipeline", name);
 }
-const StepAction* Documents::step_action(std::string_view name) const {
-  return find<StepAction>(*this, "StepAction", name);
-}
-const KeyValues* Documents::config_map(std::string_view name) const {
-  return find<KeyValues>(*this, "ConfigMap", name);
-}
 const KeyValues* Documents::secret(std::string_view name) const {
   return find<KeyValues>(*this, "Secret", name);
 }

@@ -34,8 +34,6 @@ struct Documents {
 
   const Task* task(std::string_view name) const;  // nullptr when not loaded
   const Pipeline* pipeline(std::string_view name) const;
-  const StepAction* step_action(std::string_view name) const;
-  const KeyValues* config_map(std::string_view name) const;
   const KeyValues* secret(std::string_view name) const;
 };
 

@@ -16,6 +16,7 @@ namespace {
 
 constexpr const char* kFolder = "control";
 constexpr const char* kCancel = "cancel";
+constexpr uint64_t kLongestRequest = 4096;  // bytes
 // A named pipe: whoever leaves a request writes a byte into it. Watching the folder would do as well, but the
 // kernel takes up to 20 ms to end a watch, which is more than a short run takes.
 constexpr const char* kBell = "bell";
@@ -74,8 +75,14 @@ ControlListener::ControlListener(const fs::path& run, std::function<void(std::st
     const std::stop_callback on_stop(stop, [&] { ::eventfd_write(wake.get(), 1); });
     do {
       if (!fs::exists(folder / kCancel)) continue;
-      on_cancel(read_file(folder / kCancel));
-      fs::remove(folder / kCancel);
+      std::string mode = "CancelledRunFinally";  // when it cannot be read: somebody asked for an end
+      try {
+        mode = read_file(folder / kCancel, kLongestRequest);
+      } catch (const Error&) {
+      }
+      on_cancel(mode);
+      std::error_code ignored;
+      fs::remove(folder / kCancel, ignored);
     } while (await_bell(bell.get(), wake.get(), stop));
   });
 }

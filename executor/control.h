@@ -22,6 +22,7 @@ void end_pending_run(Journal& journal, const std::filesystem::path& runs, const 
 // The receiving end: calls `on_cancel` with the mode, on a thread of its own, until it goes.
 class ControlListener {
  public:
+  // Throws Infrastructure when the folder or the pipe in it cannot be made.
   ControlListener(const std::filesystem::path& run, std::function<void(std::string mode)> on_cancel);
   ~ControlListener();
   // The run is not at its end: requests that come from now on are for whoever carries it on.

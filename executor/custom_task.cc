@@ -6,9 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/folder_watch.h"
 #include "base/fs.h"
 #include "dag/substitution.h"
+#include "executor/folder_watch.h"
 
 namespace kiln::executor {
 namespace {

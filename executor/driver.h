@@ -64,7 +64,7 @@ struct RunOptions {
 struct RunEnd {
   RunRecord run;
   State state;            // has_finished: false when it was left
-  int exit_code() const;  // DESIGN.md, "The command line"
+  int exit_code() const;  // README.md, "Exit codes"
 };
 
 // Runs plans: the scheduler's decisions become pods, and their ends become events. Every event is in the

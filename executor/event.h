@@ -75,7 +75,8 @@ struct Event {
 std::string_view to_string(Event::Kind kind);
 
 // Tasks are written by name, so that a journal is readable without its Plan. Times are nanoseconds since
-// 1970. from_json throws Invalid for what to_json did not write, or for a task that the plan does not have.
+// 1970. event_from_json throws Invalid for what to_json did not write, or for a task that the plan does not
+// have.
 nlohmann::json to_json(const Event& event, const dag::Plan& plan);
 Event event_from_json(const nlohmann::json& json, const dag::Plan& plan);
 

@@ -9,6 +9,7 @@
 #include "executor/private_folder.h"
 #include "executor/run_lock.h"
 #include "executor/secrets.h"
+#include "steps/host_passwords.h"
 
 namespace kiln::executor {
 namespace {
@@ -30,7 +31,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       nesting_(std::move(nesting)),
       run_(std::move(run)),
       places_(pod_places(services.dirs, run_.id, options)),
-      secrets_(secrets_of(plan)),
+      secrets_(secrets_of(plan, steps::host_passwords(current_environment()))),
       cache_(services.dirs.cache / "tasks"),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
@@ -44,6 +45,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
     run_.owner = Owner::Terminal;
     services.journal.set_owner(run_.id, run_.owner, services.journal.options(run_.id));
   }
+  places_.images_since = is_outermost() ? std::chrono::steady_clock::now() : nesting_.images_since;
   if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
   if (!options.workspaces.empty() && fs::exists(options.workspaces) && !fs::exists(places_.workspaces))
     fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
@@ -73,6 +75,7 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
     abandon();
     throw;
   }
+  fetching_ = {};
   workers_.clear();  // joins; nobody is busy any more
   std::error_code ignored;
   fs::remove(places_.run / "pods", ignored);  // empty by now
@@ -123,6 +126,7 @@ void LiveRun::go() {
     if (leaving_ && inbox_.empty()) return;  // nothing has begun
   }
   begin(!entered);
+  if (entered && !state_.has_finished) fetch_images();
   while (!state_.has_finished) {
     std::optional<Event> event = next_event();
     const Time at = services_.clock.now();
@@ -260,6 +264,9 @@ void LiveRun::act(const std::vector<Event>& events) {
         observer_.task_skipped(running(id, event.attempt), event.reason);
         break;
       }
+      case Event::Kind::CancelRequested:
+        fetching_.request_stop();  // what `finally` needs, it gets itself
+        break;
       default:
         break;
     }
@@ -281,6 +288,7 @@ void LiveRun::stop_all() {
 
 void LiveRun::abandon() {
   stop_all();
+  fetching_ = {};
   workers_.clear();
   forget_secrets();
 }

@@ -35,6 +35,7 @@ struct Nesting {
   std::string prefix;  // of its tasks' labels: "inner/"; empty: this is the outermost run
   std::filesystem::path workspaces;
   std::mutex* observing = nullptr;  // the outermost run's: one call of the observer at a time
+  registry::ImageRequest::Moment images_since = {};  // likewise: see PodPlaces
 };
 
 // One run of the journal from where it is to its end. The calling thread decides; workers run pods and put
@@ -69,6 +70,7 @@ class LiveRun {
   void post_cancel(std::string reason);
   std::optional<Event> next_event();
   void act(const std::vector<Event>& events);
+  void fetch_images();
   void start(const Event& event);
   Job job_for(const Event& event);
   RunningTask running(TaskRunId id, int attempt) const;
@@ -105,6 +107,7 @@ class LiveRun {
   bool leaving_ = false;
   std::deque<Job> jobs_waiting_;
   size_t idle_ = 0;
+  std::jthread fetching_;              // images, ahead of need
   std::vector<std::jthread> workers_;  // last: joined before what they use goes
 };
 

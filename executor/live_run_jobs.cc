@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
+#include "executor/image_requests.h"
 #include "executor/live_run.h"
 #include "executor/task_job.h"
 
@@ -112,6 +113,18 @@ Event LiveRun::run_job(Job& job) {
   return event;
 }
 
+// Beside the first tasks; ends with the run. A lone task asks for its images at once.
+void LiveRun::fetch_images() {
+  if (plan_.tasks.size() < 2) return;
+  fetching_ = std::jthread([this](std::stop_token stop) {
+    try {
+      services_.pods.prefetch(
+          wanted_images(plan_, {run_.id, run_.uid, "default"}, places_.images_since, stop), stop);
+    } catch (const std::exception&) {  // the pods will say what is wrong
+    }
+  });
+}
+
 // A pipeline inside the pipeline is a run of its own, under this one's name.
 Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   dag::Compiled compiled = dag::recompile(plan_.sources, plan_.remote, request);
@@ -129,7 +142,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   options.reuse.clear();
   options.workspaces.clear();
   LiveRun inner(services_, *compiled.plan, nested_run(*compiled.plan, job), observer_, options,
-                {job.task.label + "/", places_.workspaces, &observing_});
+                {job.task.label + "/", places_.workspaces, &observing_, places_.images_since});
   const RunEnd end = inner.run({}, job.stop.get_token());
   Outcome out;
   out.succeeded = end.state.succeeded();

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "executor/cached_pod.h"
 #include "executor/credentials.h"
+#include "executor/image_requests.h"
 #include "executor/pod_mounts.h"
 #include "steps/capabilities.h"
 
@@ -115,11 +116,7 @@ class PodMaker {
     if (container.image.empty()) refuse(who, "it has no image");
     out.name = container.name;
     out.image = container.image;
-    const std::string& policy = container.image_pull_policy.value;
-    if (policy == "Always")
-      out.pull_policy = registry::PullPolicy::Always;
-    else if (policy == "Never")
-      out.pull_policy = registry::PullPolicy::Never;
+    out.pull_policy = pull_policy_of(container);
     for (const dag::Text& word : container.command) out.command.push_back(word);
     for (const dag::Text& word : container.args) out.args.push_back(word);
     out.script = container.script;
@@ -246,6 +243,8 @@ PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask&
                              "." + std::to_string(which.attempt);
   PodFacts facts = facts_of(plan, planned, resolved, run_name, name, places);
   PodRequest request = PodMaker(planned, resolved, folder, places, std::move(facts)).make(std::move(name));
+  request.spec.images = {.answered_since = places.images_since,
+                         .credentials = pull_credentials(plan, *planned.settings, request.notes)};
   ask_for_cache(request, plan, planned, resolved);
   return request;
 }

@@ -23,6 +23,8 @@ struct PodPlaces {
   std::filesystem::path secrets;  // private_folder.h: what is made of Secrets, a folder per pod
   bool allow_privileged = false;
   std::vector<std::filesystem::path> host_paths;  // --allow-host-path: these and what is below
+  // imagePullPolicy Always: what a registry said since then will do.
+  registry::ImageRequest::Moment images_since = registry::ImageRequest::Moment::max();
   // This machine, as the Downward API shows it.
   std::string node;
   double cpus = 0, memory = 0;

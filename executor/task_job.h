@@ -9,7 +9,7 @@
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
 
-// What a worker does for one attempt of a TaskRun. Used by live_run.cc and replayed_pod.cc only.
+// What a worker does for one attempt of a TaskRun. Used by live_run_jobs.cc and replayed_pod.cc only.
 namespace kiln::executor {
 
 // Makes the folders and files that a pod is given. Throws Invalid for a path that leads where it must not.

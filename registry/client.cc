@@ -56,12 +56,13 @@ FetchedManifest checked(const HttpResponse& response, const std::string& host,
 struct Client::State {
   explicit State(Options given)
       : options(std::move(given)), http(options.http), credentials(options.environment) {}
-  Session session(const Reference& reference) {
+  Session session(const Reference& reference) { return session(reference, credentials); }
+  Session session(const Reference& reference, const CredentialFiles& files) {
     if (reference.is_local())
       throw Error(ErrorKind::NotFound,
                   "\"" + reference.text() + "\" is a name of this machine's image store only",
                   "kiln/… images are made with `kiln stack create`");
-    return Session(http, credentials, reference.host, reference.repository, options.retries);
+    return Session(http, files, reference.host, reference.repository, options.retries);
   }
   FetchedManifest manifest(Session& session, const Reference& reference, const std::string& which,
                            const std::optional<Digest>& expected, std::stop_token stop) {
@@ -158,7 +159,8 @@ std::string Client::fetch_blob(const Reference& reference, const Descriptor& des
 
 Image Client::pull(const Reference& reference, Store& store, const TransferOptions& transfer,
                    std::string_view architecture) {
-  Session session = state_->session(reference);
+  const CredentialFiles files = state_->credentials.after(transfer.credentials);
+  Session session = state_->session(reference, files);
   const std::string wanted = architecture.empty() ? machine_architecture() : std::string(architecture);
   FetchedManifest fetched =
       state_->manifest(session, reference, reference.tag_or_digest(), reference.digest, transfer.stop);

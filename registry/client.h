@@ -6,6 +6,7 @@
 #include <stop_token>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/http_client.h"
 #include "registry/credentials.h"
@@ -31,6 +32,8 @@ struct TransferOptions {
   std::stop_token stop{};
   // push: a repository on the same registry that may hold the blobs already, for a cross-repository mount.
   std::string mount_from{};
+  // pull: Docker's config.json as texts, each asked for credentials before the files that the user has.
+  std::vector<std::string> credentials{};
 };
 
 // A manifest as a registry gives it.

@@ -137,11 +137,25 @@ CredentialFiles::CredentialFiles(Environment environment) : environment_(std::mo
 
 Credentials CredentialFiles::find(std::string_view host, std::string_view repository) const {
   const std::string wanted = normal_key(host);
+  for (const std::string& document : documents_) {
+    const json config = json::parse(document, nullptr, /*allow_exceptions=*/false);
+    if (!config.is_object() || !config.contains("auths")) continue;
+    // Their `auths` alone: a program to ask is for the user to name.
+    const json auths{{"auths", config["auths"]}};
+    if (Credentials found = find_in(auths, "a Secret", wanted, repository, environment_); !found.empty())
+      return found;
+  }
   for (const fs::path& file : files_)
     if (const auto config = read_config(file))
       if (Credentials found = find_in(*config, file, wanted, repository, environment_); !found.empty())
         return found;
   return {};
+}
+
+CredentialFiles CredentialFiles::after(std::vector<std::string> documents) const {
+  CredentialFiles out = *this;
+  out.documents_ = std::move(documents);
+  return out;
 }
 
 void CredentialFiles::save(std::string_view host, const Credentials& credentials) const {

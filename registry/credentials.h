@@ -29,6 +29,9 @@ class CredentialFiles {
   // breaks.
   Credentials find(std::string_view host, std::string_view repository) const;
 
+  // The same files, asked only when these documents, config.json as texts, have no answer.
+  CredentialFiles after(std::vector<std::string> documents) const;
+
   // Writes into $REGISTRY_AUTH_FILE, else the first file of the list that exists, else Docker's; keeps all
   // else in it. For `kiln login` and `kiln logout`. erase() says whether there was anything.
   void save(std::string_view host, const Credentials& credentials) const;
@@ -39,6 +42,7 @@ class CredentialFiles {
  private:
   Environment environment_;
   std::vector<std::filesystem::path> files_;
+  std::vector<std::string> documents_;  // asked first
 };
 
 }  // namespace kiln::registry

@@ -65,6 +65,14 @@ bool is_forbidden_xattr(std::string_view name) {
          name.starts_with("user.fuseoverlayfs.") || name.starts_with("user.containers.");
 }
 
+// Forgets `path` and all below it. In order, so that an archive which replaces one folder again and again
+// does not have all names searched each time.
+template <class Paths>
+void erase_tree(Paths& paths, const std::string& path) {
+  paths.erase(path);
+  paths.erase(paths.lower_bound(path + "/"), paths.lower_bound(path + "0"));  // '0' follows '/'
+}
+
 }  // namespace
 
 LayerTree::LayerTree(const std::filesystem::path& root, const UnpackOptions& options)
@@ -93,42 +101,45 @@ LayerTree::Folder LayerTree::open_folder(const std::string& path) {
   }
   if (fd < 0) fail(errno, path);
   if (folders_.size() >= kFolderCache) folders_.clear();
-  return folders_[path] = std::make_shared<const UniqueFd>(fd);
+  OpenFolder opened{UniqueFd(fd), 0};
+  struct stat st;
+  if (::fstat(fd, &st) != 0) fail(errno, path);
+  opened.inode = st.st_ino;
+  return folders_[path] = std::make_shared<const OpenFolder>(std::move(opened));
 }
 
 void LayerTree::make_room(const Folder& parent, const std::string& path) {
   const std::string leaf = leaf_of(path);
-  const bool known = leaves_.contains(path);
   struct stat st;
-  // Only a name that was seen before, or a folder made for its children, can be in the way.
-  if (known) wait_for_workers();
+  await_file(parent, leaf);
   if (::fstatat(parent->get(), leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return;
   wait_for_workers();
   folders_.clear();
   if (S_ISDIR(st.st_mode)) {
     // By way of the open parent, so that no link on the way to it can lead elsewhere.
     remove_tree(std::filesystem::path("/proc/self/fd") / std::to_string(parent->get()) / leaf);
-    const auto below = [&](const std::string& name) { return name == path || name.starts_with(path + "/"); };
-    std::erase_if(directories_, [&](const auto& item) { return below(item.first); });
-    std::erase_if(leaves_, below);
-    std::erase_if(whiteouts_, below);
-    std::erase_if(opaques_, below);
+    erase_tree(directories_, path);
+    erase_tree(whiteouts_, path);
+    erase_tree(opaques_, path);
   } else if (::unlinkat(parent->get(), leaf.c_str(), 0) != 0 && errno != ENOENT) {
     fail(errno, path);
   }
 }
 
+void LayerTree::await_file(const Folder& parent, const std::string& leaf) {
+  if (queued_.contains({parent->inode, leaf})) wait_for_workers();
+}
+
 void LayerTree::directory(const std::string& path, Attributes attributes) {
   if (!path.empty()) {
     const Folder parent = open_folder(std::string(parent_of(path)));
+    await_file(parent, leaf_of(path));  // else the file there could be made after the folder
     if (::mkdirat(parent->get(), leaf_of(path).c_str(), 0755) != 0) {
       if (errno != EEXIST) fail(errno, path);
       struct stat st;
-      if (leaves_.contains(path)) wait_for_workers();
       if (::fstatat(parent->get(), leaf_of(path).c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) fail(errno, path);
       if (!S_ISDIR(st.st_mode)) {
         make_room(parent, path);
-        leaves_.erase(path);
         if (::mkdirat(parent->get(), leaf_of(path).c_str(), 0755) != 0) fail(errno, path);
       }
     }
@@ -139,7 +150,7 @@ void LayerTree::directory(const std::string& path, Attributes attributes) {
 void LayerTree::file(const std::string& path, Attributes attributes, std::string content) {
   Folder parent = open_folder(std::string(parent_of(path)));
   make_room(parent, path);
-  leaves_.insert(path);
+  queued_.emplace(parent->inode, leaf_of(path));
   std::unique_lock lock(mutex_);
   done_.wait(lock, [&] { return failure_ || (queue_.size() < kQueueLength && queued_bytes_ < kQueueBytes); });
   rethrow();
@@ -152,7 +163,6 @@ void LayerTree::file(const std::string& path, Attributes attributes, std::string
 UniqueFd LayerTree::open_file(const std::string& path) {
   const Folder parent = open_folder(std::string(parent_of(path)));
   make_room(parent, path);
-  leaves_.insert(path);
   UniqueFd fd(::openat(parent->get(), leaf_of(path).c_str(),
                        O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) fail(errno, path);
@@ -166,7 +176,6 @@ void LayerTree::close_file(UniqueFd fd, const Attributes& attributes) {
 void LayerTree::symlink(const std::string& path, Attributes attributes, const std::string& target) {
   const Folder parent = open_folder(std::string(parent_of(path)));
   make_room(parent, path);
-  leaves_.insert(path);
   const std::string leaf = leaf_of(path);
   if (target.empty()) fail(ENOENT, path);
   if (::symlinkat(target.c_str(), parent->get(), leaf.c_str()) != 0) fail(errno, path);
@@ -194,14 +203,12 @@ void LayerTree::hardlink(const std::string& path, const std::string& target) {
     throw Error(ErrorKind::Invalid,
                 "the layer links \"" + path + "\" to \"" + target + "\", which is not in it");
   if (S_ISDIR(st.st_mode)) throw Error(ErrorKind::Invalid, "the layer links \"" + path + "\" to a folder");
-  leaves_.insert(path);
   if (::linkat(from.get(), leaf.c_str(), parent->get(), leaf_of(path).c_str(), 0) != 0) fail(errno, path);
 }
 
 void LayerTree::special(const std::string& path, Attributes attributes, dev_t device) {
   const Folder parent = open_folder(std::string(parent_of(path)));
   make_room(parent, path);
-  leaves_.insert(path);
   const std::string leaf = leaf_of(path);
   if (::mknodat(parent->get(), leaf.c_str(), attributes.mode, device) != 0) fail(errno, path);
   if (options_.privileged) {
@@ -299,6 +306,7 @@ void LayerTree::wait_for_workers() {
   std::unique_lock lock(mutex_);
   done_.wait(lock, [&] { return queue_.empty() && busy_ == 0; });
   rethrow();
+  queued_.clear();
 }
 
 void LayerTree::rethrow() {

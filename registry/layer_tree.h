@@ -8,12 +8,12 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <string_view>
 #include <sys/stat.h>
 #include <thread>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -53,7 +53,12 @@ class LayerTree {
   void finish();
 
  private:
-  using Folder = std::shared_ptr<const UniqueFd>;
+  struct OpenFolder {
+    UniqueFd fd;
+    ino_t inode;
+    int get() const { return fd.get(); }
+  };
+  using Folder = std::shared_ptr<const OpenFolder>;
   struct Work {
     Folder parent;
     std::string path;
@@ -61,8 +66,9 @@ class LayerTree {
     std::string content;
   };
 
-  Folder open_folder(const std::string& path);                    // makes what is missing
-  void make_room(const Folder& parent, const std::string& path);  // removes what an earlier entry put there
+  Folder open_folder(const std::string& path);                     // makes what is missing
+  void make_room(const Folder& parent, const std::string& path);   // removes what an earlier entry put there
+  void await_file(const Folder& parent, const std::string& leaf);  // if it is in the workers' hands
   void apply(int fd, const Attributes& attributes) const;
   void run_worker();
   void write_small(const Work& work) const;
@@ -72,13 +78,15 @@ class LayerTree {
   const UnpackOptions options_;
   UniqueFd root_;
   std::unordered_map<std::string, Folder> folders_;  // resolved paths, dropped when links change
-  std::unordered_set<std::string> leaves_;           // everything that is no folder
   std::map<std::string, Attributes> directories_;    // applied last: making children changes them
-  std::unordered_set<std::string> whiteouts_, opaques_;
+  std::set<std::string> whiteouts_, opaques_;
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   std::deque<Work> queue_;
+  // What the workers have been given since they were last waited for, by folder and name: two paths may mean
+  // one place, by way of links.
+  std::set<std::pair<ino_t, std::string>> queued_;
   size_t queued_bytes_ = 0, busy_ = 0;
   bool closing_ = false;
   std::exception_ptr failure_;

@@ -16,6 +16,7 @@
 #include "registry/decompress.h"
 #include "registry/layer_tree.h"
 #include "registry/piece_queue.h"
+#include "registry/tar_headers.h"
 
 namespace kiln::registry {
 namespace {
@@ -23,6 +24,7 @@ namespace {
 using detail::Attributes;
 using detail::LayerTree;
 using detail::PieceQueue;
+using detail::TarHeaders;
 
 constexpr size_t kSmallFile = 1u << 20;  // up to here a file goes to the worker threads whole
 constexpr std::string_view kWhiteout = ".wh.", kOpaque = ".wh..wh..opq", kAufs = ".wh..wh.";
@@ -55,6 +57,11 @@ std::string clean_path(const char* given, const UnpackLimits& limits) {
   return out;
 }
 
+std::string_view path_of(archive_entry* entry) {
+  const char* path = ::archive_entry_pathname(entry);
+  return path ? path : "?";
+}
+
 class LayerReading {
  public:
   LayerReading(LayerTree& tree, PieceQueue& pieces, const UnpackOptions& options)
@@ -74,9 +81,11 @@ class LayerReading {
       const int result = ::archive_read_next_header(archive_, &entry);
       if (result == ARCHIVE_EOF) break;
       check(result);
-      if (++report_.entries > options_.limits.entries)
-        refuse(::archive_entry_pathname(entry), "is one too many");
+      if (++report_.entries > options_.limits.entries) refuse(path_of(entry), "is one too many");
+      headers_.check(static_cast<uint64_t>(::archive_read_header_position(archive_)), path_of(entry));
       take(entry);
+      check(::archive_read_data_skip(archive_));
+      headers_.content_ended();
     }
     if (failure_) std::rethrow_exception(failure_);
     // What follows the archive's end belongs to the diff ID as well.
@@ -102,10 +111,10 @@ class LayerReading {
   }
 
   std::string_view next_piece() {
-    piece_ = pieces_.pop();
-    hasher_.update(piece_);
-    report_.tar_bytes += piece_.size();
-    return piece_;
+    const std::string_view piece = headers_.give(pieces_.pop());
+    hasher_.update(piece);
+    report_.tar_bytes += piece.size();
+    return piece;
   }
 
   void check(int result) {
@@ -221,7 +230,7 @@ class LayerReading {
   const UnpackOptions& options_;
   archive* archive_;
   Hasher hasher_;
-  std::string piece_;
+  TarHeaders headers_;
   std::exception_ptr failure_;
   UnpackReport report_;
   uint64_t file_bytes_ = 0;

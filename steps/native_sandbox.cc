@@ -55,8 +55,10 @@ class NativeSandbox final : public Sandbox {
       errno = status.code;
       throw_errno(status.code, std::string("cannot make the sandbox: ") + status.message);
     }
-    if (status.event == wire::Event::ExecFailed)
-      exit_ = ExitStatus{.code = status.code, .started = false, .message = status.message};
+    if (status.event != wire::Event::ExecFailed) return;
+    std::string message = status.message;
+    if (status.error != 0) message += ": " + std::generic_category().message(status.error);
+    exit_ = ExitStatus{.code = status.code, .started = false, .message = std::move(message)};
   }
 
   ExitStatus wait() override {

@@ -25,11 +25,16 @@ std::string program_identity(const fs::path& program) {
          std::to_string(status.st_mtim.tv_nsec);
 }
 
+registry::ImageRequest request_for(const StepSpec& step, registry::ImageRequest of_pod) {
+  of_pod.policy = step.pull_policy;
+  return of_pod;
+}
+
 }  // namespace
 
-ImageSource image_source(const registry::Images& images) {
-  return [&images](const StepSpec& step, std::stop_token cancel) {
-    const registry::Image image = images.get(step.image, step.pull_policy, std::move(cancel));
+ImageSource image_source(const registry::Images& images, registry::ImageRequest request) {
+  return [&images, request = std::move(request)](const StepSpec& step, std::stop_token cancel) {
+    const registry::Image image = images.get(step.image, request_for(step, request), std::move(cancel));
     auto lease = std::make_shared<registry::Lease>(images.store(), "step");
     return StepImage{registry::Snapshots(images.store()).prepare(image, lease.get()), image.config,
                      image.descriptor.digest.text(), std::move(lease)};
@@ -44,7 +49,7 @@ LocalPods::LocalPods(SandboxRuntime& runtime, const registry::Images& images, Op
 
 PodOutcome LocalPods::run(const PodSpec& spec, PodObserver& observer, std::stop_token stop,
                           Duration timeout) {
-  const ImageSource source = image_source(images_);
+  const ImageSource source = image_source(images_, spec.images);
   try {
     return PodRun(runtime_, source, options_, spec, observer, std::move(stop), timeout).run();
   } catch (const Error& error) {  // its folder could not be made, or read
@@ -61,7 +66,7 @@ std::vector<std::string> LocalPods::image_digests(const PodSpec& spec, std::stop
   if (std::ranges::any_of(containers, [](const StepSpec* one) { return one->image == kHostImage; }))
     return {};
   const ImageSource source = [&](const StepSpec& step, std::stop_token cancel) {
-    const registry::Image image = images_.get(step.image, step.pull_policy, std::move(cancel));
+    const registry::Image image = images_.get(step.image, request_for(step, spec.images), std::move(cancel));
     return StepImage{{}, {}, image.descriptor.digest.text()};
   };
   std::vector<StepImage> images;
@@ -70,6 +75,13 @@ std::vector<std::string> LocalPods::image_digests(const PodSpec& spec, std::stop
   for (size_t i = 0; i < containers.size(); ++i)
     out.push_back(runs_on_host(*containers[i]) ? program_identity(options_.kiln_binary) : images[i].digest);
   return out;
+}
+
+void LocalPods::prefetch(std::vector<registry::WantedImage> wanted, std::stop_token stop) const {
+  std::erase_if(wanted, [](const registry::WantedImage& one) {
+    return one.name == kKilnImage || one.name == kHostImage;
+  });
+  images_.prefetch(wanted, std::move(stop));
 }
 
 }  // namespace kiln::steps

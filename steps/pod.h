@@ -26,7 +26,7 @@ struct VolumeMount {
   bool read_only = false;
 };
 
-// One Step, everything substituted, as Tekton's spec says (spec/tekton.md, "Task and Step").
+// One Step, everything substituted, as a Tekton Task's `steps` says.
 struct StepSpec {
   std::string name;  // "unnamed-N" when the document gives none
   std::string image;
@@ -93,6 +93,7 @@ struct PodSpec {
   std::vector<std::string> results;  // declared names
   Network network = Network::Host;
   bool hermetic = false;  // steps have no network but a loopback of their own; sidecars have `network`
+  registry::ImageRequest images;              // how its images are asked for; the policy is each step's own
   bool allow_host_image = false;              // --allow-host
   uint64_t result_limit = 1u << 20;           // bytes per result, and of a provenance.json
   Duration grace = std::chrono::seconds(10);  // between SIGTERM and SIGKILL
@@ -160,6 +161,8 @@ class LocalPods {
   // The digests of what its steps, then its sidecars run; `image: kiln` has one of this program. None when
   // one of them is `image: host`, which no digest describes. Throws as registry::Images.
   std::vector<std::string> image_digests(const PodSpec& spec, std::stop_token stop);
+  // Gets images that pods will need, ahead of that: registry::Images::prefetch.
+  void prefetch(std::vector<registry::WantedImage> wanted, std::stop_token stop) const;
 
  private:
   SandboxRuntime& runtime_;

@@ -11,7 +11,7 @@
 
 namespace kiln::steps {
 
-// The host folders behind one TaskRun's shared places (spec/tekton.md, "Filesystem"):
+// The host folders behind one TaskRun's shared places:
 //   workspace/ home/                               → /workspace and /tekton/home, written by any step
 // and, in PodSpec::control:
 //   results/ artifacts/ creds/                     → /tekton/…, written by any step

@@ -182,7 +182,7 @@ void PodRun::conclude(size_t index, const RunResult& result, bool pod_time, Step
       if (signal) outcome.message += std::string(" (SIG") + signal + ")";
     }
     outcome.reason = step.continue_on_error ? StepReason::Continued : StepReason::Error;
-    // Kiln's own verbs say with their exit code whose fault it was (DESIGN.md, "The command line").
+    // Kiln's own verbs say with their exit code whose fault it was.
     const bool infrastructure =
         step.image == kKilnImage && status.code == exit_code(ErrorKind::Infrastructure);
     if (!step.continue_on_error)

@@ -1,17 +1,17 @@
 #include "steps/seccomp_profile.h"
 
 #include <cerrno>
-#include <fcntl.h>
-#include <memory>
+#include <cstdlib>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <map>
 #include <sched.h>
 #include <seccomp.h>
-#include <sys/mman.h>
-#include <sys/personality.h>
+#include <string>
 #include <sys/socket.h>
-#include <unistd.h>
+#include <vector>
 
-#include "base/error.h"
-#include "base/fs.h"
+#include "steps/seccomp_filter.h"
 
 namespace kiln::steps {
 namespace {
@@ -80,56 +80,69 @@ constexpr const char* kAllowed[] = {
     "recvmmsg", "recvmmsg_time64", "recvmsg", "semctl", "semget", "semop", "semtimedop", "semtimedop_time64",
     "send", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown", "socketcall", "socketpair"};
 
-using Filter = std::unique_ptr<void, decltype(&seccomp_release)>;
+// What the kernel calls an architecture, and libseccomp.
+struct Architecture {
+  uint32_t audit, library;
+};
+#if defined(__x86_64__)
+constexpr Architecture kArchitectures[] = {{AUDIT_ARCH_X86_64, SCMP_ARCH_X86_64},
+                                           {AUDIT_ARCH_I386, SCMP_ARCH_X86}};  // 32-bit programs
+#elif defined(__aarch64__)
+constexpr Architecture kArchitectures[] = {{AUDIT_ARCH_AARCH64, SCMP_ARCH_AARCH64}};
+#else
+#error "no seccomp profile for this architecture"
+#endif
 
-void check(int result, const char* what) {
-  if (result < 0) throw_errno(-result, std::string("cannot compile the seccomp profile: ") + what);
+// What i386 had behind socketcall and ipc at first and then as calls of their own. libseccomp has a name for
+// the number of each, but for the name only a number that it made up.
+std::map<std::string, uint32_t, std::less<>> late_calls(const Architecture& architecture) {
+  std::map<std::string, uint32_t, std::less<>> calls;
+  if (architecture.audit != AUDIT_ARCH_I386) return calls;
+  constexpr int kFirst = 337, kLast = 402;  // recvmmsg, msgctl
+  for (int number = kFirst; number <= kLast; ++number)
+    if (char* name = seccomp_syscall_resolve_num_arch(architecture.library, number)) {
+      calls[name] = static_cast<uint32_t>(number);
+      std::free(name);
+    }
+  return calls;
 }
 
-void allow(const Filter& filter, const char* name, std::initializer_list<scmp_arg_cmp> conditions = {},
-           uint32_t action = SCMP_ACT_ALLOW) {
-  const int number = seccomp_syscall_resolve_name(name);
-  if (number == __NR_SCMP_ERROR) return;  // newer than the library: stays refused
-  const int result = seccomp_rule_add_array(filter.get(), action, number,
-                                            static_cast<unsigned>(conditions.size()), conditions.begin());
-  if (result != -EEXIST && result != -EDOM) check(result, name);  // EDOM: not on this architecture
+constexpr uint32_t refuse_with(uint32_t error) {
+  return SECCOMP_RET_ERRNO | error;
 }
 
-// A condition on a system call's first argument; of MASKED_EQ, that the masked bits are zero.
-scmp_arg_cmp first(scmp_compare operation, uint64_t value) {
-  return {0, operation, value, 0};
+SystemCallTable table_for(const Architecture& architecture) {
+  using When = SystemCallVerdict::When;
+  SystemCallTable table{.architecture = architecture.audit, .calls = {}, .otherwise = refuse_with(EPERM)};
+  if (architecture.audit == AUDIT_ARCH_X86_64) {
+    table.end = 0x40000000;  // x32's, of which the names here say nothing
+    table.beyond = SECCOMP_RET_KILL_THREAD;
+  }
+  const auto late = late_calls(architecture);
+  const auto set = [&](const char* name, SystemCallVerdict verdict) {
+    const int number = seccomp_syscall_resolve_name_arch(architecture.library, name);
+    if (number >= 0)
+      table.calls[static_cast<uint32_t>(number)] = std::move(verdict);
+    else if (const auto found = late.find(name); found != late.end())
+      table.calls[found->second] = std::move(verdict);
+  };
+  for (const char* name : kAllowed) set(name, {When::Always, SECCOMP_RET_ALLOW, {}});
+  // Only the execution domains that compatibility needs (and 0xffffffff, which asks for the present one).
+  set("personality", {When::OneOf, SECCOMP_RET_ALLOW, {0, 0x0008, 0x20000, 0x20008, 0xffffffff}});
+  // Threads and children, but no namespaces.
+  constexpr uint32_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
+                                   CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+  set("clone", {When::NoneOfBits, SECCOMP_RET_ALLOW, {kNamespaces}});
+  set("clone3", {When::Always, refuse_with(ENOSYS), {}});
+  // VM sockets would reach past every network namespace, to the hypervisor.
+  set("socket", {When::NotEqual, SECCOMP_RET_ALLOW, {AF_VSOCK}});
+  return table;
 }
 
 std::vector<sock_filter> compile() {
-  const Filter filter(seccomp_init(SCMP_ACT_ERRNO(EPERM)), &seccomp_release);
-  if (!filter) throw Error(ErrorKind::Infrastructure, "cannot compile the seccomp profile");
-#if defined(__x86_64__)
-  check(seccomp_arch_add(filter.get(), SCMP_ARCH_X86), "x86");  // 32-bit programs
-#endif
-  // A binary search instead of a linear one through hundreds of system calls.
-  check(seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2), "optimize");
-
-  for (const char* name : kAllowed) allow(filter, name);
-  // Only the execution domains that compatibility needs (and 0xffffffff, which asks for the present one).
-  for (const uint64_t persona : {0ul, 0x0008ul, 0x20000ul, 0x20008ul, 0xfffffffful})
-    allow(filter, "personality", {first(SCMP_CMP_EQ, persona)});
-  // Threads and children, but no namespaces.
-  constexpr uint64_t kNamespaces = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
-                                   CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
-  allow(filter, "clone", {first(SCMP_CMP_MASKED_EQ, kNamespaces)});
-  allow(filter, "clone3", {}, SCMP_ACT_ERRNO(ENOSYS));
-  // VM sockets would reach past every network namespace, to the hypervisor.
-  allow(filter, "socket", {first(SCMP_CMP_LT, AF_VSOCK)});
-  allow(filter, "socket", {first(SCMP_CMP_GT, AF_VSOCK)});
-
-  const UniqueFd file(::memfd_create("kiln-seccomp", MFD_CLOEXEC));
-  if (!file) throw_errno("cannot compile the seccomp profile");
-  check(seccomp_export_bpf(filter.get(), file.get()), "export");
-  const off_t size = ::lseek(file.get(), 0, SEEK_END);
-  std::vector<sock_filter> program(static_cast<size_t>(size) / sizeof(sock_filter));
-  if (::pread(file.get(), program.data(), static_cast<size_t>(size), 0) != size)
-    throw_errno("cannot compile the seccomp profile");
-  return program;
+  std::vector<SystemCallTable> tables;
+  for (const Architecture& architecture : kArchitectures) tables.push_back(table_for(architecture));
+  return seccomp_filter(tables, SECCOMP_RET_KILL_THREAD);
 }
 
 }  // namespace

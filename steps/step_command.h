@@ -13,7 +13,7 @@ namespace kiln::steps {
 // The file for a step's script: as it stands when it begins with "#!", else after "#!/bin/sh" and "set -e".
 std::string script_file(std::string_view script);
 
-// What a step executes, by Tekton's and Kubernetes' rules (spec/tekton.md, "Script" and "Entrypoint").
+// What a step executes, by Tekton's and Kubernetes' rules.
 // `script_path` is where its script is, empty when it has none. Throws Invalid when there is nothing to run.
 std::vector<std::string> step_command(const StepSpec& step, const registry::ImageConfig& image,
                                       std::string_view script_path, const Variables& variables);

@@ -15,6 +15,7 @@
 namespace kiln::registry {
 class Images;
 class Lease;
+struct ImageRequest;
 }  // namespace kiln::registry
 
 namespace kiln::steps {
@@ -32,8 +33,9 @@ struct StepImage {
 // Where steps' images come from; throws kiln::Error.
 using ImageSource = std::function<StepImage(const StepSpec& step, std::stop_token stop)>;
 
-// Pulled where needed, and unpacked. `images` has to outlive it.
-ImageSource image_source(const registry::Images& images);
+// Pulled where needed, and unpacked; `request` is how, but for the policy, which is each step's own. `images`
+// has to outlive it.
+ImageSource image_source(const registry::Images& images, registry::ImageRequest request);
 
 // A file of the image as its topmost layer has it, at most 1 MiB; nullopt when there is none. Links are
 // followed inside the layer only.

@@ -104,7 +104,7 @@ int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, cons
   if (step.image == kKilnImage)
     throw Error(ErrorKind::Invalid, "step " + step.name + " is one of Kiln's own verbs and has no shell");
   std::vector<StepImage> got;
-  if (const auto problem = get_images({&step}, image_source(images), stop, got))
+  if (const auto problem = get_images({&step}, image_source(images, pod.images), stop, got))
     throw problem->error.because("the image \"" + step.image + "\" cannot be had");
   const PodFolder folder(pod);
   SandboxSpec spec = StepWorld(pod, options, folder).of_step(index, step, got.front());

@@ -9,7 +9,8 @@ namespace kiln::steps {
 // where the image has it, else sh. When stdin and stdout are terminals the command gets one of its own, and
 // theirs is raw meanwhile; else it gets them as they are. Output is not masked: who asks for a step's sandbox
 // has its secrets. A stop request kills it. Returns the command's exit code. Throws what keeps it from
-// starting; Invalid for an image that cannot be had.
+// starting: as registry::Images for an image that cannot be had; Invalid for `image: kiln`, and for
+// `image: host` that is not allowed.
 int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, const LocalPods::Options& options,
                    const PodSpec& pod, size_t index, std::vector<std::string> command,
                    const std::stop_token& stop);

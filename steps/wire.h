@@ -59,6 +59,7 @@ enum class Event : uint32_t { Started, ExecFailed, SetupFailed, Exited };
 struct Status {
   Event event;
   int32_t code;         // ExecFailed: 126/127, SetupFailed: errno, Exited: 0–255 or 128 + signal
+  int32_t error;        // ExecFailed: errno
   int64_t run_time_ns;  // Exited
   char message[240];    // ExecFailed, SetupFailed: what went wrong, NUL-terminated
 };

@@ -168,14 +168,7 @@ int start_process(const Spec& spec, int64_t& started_ns) {
     status.event = wire::Event::ExecFailed;
     status.code = launch.code;
     set_message(status, launch.what, *launch.object ? " " : "", launch.object);
-    const char* reason = strerrordesc_np(launch.error);
-    if (launch.error && reason) {
-      const size_t used = strlen(status.message);
-      if (used + strlen(reason) + 3 < sizeof status.message) {
-        strcpy(status.message + used, ": ");
-        strcpy(status.message + used + 2, reason);
-      }
-    }
+    status.error = launch.error;
   } else {
     status.event = wire::Event::Started;
   }

@@ -192,7 +192,7 @@ class GitTest : public testing::Test {
     git({"commit", "-q", "-m", message});
     return git({"rev-parse", "HEAD"});
   }
-  GitCommit checkout(const std::string& revision, const std::string& to) {
+  std::string checkout(const std::string& revision, const std::string& to) {
     return git_checkout({.url = "file://" + source_.string(),
                          .revision = revision,
                          .destination = dir_.path() / to,
@@ -207,10 +207,10 @@ class GitTest : public testing::Test {
 TEST_F(GitTest, ChecksOutBranchesTagsCommitsAndTheDefault) {
   write_file(source_ / "f", "two");
   const std::string second = commit("two");
-  EXPECT_EQ(checkout("", "a").id, second);
-  EXPECT_EQ(checkout("main", "b").id, second);
-  EXPECT_EQ(checkout("v1", "c").id, first_);
-  EXPECT_EQ(checkout(first_.substr(0, 10), "d").id, first_);
+  EXPECT_EQ(checkout("", "a"), second);
+  EXPECT_EQ(checkout("main", "b"), second);
+  EXPECT_EQ(checkout("v1", "c"), first_);
+  EXPECT_EQ(checkout(first_.substr(0, 10), "d"), first_);
   EXPECT_EQ(read_file(dir_.path() / "a/f"), "two");
   EXPECT_EQ(read_file(dir_.path() / "c/f"), "one");
 }
@@ -220,7 +220,7 @@ TEST_F(GitTest, ASecondCheckoutSeesWhatWasPushedAndForcePushed) {
   write_file(source_ / "f", "rewritten");
   git({"add", "-A"});
   git({"commit", "-q", "--amend", "-m", "other"});
-  EXPECT_EQ(checkout("main", "b").id, git({"rev-parse", "HEAD"}));
+  EXPECT_EQ(checkout("main", "b"), git({"rev-parse", "HEAD"}));
   EXPECT_EQ(read_file(dir_.path() / "b/f"), "rewritten");
 }
 

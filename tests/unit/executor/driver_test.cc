@@ -1,5 +1,6 @@
 #include "executor/driver.h"
 
+#include <future>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -81,6 +82,47 @@ TEST_F(DriverTest, PassesResultsOnAndRunsFinally) {
   EXPECT_EQ(report["status"]["childReferences"].size(), 3u);
   EXPECT_EQ(report["status"]["conditions"][0]["reason"], "Succeeded");
   EXPECT_EQ(describe_task(end.run, plan, end.state, {1, 0})["spec"]["params"][0]["value"], "R");
+}
+
+TEST_F(DriverTest, ImagesAreFetchedAheadOfNeedUntilTheRunEnds) {
+  std::vector<std::string> wanted;
+  bool ended = false;
+  pods.on_prefetch = [&](const std::vector<registry::WantedImage>& images, std::stop_token stop) {
+    for (const registry::WantedImage& image : images) wanted.push_back(image.name);
+    FakePodRunner::wait_for(stop);  // a slow registry does not hold the run up
+    ended = true;
+    throw Error(ErrorKind::Unavailable, "the registry is down");
+  };
+  const RunEnd end = run(plan_of("  tasks:\n" + task("a") + task("b")));
+  EXPECT_EQ(end.exit_code(), 0);
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(wanted, std::vector<std::string>{"i"});
+  ASSERT_EQ(pods.seen.size(), 2u);
+  EXPECT_LT(pods.seen[0].images.answered_since, registry::ImageRequest::Moment::max());
+  EXPECT_EQ(pods.seen[0].images.answered_since, pods.seen[1].images.answered_since) << "asked once a run";
+}
+
+TEST_F(DriverTest, ACancelledRunFetchesNoMoreImages) {
+  std::stop_source cancel;
+  std::promise<void> fetching, stopped;
+  pods.on_prefetch = [&](const std::vector<registry::WantedImage>&, std::stop_token stop) {
+    fetching.set_value();
+    FakePodRunner::wait_for(stop);
+    stopped.set_value();
+  };
+  pods.on("a", [&](const steps::PodSpec& spec, steps::PodObserver& to, std::stop_token stop) {
+    fetching.get_future().wait();
+    cancel.request_stop();
+    return FakePodRunner::until_stopped(spec, to, std::move(stop));
+  });
+  pods.on("z", [&](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
+    stopped.get_future().wait();  // before the run ends
+    return FakePodRunner::succeeded();
+  });
+  RunOptions options;
+  options.stop = cancel.get_token();
+  const RunEnd end = run(plan_of("  tasks:\n" + task("a") + "  finally:\n" + task("z")), options);
+  EXPECT_EQ(end.state.reason, "Cancelled");
 }
 
 TEST_F(DriverTest, KeepsWholeLogsPerAttempt) {

@@ -31,6 +31,11 @@ class FakePodRunner final : public PodRunner {
     return succeeded();
   }
 
+  void prefetch(std::vector<registry::WantedImage> wanted, std::stop_token stop) override {
+    if (on_prefetch) on_prefetch(wanted, std::move(stop));
+  }
+  std::function<void(const std::vector<registry::WantedImage>&, std::stop_token)> on_prefetch;
+
   static steps::PodOutcome succeeded(std::map<std::string, std::string> results = {}) {
     steps::PodOutcome out;
     out.succeeded = true;
@@ -46,11 +51,14 @@ class FakePodRunner final : public PodRunner {
   }
   // Runs until it is told to stop.
   static steps::PodOutcome until_stopped(const steps::PodSpec&, steps::PodObserver&, std::stop_token stop) {
+    wait_for(stop);
+    return failed("TaskRunCancelled");
+  }
+  static void wait_for(const std::stop_token& stop) {
     std::mutex mutex;
     std::condition_variable_any stopped;
     std::unique_lock lock(mutex);
     stopped.wait(lock, stop, [] { return false; });
-    return failed("TaskRunCancelled");
   }
 
   std::vector<steps::PodSpec> seen;

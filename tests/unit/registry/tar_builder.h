@@ -4,6 +4,8 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 namespace kiln::registry {
 
@@ -65,10 +67,17 @@ class TarBuilder {
   }
   // A PAX extended header for the entry that follows: {"path", "…"}.
   TarBuilder& pax(std::string_view key, std::string_view value) {
-    const std::string rest = " " + std::string(key) + "=" + std::string(value) + "\n";
-    size_t length = rest.size() + 1;
-    while (std::to_string(length).size() + rest.size() != length) ++length;
-    return add({.name = "PaxHeader", .type = 'x', .content = std::to_string(length) + rest});
+    return pax({{std::string(key), std::string(value)}});
+  }
+  TarBuilder& pax(const std::vector<std::pair<std::string, std::string>>& records) {
+    std::string content;
+    for (const auto& [key, value] : records) {
+      const std::string rest = " " + key + "=" + value + "\n";
+      size_t length = rest.size() + 1;
+      while (std::to_string(length).size() + rest.size() != length) ++length;
+      content += std::to_string(length) + rest;
+    }
+    return add({.name = "PaxHeader", .type = 'x', .content = content});
   }
   std::string finish() const { return bytes_ + std::string(1024, '\0'); }
 

@@ -258,11 +258,11 @@ TEST_F(GitResolver, APrivateCaIsTheOneOfTheEnvironment) {
 // git_checkout goes the same way.
 TEST_F(GitResolver, ACheckoutOverHttpHasAllOfTheHistory) {
   TempDir dir;
-  EXPECT_EQ(git_checkout({host->url(), "main", dir.path() / "a", dir.path() / "cache"}).id, second);
+  EXPECT_EQ(git_checkout({host->url(), "main", dir.path() / "a", dir.path() / "cache"}), second);
   host->write("more.yaml", "x");
   const std::string third = host->commit("three");
-  EXPECT_EQ(git_checkout({host->url(), "main", dir.path() / "b", dir.path() / "cache"}).id, third);
-  EXPECT_EQ(git_checkout({host->url(), "v1", dir.path() / "c", dir.path() / "cache"}).id, first);
+  EXPECT_EQ(git_checkout({host->url(), "main", dir.path() / "b", dir.path() / "cache"}), third);
+  EXPECT_EQ(git_checkout({host->url(), "v1", dir.path() / "c", dir.path() / "cache"}), first);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "base/folder_watch.h"
+#include "executor/folder_watch.h"
 
 #include <array>
 #include <poll.h>
@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 
-namespace kiln {
+namespace kiln::executor {
 
 FolderWatch::FolderWatch(std::filesystem::path folder)
     : folder_(std::move(folder)),
@@ -32,4 +32,4 @@ bool FolderWatch::wait_for(const std::string& name, std::stop_token stop) {
   }
 }
 
-}  // namespace kiln
+}  // namespace kiln::executor

@@ -1,4 +1,4 @@
-#include "base/folder_watch.h"
+#include "executor/folder_watch.h"
 
 #include <gtest/gtest.h>
 #include <thread>
@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 
-namespace kiln {
+namespace kiln::executor {
 namespace {
 
 TEST(FolderWatch, SeesWhatIsThereAlready) {
@@ -39,4 +39,4 @@ TEST(FolderWatch, AMissingFolderIsAnError) {
 }
 
 }  // namespace
-}  // namespace kiln
+}  // namespace kiln::executor

@@ -6,7 +6,7 @@
 
 #include "base/unique_fd.h"
 
-namespace kiln {
+namespace kiln::executor {
 
 // Waits for files that another process puts into a folder (inotify(7)). Not for use by several threads at
 // once.
@@ -22,4 +22,4 @@ class FolderWatch {
   UniqueFd inotify_, wake_;
 };
 
-}  // namespace kiln
+}  // namespace kiln::executor
