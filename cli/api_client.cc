@@ -9,7 +9,7 @@ namespace {
 // Longer than the longest wait that the API grants.
 HttpClient::Options patient(Context& context) {
   HttpClient::Options options;
-  options.ca_file = context.server_certificate();
+  options.tls.ca_file = context.server_certificate();
   options.stall_timeout = std::chrono::seconds(3700);
   return options;
 }
