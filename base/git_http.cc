@@ -38,9 +38,9 @@ File scratch_file(const std::filesystem::path& folder) {
 
 HttpClient::Options client_options(const GitTransfer& transfer) {
   HttpClient::Options options;
-  options.verify_peer = transfer.verify_tls;
+  options.tls.verify_peer = transfer.verify_tls;
   options.user_agent = "git/2.0 (kiln)";  // some hosts show web pages to whatever is not called git
-  if (const char* file = std::getenv("GIT_SSL_CAINFO"); file && *file) options.ca_file = file;
+  if (const char* file = std::getenv("GIT_SSL_CAINFO"); file && *file) options.tls.ca_file = file;
   return options;
 }
 

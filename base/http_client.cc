@@ -1,16 +1,12 @@
 #include "base/http_client.h"
 
-#include <arpa/inet.h>
-#include <cerrno>
 #include <cstdlib>
-#include <cstring>
 #include <curl/curl.h>
 #include <list>
 #include <mutex>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "base/http_transfer.h"
 #include "base/text.h"
 
 namespace kiln {
@@ -105,105 +101,13 @@ struct HttpClient::Pool {
 
 namespace {
 
-// What the callbacks of one transfer see. No exception passes through libcurl: it is kept and thrown after.
-struct Transfer {
-  const HttpRequest& request;
-  const HttpSink& sink;
-  uint64_t body_limit;
-  HttpResponse response{};
-  uint64_t sent = 0;
-  std::exception_ptr failure{};
-  bool refused_address = false;
-
-  size_t take_header(std::string_view line) {
-    if (line.starts_with("HTTP/")) {  // also after "100 Continue"
-      response = {};
-      const size_t blank = line.find(' ');
-      if (blank != std::string_view::npos)
-        response.status = std::atoi(std::string(line.substr(blank + 1, 3)).c_str());
-    } else if (const size_t colon = line.find(':'); colon != std::string_view::npos) {
-      response.headers.add(std::string(line.substr(0, colon)), std::string(trim(line.substr(colon + 1))));
-    }
-    return line.size();
-  }
-
-  size_t take_body(std::string_view bytes) {
-    try {
-      if (sink && response.ok()) {
-        sink(response, bytes);
-      } else if (response.body.size() + bytes.size() > body_limit) {
-        throw Error(ErrorKind::Invalid,
-                    "the answer of " + request.url + " is larger than " + format_bytes(body_limit));
-      } else {
-        response.body += bytes;
-      }
-      return bytes.size();
-    } catch (...) {
-      failure = std::current_exception();
-      return 0;
-    }
-  }
-
-  size_t give_body(char* buffer, size_t size) {
-    try {
-      size_t count = 0;
-      const HttpBody& body = request.body;
-      if (body.source) {
-        count = body.source(buffer, size);
-      } else if (body.fd >= 0) {
-        const size_t wanted = std::min<uint64_t>(size, body.length - sent);
-        ssize_t got;
-        do got = ::pread(body.fd, buffer, wanted, static_cast<off_t>(body.offset + sent));
-        while (got < 0 && errno == EINTR);
-        if (got < 0) throw_errno("cannot read what is to be sent");
-        count = static_cast<size_t>(got);
-      } else {
-        count = std::min(size, body.text.size() - sent);
-        std::memcpy(buffer, body.text.data() + sent, count);
-      }
-      sent += count;
-      if (request.on_upload) request.on_upload(sent);
-      return count;
-    } catch (...) {
-      failure = std::current_exception();
-      return CURL_READFUNC_ABORT;
-    }
-  }
-
-  static size_t on_header(char* data, size_t size, size_t count, void* self) {
-    return static_cast<Transfer*>(self)->take_header({data, size * count});
-  }
-  static size_t on_write(char* data, size_t size, size_t count, void* self) {
-    return static_cast<Transfer*>(self)->take_body({data, size * count});
-  }
-  static size_t on_read(char* buffer, size_t size, size_t count, void* self) {
-    return static_cast<Transfer*>(self)->give_body(buffer, size * count);
-  }
-  // A kept connection may turn out to be dead; libcurl then starts over on a fresh one.
-  static int on_seek(void* self, curl_off_t offset, int origin) {
-    auto& transfer = *static_cast<Transfer*>(self);
-    if (transfer.request.body.source || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
-    transfer.sent = static_cast<uint64_t>(offset);
-    return CURL_SEEKFUNC_OK;
-  }
-  static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) {
-    char text[INET6_ADDRSTRLEN] = {};
-    const auto* any = reinterpret_cast<const sockaddr*>(&address->addr);
-    if (any->sa_family == AF_INET)
-      ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(any)->sin_addr, text, sizeof text);
-    else if (any->sa_family == AF_INET6)
-      ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(any)->sin6_addr, text, sizeof text);
-    if (is_private_address(text)) {
-      static_cast<Transfer*>(self)->refused_address = true;
-      return CURL_SOCKET_BAD;
-    }
-    return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-  }
-};
-
 template <class Value>
 void set(CURL* easy, CURLoption option, Value value) {
   ::curl_easy_setopt(easy, option, value);
+}
+
+long milliseconds(Duration duration) {
+  return static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count());
 }
 
 bool sends_body(const HttpRequest& request) {
@@ -225,22 +129,36 @@ HttpResponse HttpClient::get(std::string_view url, std::stop_token stop) const {
   return send({.url = std::string(url)}, {}, std::move(stop));
 }
 
+std::optional<bool> HttpClient::speaks_tls(const Url& url) const {
+  const std::unique_ptr<CURL, void (*)(CURL*)> easy(::curl_easy_init(), ::curl_easy_cleanup);
+  if (!easy) throw std::bad_alloc();
+  const std::string text = url.text();
+  set(easy.get(), CURLOPT_URL, text.c_str());
+  set(easy.get(), CURLOPT_CONNECT_ONLY, 1L);
+  set(easy.get(), CURLOPT_NOSIGNAL, 1L);
+  set(easy.get(), CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options_.connect_timeout));
+  if (is_loopback_host(url.host)) set(easy.get(), CURLOPT_PROXY, "");
+  TlsOptions tls = options_.tls_for ? options_.tls_for(url) : options_.tls;
+  tls.verify_peer = false;
+  detail::set_tls(easy.get(), tls);
+  const CURLcode code = ::curl_easy_perform(easy.get());
+  if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) return std::nullopt;
+  return code == CURLE_OK;
+}
+
 HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, std::stop_token stop) const {
   const auto url = Url::parse(request.url);
   if (!url)
     throw Error(ErrorKind::Invalid, "\"" + request.url.substr(0, 200) + "\" is not a URL that can be asked",
                 "write http://… or https://…, without a user name in it");
   if (request.public_only && is_private_address(url->host))
-    throw Error(ErrorKind::Unavailable, "refusing to ask " + url->authority() + ": it is no public address");
-  const auto milliseconds = [](Duration d) {
-    return static_cast<long>(std::chrono::duration_cast<std::chrono::milliseconds>(d).count());
-  };
-
+    throw HttpUntrusted(ErrorKind::Infrastructure,
+                        "refusing to ask " + url->authority() + ": it is no public address");
   std::unique_ptr<Pool::Handle> handle = pool_->take(url->scheme + "://" + url->authority());
   CURL* easy = handle->easy;
   ::curl_easy_reset(easy);
   char why[CURL_ERROR_SIZE] = {};
-  Transfer transfer{request, sink, options_.body_limit};
+  detail::Transfer transfer{request, sink, options_.body_limit};
   set(easy, CURLOPT_ERRORBUFFER, why);
   const std::string text = url->text();
   set(easy, CURLOPT_URL, text.c_str());
@@ -254,36 +172,26 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
   set(easy, CURLOPT_BUFFERSIZE, 512L << 10);
   set(easy, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options_.connect_timeout));
-  set(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
-  set(easy, CURLOPT_LOW_SPEED_TIME, std::max(1L, milliseconds(options_.stall_timeout) / 1000));
   set(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
   if (is_loopback_host(url->host))
     set(easy, CURLOPT_PROXY, "");
   else if (request.public_only && !has_proxy_settings())
-    set(easy, CURLOPT_OPENSOCKETFUNCTION, &Transfer::on_open_socket),
+    set(easy, CURLOPT_OPENSOCKETFUNCTION, &detail::Transfer::on_open_socket),
         set(easy, CURLOPT_OPENSOCKETDATA, &transfer), set(easy, CURLOPT_FRESH_CONNECT, 1L);
-  // libcurl itself does not look at the variable that OpenSSL programs honour.
-  const char* ca_variable = std::getenv("SSL_CERT_FILE");
-  if (!options_.ca_file.empty())
-    set(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
-  else if (ca_variable && *ca_variable)
-    set(easy, CURLOPT_CAINFO, ca_variable);
-  if (!options_.client_certificate.empty()) set(easy, CURLOPT_SSLCERT, options_.client_certificate.c_str());
-  if (!options_.client_key.empty()) set(easy, CURLOPT_SSLKEY, options_.client_key.c_str());
-  if (!options_.verify_peer) set(easy, CURLOPT_SSL_VERIFYPEER, 0L), set(easy, CURLOPT_SSL_VERIFYHOST, 0L);
+  detail::set_tls(easy, options_.tls_for ? options_.tls_for(*url) : options_.tls);
 
-  set(easy, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  set(easy, CURLOPT_HEADERFUNCTION, &detail::Transfer::on_header);
   set(easy, CURLOPT_HEADERDATA, &transfer);
-  set(easy, CURLOPT_WRITEFUNCTION, &Transfer::on_write);
+  set(easy, CURLOPT_WRITEFUNCTION, &detail::Transfer::on_write);
   set(easy, CURLOPT_WRITEDATA, &transfer);
   if (request.method == "HEAD") {
     set(easy, CURLOPT_NOBODY, 1L);
   } else if (sends_body(request)) {
     set(easy, CURLOPT_UPLOAD, 1L);
     set(easy, CURLOPT_CUSTOMREQUEST, request.method.c_str());
-    set(easy, CURLOPT_READFUNCTION, &Transfer::on_read);
+    set(easy, CURLOPT_READFUNCTION, &detail::Transfer::on_read);
     set(easy, CURLOPT_READDATA, &transfer);
-    set(easy, CURLOPT_SEEKFUNCTION, &Transfer::on_seek);
+    set(easy, CURLOPT_SEEKFUNCTION, &detail::Transfer::on_seek);
     set(easy, CURLOPT_SEEKDATA, &transfer);
     if (!request.body.source || request.body.length > 0)
       set(easy, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body.length));
@@ -302,30 +210,18 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
   set(easy, CURLOPT_HTTPHEADER, lines);
 
   CURLcode result = CURLE_OK;
-  bool done = false;
-  {
-    ::curl_multi_add_handle(handle->multi, easy);
-    std::stop_callback on_stop(stop, [multi = handle->multi] { ::curl_multi_wakeup(multi); });
-    while (!done && !stop.stop_requested()) {
-      int running = 0;
-      ::curl_multi_perform(handle->multi, &running);
-      int left = 0;
-      while (const CURLMsg* message = ::curl_multi_info_read(handle->multi, &left)) {
-        if (message->msg != CURLMSG_DONE) continue;
-        result = message->data.result;
-        done = true;
-      }
-      if (!done) ::curl_multi_poll(handle->multi, nullptr, 0, 1000, nullptr);
-    }
-    ::curl_multi_remove_handle(handle->multi, easy);
-  }
+  const bool done = detail::perform(handle->multi, easy, options_, stop, result);
   if (transfer.failure) std::rethrow_exception(transfer.failure);
   if (!done) throw Error(ErrorKind::Cancelled, "the request to " + url->authority() + " was cancelled");
   if (transfer.refused_address)
-    throw Error(ErrorKind::Unavailable,
-                "refusing to ask " + url->authority() + ": its address is not public");
+    throw HttpUntrusted(ErrorKind::Infrastructure,
+                        "refusing to ask " + url->authority() + ": its address is not public");
   if (result != CURLE_OK) {
-    const std::string cause = *why ? why : ::curl_easy_strerror(result);
+    const std::string cause = *why                                 ? why
+                              : result == CURLE_OPERATION_TIMEDOUT ? "it sends too slowly, or nothing at all"
+                                                                   : ::curl_easy_strerror(result);
+    if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
+      throw HttpUntrusted(ErrorKind::Infrastructure, url->authority() + ": " + cause, hint_for(result, *url));
     throw Error(ErrorKind::Unavailable, url->authority() + " did not answer: " + cause,
                 hint_for(result, *url));
   }

@@ -9,7 +9,9 @@
 #include <string_view>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "base/http.h"
+#include "base/http_tls.h"
 
 namespace kiln {
 
@@ -49,6 +51,12 @@ struct HttpResponse {
 // transfer and comes out of send().
 using HttpSink = std::function<void(const HttpResponse& head, std::string_view bytes)>;
 
+// The other end is not who it should be, or may not be asked (HttpRequest::public_only). Infrastructure:
+// trying again does not help.
+struct HttpUntrusted : Error {
+  using Error::Error;
+};
+
 // A blocking HTTP/1.1 client. Thread-safe; connections are kept and used again by later requests of any
 // thread. Redirects are not followed. Proxies come from the environment (never for the machine itself), CAs
 // from the system or SSL_CERT_FILE.
@@ -57,19 +65,25 @@ class HttpClient {
   struct Options {
     Duration connect_timeout = std::chrono::seconds(10);
     Duration stall_timeout = std::chrono::seconds(60);  // no byte either way for so long
+    uint64_t lowest_rate = 0;                           // bytes a second over such a time (transfer_watch.h)
     uint64_t body_limit = 8u << 20;                     // of a body that is kept in memory
     std::string user_agent = "kiln/0.1";
-    std::string ca_file, client_certificate, client_key;  // PEM files; empty: the usual ones, none
-    bool verify_peer = true;
+    TlsOptions tls{};
+    // What holds for one host instead of `tls`. Called by any thread, for each request.
+    std::function<TlsOptions(const Url&)> tls_for{};
   };
   HttpClient();
   explicit HttpClient(Options options);
   ~HttpClient();
 
-  // Any status is an answer. Throws Unavailable, naming host and cause, when there is none; Cancelled after a
-  // stop request; Invalid for a URL that is none or a body beyond the limit.
+  // Any status is an answer. Throws Unavailable, naming host and cause, when there is none; HttpUntrusted;
+  // Cancelled after a stop request; Invalid for a URL that is none or a body beyond the limit.
   HttpResponse send(const HttpRequest& request, const HttpSink& sink = {}, std::stop_token stop = {}) const;
   HttpResponse get(std::string_view url, std::stop_token stop = {}) const;
+
+  // Whether a TLS handshake with an https URL's host succeeds, whoever it turns out to be. nullopt when
+  // nothing listens there.
+  std::optional<bool> speaks_tls(const Url& url) const;
 
  private:
   struct Pool;

@@ -63,7 +63,8 @@ void build(const BuildOptions& options, Context& context) {
       },
       context.stop());
   report(result, reference.familiar);
-  if (options.push) push_image(context, reference.familiar, reference);
+  if (options.push)
+    push_image(context, reference.familiar, {registry::ImagePlace::Kind::Registry, reference.familiar, {}});
 
   const std::string url =
       reference.is_local() ? reference.repository : reference.host + "/" + reference.repository;

@@ -64,7 +64,11 @@ registry::Store& Context::store() {
 }
 
 registry::Client& Context::client() {
-  if (!client_) client_ = std::make_unique<registry::Client>();
+  if (!client_) {
+    registry::Client::Options options;
+    options.blob_locations = dirs().cache / "blob-locations.json";
+    client_ = std::make_unique<registry::Client>(std::move(options));
+  }
   return *client_;
 }
 
@@ -87,13 +91,21 @@ fs::path Context::server_file() {
 
 std::string Context::server_url() {
   if (!server.empty()) return server.find("://") == std::string::npos ? "http://" + server : server;
+  const std::string url = of_server("url");
+  return url.empty() ? "http://127.0.0.1:8080" : url;
+}
+
+std::string Context::server_certificate() {
+  return server.empty() ? of_server("certificate") : std::string{};
+}
+
+std::string Context::of_server(const char* name) {
   try {
-    const auto json = nlohmann::json::parse(read_file(server_file(), 64 << 10));
-    return json.at("url").get<std::string>();
+    return nlohmann::json::parse(read_file(server_file(), 64 << 10)).value(name, "");
   } catch (const Error&) {  // no server has run on these folders, or it ended in order
   } catch (const nlohmann::json::exception&) {
   }
-  return "http://127.0.0.1:8080";
+  return {};
 }
 
 void Context::catch_interrupts() {

@@ -6,10 +6,9 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/output.h"
-#include "cli/push.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "registry/images.h"
+#include "registry/copy.h"
 #include "registry/reference.h"
 #include "registry/store.h"
 
@@ -19,7 +18,8 @@ namespace {
 using nlohmann::json;
 
 struct ImageOptions {
-  std::string name, target, output;
+  std::string name, target, output, platform;
+  bool raw = false;
 };
 
 registry::Descriptor find(Context& context, const std::string& name) {
@@ -42,12 +42,21 @@ void list(const ImageOptions& options, Context& context) {
   print(options.output == "json" ? json_text(objects) : table(rows));
 }
 
+// A name means the store; other places are read where they are.
 void inspect(const ImageOptions& options, Context& context) {
-  const registry::Image image = context.store().load(find(context, options.name));
+  const auto place = registry::ImagePlace::parse(options.name);
+  const auto source = registry::open_source(place, context.client(), context.store());
+  registry::FetchedManifest image = source->manifest({}, context.stop());
+  if (options.raw) return print(image.bytes);
+  const auto platform = options.platform.empty() ? registry::Platform::of_machine()
+                                                 : registry::Platform::parse(options.platform);
+  image = registry::select_image(*source, std::move(image), platform, context.stop());
+  const std::string config =
+      registry::read_config(*source, registry::parse_manifest(image.bytes), context.stop());
   const json object = {{"name", options.name},
                        {"digest", image.descriptor.digest.text()},
-                       {"manifest", json::parse(context.store().read(image.descriptor.digest))},
-                       {"config", json::parse(context.store().read(image.manifest.config.digest))}};
+                       {"manifest", json::parse(image.bytes)},
+                       {"config", json::parse(config)}};
   print(json_text(object));
 }
 
@@ -61,31 +70,16 @@ void add_image(CLI::App& app, Context& context) {
   add_output_option(*lister, options->output);
   lister->callback([options, &context] { list(*options, context); });
 
-  CLI::App* inspector = verb->add_subcommand("inspect", "Print manifest and configuration");
-  inspector->add_option("image", options->name, "Image")->required();
+  CLI::App* inspector = verb->add_subcommand("inspect",
+                                             "Print manifest and configuration\n\n"
+                                             "  kiln image inspect hello\n"
+                                             "  kiln image inspect docker://localhost:5000/hello\n"
+                                             "  kiln image inspect --raw oci-archive:hello.tar\n");
+  inspector->add_option("image", options->name, "Image of the store, or its place")->required();
+  inspector->add_option("--platform", options->platform, "Which image of several: OS/ARCHITECTURE[/VARIANT]");
+  inspector->add_flag("--raw", options->raw, "The manifest or index, byte for byte");
   inspector->callback([options, &context] { inspect(*options, context); });
-
-  CLI::App* puller = verb->add_subcommand("pull", "Fetch an image from its registry");
-  puller->add_option("image", options->name, "Image")->required();
-  puller->callback([options, &context] {
-    const auto image = context.images().get(options->name, registry::PullPolicy::Always, context.stop());
-    print(options->name + "@" + image.descriptor.digest.text() + "\n");
-  });
-
-  CLI::App* pusher = verb->add_subcommand("push",
-                                          "Send an image of the store to a registry\n\n"
-                                          "  kiln image push localhost:5000/hello\n"
-                                          "  kiln image push kiln/run localhost:5000/run\n");
-  pusher->add_option("image", options->name, "Image")->required();
-  pusher->add_option("target", options->target, "Where to, if not by its own name");
-  pusher->callback([options, &context] {
-    const auto target = registry::Reference::parse(options->target.empty() ? options->name : options->target);
-    if (target.is_local())
-      throw Error(ErrorKind::Usage, options->name + " names no registry",
-                  "kiln image push " + options->name + " localhost:5000/NAME");
-    find(context, options->name);
-    push_image(context, registry::Reference::parse(options->name).familiar, target);
-  });
+  add_image_copy(*verb, context);
 
   CLI::App* tagger = verb->add_subcommand("tag", "Give an image one more name");
   tagger->add_option("image", options->name, "Image")->required();

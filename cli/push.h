@@ -2,13 +2,15 @@
 
 #include <string>
 
-#include "registry/reference.h"
+#include "registry/image_place.h"
 
 namespace kiln::cli {
 
 class Context;
 
-// Pushes an image of the store and says what moved.
-void push_image(Context& context, const std::string& name, const registry::Reference& target);
+// Pushes an image of the store, with all platforms it has there, and says what moved; `output` "json": as a
+// document on stdout.
+void push_image(Context& context, const std::string& name, const registry::ImagePlace& target,
+                const std::string& output = {});
 
 }  // namespace kiln::cli

@@ -21,6 +21,7 @@ void add_shell(CLI::App& app, Context& context);
 void add_build(CLI::App& app, Context& context);
 void add_image(CLI::App& app, Context& context);
 void add_login(CLI::App& app, Context& context);          // and logout
+void add_image_copy(CLI::App& image, Context& context);   // a part of `kiln image`: pull, push, copy
 void add_image_store(CLI::App& image, Context& context);  // a part of `kiln image`
 void add_stack(CLI::App& app, Context& context);
 void add_deploy(CLI::App& app, Context& context);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -20,9 +21,17 @@ class Store;
 
 // What happens to one blob or manifest under way.
 struct TransferEvent {
-  enum class Kind { Progress, Done, Present, Mounted } kind = Kind::Progress;
+  enum class Kind {
+    Waiting,   // it belongs to the image; nothing has moved yet
+    Progress,  // `done` of `total`
+    Done,      // all has moved
+    Present,   // the target has it
+    Mounted,   // the target took it over from another of its repositories
+    Elsewhere  // a layer that may not be distributed; its manifest says where it is
+  } kind = Kind::Progress;
   Digest digest;
   uint64_t done = 0, total = 0;  // bytes
+  std::string media_type{};
 };
 // May be called from several threads, never from two at once.
 using TransferObserver = std::function<void(const TransferEvent&)>;
@@ -42,18 +51,26 @@ struct FetchedManifest {
   std::string bytes;
 };
 
-// The client of the distribution-spec 1.1. Plain http for the machine itself, https for all others. Blobs
-// move in parallel over a bounded number of connections. Thread-safe.
+class ImageSource;
+class ImageTarget;
+
+// The client of the distribution-spec 1.1. https, but for the machine itself, where plain http does where no
+// TLS is spoken. Mirrors, other locations and certificates as the files of podman and docker say
+// (registries_conf.h, host_certificates.h). Blobs move in parallel over a bounded number of connections.
+// Thread-safe.
 //
-// Errors: NotFound for a manifest that is not there, Failed for denied access, Unavailable for a registry
-// that does not answer (after retries), Invalid for content that is not what its digest says.
+// Errors: NotFound for a manifest that is not there, Denied (Infrastructure) for denied access, Unavailable
+// for a registry that does not answer (after retries), Infrastructure for content that is not what its digest
+// says.
 class Client {
  public:
   struct Options {
-    HttpClient::Options http{};
+    HttpClient::Options http{.lowest_rate = 1024};
     RetryPolicy retries{};
     int connections = 6;                              // blobs at once
-    Environment environment = current_environment();  // where credentials are looked for
+    Environment environment = current_environment();  // where people's files are looked for
+    std::filesystem::path system_folder = "/etc";     // the machine's
+    std::filesystem::path blob_locations{};           // a file of the cache folder (blob_locations.h)
   };
   Client();
   explicit Client(Options options);
@@ -75,6 +92,11 @@ class Client {
   // reference's tag. Nothing that the registry has is sent. Returns the descriptor as pushed.
   Descriptor push(const Store& store, const Descriptor& descriptor, const Reference& reference,
                   const TransferOptions& options = {});
+
+  // A registry as a place to copy from and to (copy.h). They must not outlive the client.
+  // `credentials`: as in TransferOptions.
+  std::unique_ptr<ImageSource> source(const Reference& reference, std::vector<std::string> credentials = {});
+  std::unique_ptr<ImageTarget> target(const Reference& reference, std::string mount_from = {});
 
   // Asks GET /v2/ with the given credentials; throws Failed when they are refused. For `kiln login`.
   void check_login(std::string_view host, std::stop_token stop = {});

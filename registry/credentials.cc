@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "registry/containers_folder.h"
 
 namespace kiln::registry {
 namespace {
@@ -126,9 +127,8 @@ CredentialFiles::CredentialFiles(Environment environment) : environment_(std::mo
   } else {
     if (const fs::path runtime = from(environment_, "XDG_RUNTIME_DIR"); !runtime.empty())
       files_.push_back(runtime / "containers/auth.json");
-    fs::path config = from(environment_, "XDG_CONFIG_HOME");
-    if (config.empty() && !home.empty()) config = home / ".config";
-    if (!config.empty()) files_.push_back(config / "containers/auth.json");
+    if (const fs::path folder = user_containers_folder(environment_); !folder.empty())
+      files_.push_back(folder / "auth.json");
   }
   fs::path docker = from(environment_, "DOCKER_CONFIG");
   if (docker.empty() && !home.empty()) docker = home / ".docker";

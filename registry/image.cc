@@ -123,6 +123,11 @@ bool is_index(std::string_view type) {
   return type == media::kIndex || type == media::kDockerIndex;
 }
 
+bool is_foreign(const Descriptor& layer) {
+  return layer.media_type.find("foreign") != std::string::npos ||
+         layer.media_type.find("nondistributable") != std::string::npos;
+}
+
 std::string machine_architecture() {
   utsname name;
   if (::uname(&name) != 0) return "amd64";
@@ -276,23 +281,46 @@ std::vector<Descriptor> parse_index(std::string_view text) {
   return out;
 }
 
-Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture) {
-  std::vector<Descriptor> entries = parse_index(index_json);
+namespace {
+
+// How well an entry's variant does for the wanted one: more is better, nothing at all does not.
+std::optional<int> fitness(std::string_view variant, std::string_view wanted) {
+  if (wanted.empty()) return variant.empty() ? 1 : 0;
+  if (variant == wanted) return 100;
+  if (variant.empty()) return 1;
+  // "v6" runs where "v7" does.
+  const auto number = [](std::string_view text) {
+    return text.size() == 2 && text[0] == 'v' && text[1] >= '0' && text[1] <= '9' ? text[1] - '0' : 100;
+  };
+  if (number(variant) >= number(wanted)) return std::nullopt;
+  return 1 + number(variant);
+}
+
+}  // namespace
+
+Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture,
+                           std::string_view variant) {
+  const std::vector<Descriptor> entries = parse_index(index_json);
   std::vector<std::string> available;
   const Descriptor* best = nullptr;
+  int best_fitness = -1;
   for (const Descriptor& entry : entries) {
     if (entry.os == "unknown") continue;  // buildx puts its attestations there
-    if (entry.os == os && entry.architecture == architecture) {
-      // Without a variant (or arm64's one) is the most common denominator.
-      if (!best || (!best->variant.empty() && entry.variant.empty())) best = &entry;
-    }
-    available.push_back(entry.os.empty() ? "(none given)" : entry.os + "/" + entry.architecture);
+    if (entry.os == os && entry.architecture == architecture)
+      if (const auto fits = fitness(entry.variant, variant); fits && *fits > best_fitness) {
+        best = &entry;
+        best_fitness = *fits;
+      }
+    available.push_back(entry.os.empty() ? "(none given)"
+                                         : entry.os + "/" + entry.architecture +
+                                               (entry.variant.empty() ? "" : "/" + entry.variant));
   }
   // One entry that names no platform can only be meant for all of them.
   if (!best && entries.size() == 1 && entries[0].os.empty()) best = &entries[0];
   if (best) return *best;
   throw Error(ErrorKind::NotFound,
-              "the image is not made for " + std::string(os) + "/" + std::string(architecture),
+              "the image is not made for " + std::string(os) + "/" + std::string(architecture) +
+                  (variant.empty() ? "" : "/" + std::string(variant)),
               available.empty() ? "its index is empty" : "it is there for " + join(available, ", "));
 }
 

@@ -39,6 +39,9 @@ struct Descriptor {
   bool operator==(const Descriptor&) const = default;
 };
 
+// A layer that may not be distributed: it may stay where a manifest says it is.
+bool is_foreign(const Descriptor& layer);
+
 // image-spec manifest.md.
 struct Manifest {
   std::string media_type{media::kManifest};
@@ -92,7 +95,10 @@ std::vector<Descriptor> parse_index(std::string_view json);
 // This machine's GOARCH: "amd64", "arm64", …
 std::string machine_architecture();
 
-// The entry of an image index for a platform ("linux", "amd64"); throws NotFound naming what there is.
-Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture);
+// The entry of an image index for a platform ("linux", "arm", "v7"); throws NotFound naming what there is. A
+// variant that is not there is stood in for by the next lower one (v6), or by an entry without any; without
+// `variant` the most common denominator is taken.
+Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture,
+                           std::string_view variant = {});
 
 }  // namespace kiln::registry

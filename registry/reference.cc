@@ -146,18 +146,4 @@ std::string Reference::text() const {
   return out;
 }
 
-std::optional<LayoutReference> parse_layout_reference(std::string_view text) {
-  if (!text.starts_with("oci:")) return std::nullopt;
-  text.remove_prefix(4);
-  LayoutReference out;
-  // The folder ends at the first colon, as with skopeo; names may hold more of them.
-  const size_t colon = text.find(':');
-  out.folder = text.substr(0, colon);
-  if (colon != std::string_view::npos) out.name = text.substr(colon + 1);
-  if (out.folder.empty())
-    throw Error(ErrorKind::Invalid, "\"oci:" + std::string(text) + "\" names no folder",
-                "write oci:FOLDER or oci:FOLDER:NAME");
-  return out;
-}
-
 }  // namespace kiln::registry

@@ -35,15 +35,6 @@ struct Reference {
   bool operator==(const Reference&) const = default;
 };
 
-// oci:DIR[:ref]: an image layout in a folder.
-struct LayoutReference {
-  std::filesystem::path folder;
-  std::string name;  // empty: the only image there
-};
-
-// nullopt when `text` does not begin with "oci:".
-std::optional<LayoutReference> parse_layout_reference(std::string_view text);
-
 // The grammar's parts, for whoever meets them in a URL. A valid name cannot climb out of a folder.
 bool is_repository_name(std::string_view text);  // at most 255 bytes
 bool is_tag(std::string_view text);              // at most 128 bytes

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "base/http_client.h"
 #include "registry/credentials.h"
 
@@ -20,21 +21,33 @@ struct RetryPolicy {
   Duration longest_wait = std::chrono::minutes(1);  // that a registry may ask for (Retry-After)
 };
 
+// A registry that says no: to these credentials, or to nobody at all.
+struct Denied : Error {
+  using Error::Error;
+};
+
+// What is to be done with a repository: the scope that a token is asked for.
+struct Access {
+  Access(const char* given) : actions(given) {}  // "pull", "pull,push"
+  std::string_view actions;
+  std::string_view mount_from{};  // another repository that is pulled from
+};
+
 // Talks to one registry host about one repository: adds authorization (Basic, or Bearer by the token flow),
 // follows redirects by hand without ever taking the authorization to another host, and retries. Thread-safe.
 class Session {
  public:
-  Session(const HttpClient& http, const CredentialFiles& credentials, std::string host,
+  // `origin`: how the registry is reached ("https://registry.example/"); `host`: what people call it.
+  Session(const HttpClient& http, CredentialFiles credentials, std::string host, Url origin,
           std::string repository, RetryPolicy retries);
 
-  // `target` is a path below the registry ("/v2/…") or an absolute URL on it (an upload's Location).
-  // `actions` is the scope asked for: "pull" or "pull,push". The request's url is filled in here.
-  // Statuses other than 401, 403, 429 and 5xx come back as they are. Throws Unavailable
-  // "registry HOST did not answer …", or Failed when access is denied.
-  HttpResponse send(HttpRequest request, std::string_view target, std::string_view actions,
-                    const HttpSink& sink, std::stop_token stop);
+  // `target` is a path below the registry ("/v2/…") or an absolute URL on it (an upload's Location). The
+  // request's url is filled in here. Statuses other than 401, 403, 429 and 5xx come back as they are. Throws
+  // Unavailable "registry HOST did not answer …", or Denied.
+  HttpResponse send(HttpRequest request, std::string_view target, const Access& access, const HttpSink& sink,
+                    std::stop_token stop);
   // The same, once: for bodies that the caller starts anew himself.
-  HttpResponse send_once(HttpRequest request, std::string_view target, std::string_view actions,
+  HttpResponse send_once(HttpRequest request, std::string_view target, const Access& access,
                          const HttpSink& sink, std::stop_token stop);
 
   // Waits before attempt number `attempt` (from 1), at least as long as a Retry-After says; false when the
@@ -43,29 +56,29 @@ class Session {
 
   const std::string& host() const { return host_; }
   const std::string& repository() const { return repository_; }
-  const std::string& base_url() const { return base_; }
+  const Url& origin() const { return origin_; }
 
  private:
-  HttpResponse follow(HttpRequest& request, Url url, std::string_view actions, const HttpSink& sink,
+  HttpResponse ask(const HttpRequest& request, const HttpSink& sink, const std::stop_token& stop) const;
+  HttpResponse follow(HttpRequest& request, Url url, const std::string& scope, const HttpSink& sink,
                       const std::stop_token& stop);
-  bool authorize(const HttpResponse& refused, std::string_view actions, const std::stop_token& stop);
-  std::string fetch_token(const std::map<std::string, std::string>& challenge, const std::string& scope,
-                          const Credentials& credentials, const std::stop_token& stop);
-  [[noreturn]] void deny(const HttpResponse& response, std::string_view actions);
+  bool authorize(const HttpResponse& refused, const std::string& scope, std::string_view used,
+                 const std::stop_token& stop);
+  [[noreturn]] void deny(const HttpResponse& response, const Access& access) const;
 
   const HttpClient& http_;
-  const CredentialFiles& files_;
+  const CredentialFiles files_;
   const std::string host_, repository_;
-  std::string base_;  // "https://registry-1.docker.io"
-  Url origin_;
-  RetryPolicy retries_;
+  const Url origin_;
+  const RetryPolicy retries_;
 
-  std::mutex mutex_;  // guards what follows
+  std::mutex authorizing_;  // one at a time: the others use what it brings
+  std::mutex mutex_;        // guards what follows
   struct Authorization {
     std::string header;
     std::chrono::steady_clock::time_point expires;
   };
-  std::map<std::string, Authorization, std::less<>> authorizations_;  // by actions
+  std::map<std::string, Authorization, std::less<>> authorizations_;  // by scope
 };
 
 }  // namespace kiln::registry

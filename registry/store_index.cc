@@ -136,6 +136,21 @@ void IndexEdit::add(Descriptor descriptor) {
   changed_ = true;
 }
 
+void IndexEdit::set_nameless(Descriptor descriptor) {
+  bool there = false;
+  for (size_t slot = 0; slot < slots_.size(); ++slot) {
+    const StoreIndex::Entry& entry = slots_[slot];
+    if (!entry || !entry->name.empty() || !entry->repository.empty()) continue;
+    if (entry->descriptor == descriptor && !there)
+      there = true;
+    else
+      erase(slot);
+  }
+  if (there) return;
+  append(std::make_shared<const IndexEntry>(std::move(descriptor)));
+  changed_ = true;
+}
+
 bool IndexEdit::remove(std::string_view name) {
   const auto it = names_.find(name);
   if (it == names_.end()) return false;

@@ -67,6 +67,8 @@ class IndexEdit {
   void name(std::string_view name, Descriptor descriptor);
   // An entry without a name, unless there is an equal one.
   void add(Descriptor descriptor);
+  // Makes it the only entry that has neither a name nor a repository.
+  void set_nameless(Descriptor descriptor);
   bool remove(std::string_view name);
   // How many entries of a repository went.
   size_t remove_if(std::string_view repository, const std::function<bool(const IndexEntry&)>& goes);

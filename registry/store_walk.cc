@@ -12,12 +12,6 @@ namespace {
 constexpr uint64_t kDocumentLimit = 4u << 20;
 constexpr int kDepthLimit = 32;  // of indexes in indexes; digests cannot go round in a circle
 
-// May stay where a manifest says it is.
-bool is_foreign(const Descriptor& layer) {
-  return layer.media_type.find("foreign") != std::string::npos ||
-         layer.media_type.find("nondistributable") != std::string::npos;
-}
-
 }  // namespace
 
 void ContentWalk::follow(const Digest& digest, bool required, int depth) {

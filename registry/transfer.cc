@@ -5,33 +5,32 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "registry/store.h"
+#include "registry/token.h"
 
 namespace kiln::registry::detail {
 namespace {
+
+constexpr uint64_t kStretch = 8u << 20;  // who got so far has earned new attempts
 
 std::string blob_target(const Session& session, const Digest& digest) {
   return "/v2/" + session.repository() + "/blobs/" + digest.text();
 }
 
+// A status that nobody asked for. Those worth another try have been tried, or are by the caller.
 Error unexpected(const Session& session, std::string_view doing, const HttpResponse& response) {
-  return Error(ErrorKind::Unavailable,
+  const bool may_pass = response.status == 429 || response.status >= 500;
+  return Error(may_pass ? ErrorKind::Unavailable : ErrorKind::Infrastructure,
                "registry " + session.host() + " answers " + std::to_string(response.status) + " to " +
-                   std::string(doing) + (response.body.empty() ? "" : ": " + response.body.substr(0, 300)));
+                   std::string(doing) + ": " + explanation(response).substr(0, 300));
 }
 
 bool is_retryable(const Error& error) {
   return error.kind() == ErrorKind::Unavailable;
 }
 
-// Opens an upload session; nullopt when the blob was mounted instead.
-std::optional<std::string> begin_upload(Session& session, const Descriptor& blob,
-                                        const std::string& mount_from, const std::stop_token& stop) {
-  std::string target = "/v2/" + session.repository() + "/blobs/uploads/";
-  if (!mount_from.empty())
-    target += "?mount=" + blob.digest.text() + "&from=" + percent_encode(mount_from, "/");
-  const HttpResponse response = session.send({.method = "POST"}, target, "pull,push", {}, stop);
-  if (response.status == 201) return std::nullopt;
+std::string begin_upload(Session& session, const std::stop_token& stop) {
+  const HttpResponse response = session.send(
+      {.method = "POST"}, "/v2/" + session.repository() + "/blobs/uploads/", "pull,push", {}, stop);
   const std::string_view location = response.headers.get("Location");
   if (response.status != 202 || location.empty())
     throw unexpected(session, "the start of an upload", response);
@@ -43,34 +42,32 @@ std::string with_digest(std::string location, const Digest& digest) {
   return location + "digest=" + percent_encode(digest.text());
 }
 
-HttpRequest body_request(const char* method, const Store& store, const Descriptor& blob, const UniqueFd& fd,
-                         Observed& observed) {
-  HttpRequest request{.method = method,
-                      .body = HttpBody::of_file(fd.get(), 0, store.size(blob.digest).value_or(0))};
+HttpRequest body_request(const char* method, const FilePart& part, const Progress& progress) {
+  HttpRequest request{.method = method, .body = HttpBody::of_file(part.fd.get(), part.offset, part.size)};
   request.headers.add("Content-Type", "application/octet-stream");
-  request.on_upload = [&](uint64_t sent) { observed.tell(TransferEvent::Kind::Progress, blob, sent); };
+  request.on_upload = progress;
   return request;
 }
 
-// POST → PUT with the whole body; a registry that takes bodies only by PATCH gets one.
-void upload_once(Session& session, const Store& store, const Descriptor& blob, std::string location,
-                 Observed& observed, const std::stop_token& stop) {
-  const UniqueFd fd = store.open(blob.digest);
-  HttpResponse response = session.send_once(body_request("PUT", store, blob, fd, observed),
-                                            with_digest(location, blob.digest), "pull,push", {}, stop);
-  if (response.status == 400) store.verify(blob.digest);  // the fault may be ours
+// POST → PUT with the whole body; a registry that takes bodies only by PATCH gets one. The answer, and the
+// Retry-After with it.
+HttpResponse upload_once(Session& session, const Descriptor& blob, const FilePart& part,
+                         const std::function<void()>& verify, const Progress& progress,
+                         const std::stop_token& stop) {
+  HttpResponse response =
+      session.send_once(body_request("PUT", part, progress),
+                        with_digest(begin_upload(session, stop), blob.digest), "pull,push", {}, stop);
+  if (response.status == 400) verify();  // the fault may be ours
   if (response.status == 404 || response.status == 405 || response.status == 400 || response.status == 411) {
-    const auto fresh = begin_upload(session, blob, {}, stop);
-    if (!fresh) return;
-    response =
-        session.send_once(body_request("PATCH", store, blob, fd, observed), *fresh, "pull,push", {}, stop);
+    const std::string fresh = begin_upload(session, stop);
+    response = session.send_once(body_request("PATCH", part, progress), fresh, "pull,push", {}, stop);
     if (response.status != 202 && response.status != 204) throw unexpected(session, "an upload", response);
     const std::string_view next = response.headers.get("Location");
     response = session.send_once({.method = "PUT"},
-                                 with_digest(next.empty() ? *fresh : std::string(next), blob.digest),
+                                 with_digest(next.empty() ? fresh : std::string(next), blob.digest),
                                  "pull,push", {}, stop);
   }
-  if (response.status != 201 && response.status != 204) throw unexpected(session, "an upload", response);
+  return response;
 }
 
 // Whether a partial answer begins where it was asked to (RFC 9110, 14.4).
@@ -79,9 +76,9 @@ bool begins_at(const HttpResponse& answer, uint64_t from) {
 }
 
 // What the registry sent is its fault, not that of whoever asked.
-void commit_download(BlobWriter& writer, const Session& session, const Descriptor& blob) {
+void commit_download(BlobSink& sink, const Session& session) {
   try {
-    writer.commit(blob.digest);
+    sink.commit();
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::Invalid) throw;
     throw Error(ErrorKind::Infrastructure,
@@ -89,59 +86,87 @@ void commit_download(BlobWriter& writer, const Session& session, const Descripto
   }
 }
 
+// One request for what is still missing. Its answer, for the Retry-After.
+HttpResponse download_rest(Session& session, const Descriptor& blob, BlobSink& sink, const Progress& progress,
+                           const std::stop_token& stop) {
+  const uint64_t from = sink.size();
+  HttpRequest request;
+  if (from > 0) request.headers.add("Range", "bytes=" + std::to_string(from) + "-");
+  bool anew = false;
+  const HttpSink receive = [&](const HttpResponse& answer, std::string_view bytes) {
+    if (answer.status == 206 && !begins_at(answer, from)) {
+      sink.restart();
+      throw Error(ErrorKind::Unavailable, "registry " + session.host() + " sent another part than asked for");
+    }
+    if (from > 0 && answer.status != 206 && !anew) {  // it does not do ranges
+      anew = true;
+      sink.restart();
+    }
+    if (sink.size() + bytes.size() > blob.size)
+      throw Error(ErrorKind::Infrastructure, "registry " + session.host() + " sends more for blob " +
+                                                 blob.digest.short_text() + " than its manifest says");
+    sink.write(bytes);
+    if (progress) progress(sink.size());
+  };
+  return session.send_once(std::move(request), blob_target(session, blob.digest), "pull", receive, stop);
+}
+
 }  // namespace
 
-void upload_blob(Session& session, const Store& store, const Descriptor& blob, const std::string& mount_from,
-                 Observed& observed, std::stop_token stop) {
+bool has_blob(Session& session, const Descriptor& blob, std::stop_token stop) {
   const HttpResponse head =
-      session.send({.method = "HEAD"}, blob_target(session, blob.digest), "pull,push", {}, stop);
-  if (head.status == 200) return observed.tell(TransferEvent::Kind::Present, blob, blob.size);
-  for (int attempt = 1;; ++attempt) {
+      session.send({.method = "HEAD"}, blob_target(session, blob.digest), "pull,push", {}, std::move(stop));
+  return head.status == 200;
+}
+
+bool mount_blob(Session& session, const Descriptor& blob, const std::vector<std::string>& repositories,
+                std::stop_token stop) {
+  for (const std::string& repository : repositories) {
+    if (repository == session.repository()) continue;
+    Access access("pull,push");
+    access.mount_from = repository;
+    const std::string target = "/v2/" + session.repository() + "/blobs/uploads/?mount=" + blob.digest.text() +
+                               "&from=" + percent_encode(repository, "/");
     try {
-      const auto location = begin_upload(session, blob, attempt == 1 ? mount_from : std::string{}, stop);
-      if (!location) return observed.tell(TransferEvent::Kind::Mounted, blob, blob.size);
-      upload_once(session, store, blob, *location, observed, stop);
-      return observed.tell(TransferEvent::Kind::Done, blob, blob.size);
+      const HttpResponse response = session.send({.method = "POST"}, target, access, {}, stop);
+      if (response.status == 201) return true;
+      // An upload was begun instead; nobody waits for it.
+      if (const std::string_view location = response.headers.get("Location"); response.status == 202)
+        session.send_once({.method = "DELETE"}, location, "pull,push", {}, stop);
+    } catch (const Error& error) {  // to be mounted is no right: the blob is sent then
+      if (error.kind() == ErrorKind::Cancelled) throw;
+    }
+  }
+  return false;
+}
+
+void upload_blob(Session& session, const Descriptor& blob, const FilePart& part,
+                 const std::function<void()>& verify, const Progress& progress, std::stop_token stop) {
+  for (int attempt = 1;; ++attempt) {
+    std::string retry_after;
+    try {
+      const HttpResponse response = upload_once(session, blob, part, verify, progress, stop);
+      if (response.status == 201 || response.status == 204) return;
+      retry_after = response.headers.get("Retry-After");
+      throw unexpected(session, "an upload", response);
     } catch (const Error& error) {
       // Opening a session retries by itself; here the body has to start anew.
-      if (!is_retryable(error) || !session.pause(attempt, {}, stop))
+      if (!is_retryable(error) || !session.pause(attempt, retry_after, stop))
         throw error.because("cannot push blob " + blob.digest.short_text() + " to registry " +
                             session.host());
     }
   }
 }
 
-void download_blob(Session& session, Store& store, const Descriptor& blob, Observed& observed,
+void download_blob(Session& session, const Descriptor& blob, BlobSink& sink, const Progress& progress,
                    std::stop_token stop) {
-  if (store.size(blob.digest) == blob.size && store.heal(blob.digest) && store.keep(blob.digest))
-    return observed.tell(TransferEvent::Kind::Present, blob, blob.size);
-  std::optional<BlobWriter> writer;
+  uint64_t earned = 0;
   for (int attempt = 1;; ++attempt) {
+    std::string retry_after;
     try {
-      if (!writer) writer.emplace(store.begin_blob(blob.digest.algorithm()));
-      const uint64_t from = writer->size();
-      HttpRequest request;
-      if (from > 0) request.headers.add("Range", "bytes=" + std::to_string(from) + "-");
-      bool anew = false;
-      const HttpSink sink = [&](const HttpResponse& answer, std::string_view bytes) {
-        if (answer.status == 206 && !begins_at(answer, from)) {
-          writer.reset();
-          throw Error(ErrorKind::Unavailable,
-                      "registry " + session.host() + " sent another part than asked for");
-        }
-        if (from > 0 && answer.status != 206 && !anew) {  // it does not do ranges
-          anew = true;
-          writer.emplace(store.begin_blob(blob.digest.algorithm()));
-        }
-        if (writer->size() + bytes.size() > blob.size)
-          throw Error(ErrorKind::Infrastructure, "registry " + session.host() + " sends more for blob " +
-                                                     blob.digest.short_text() + " than its manifest says");
-        writer->write(bytes);
-        observed.tell(TransferEvent::Kind::Progress, blob, writer->size());
-      };
-      if (from < blob.size || blob.size == 0) {
-        const HttpResponse response =
-            session.send_once(std::move(request), blob_target(session, blob.digest), "pull", sink, stop);
+      if (sink.size() < blob.size || blob.size == 0) {
+        const HttpResponse response = download_rest(session, blob, sink, progress, stop);
+        retry_after = response.headers.get("Retry-After");
         if (response.status == 404)
           throw Error(ErrorKind::NotFound,
                       "registry " + session.host() + " has no blob " + blob.digest.text() + " in " +
@@ -150,12 +175,15 @@ void download_blob(Session& session, Store& store, const Descriptor& blob, Obser
         if (response.status != 200 && response.status != 206)
           throw unexpected(session, "a download", response);
       }
-      if (writer->size() < blob.size)
-        throw Error(ErrorKind::Unavailable, "the download broke off after " + format_bytes(writer->size()));
-      commit_download(*writer, session, blob);
-      return observed.tell(TransferEvent::Kind::Done, blob, blob.size);
+      if (sink.size() < blob.size)
+        throw Error(ErrorKind::Unavailable, "the download broke off after " + format_bytes(sink.size()));
+      return commit_download(sink, session);
     } catch (const Error& error) {
-      if (!is_retryable(error) || !session.pause(attempt, {}, stop))
+      if (sink.size() >= earned + kStretch) {
+        earned = sink.size();
+        attempt = 1;
+      }
+      if (!is_retryable(error) || !session.pause(attempt, retry_after, stop))
         throw error.because("cannot pull blob " + blob.digest.short_text() + " from registry " +
                             session.host());
     }

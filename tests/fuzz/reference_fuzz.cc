@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "registry/image_place.h"
 #include "registry/reference.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -14,7 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (reference->repository.find("..") != std::string::npos) std::abort();
   }
   try {
-    parse_layout_reference(text);
+    ImagePlace::parse(text);
   } catch (const kiln::Error&) {
   }
   return 0;

@@ -60,7 +60,8 @@ TEST(Client, MovesNothingThatIsThere) {
   options.observer = [&](const TransferEvent& event) { kinds.push_back(event.kind); };
   client.push(remote.store, image.descriptor, Reference::parse(remote.host() + "/hello"), options);
   using Kind = TransferEvent::Kind;
-  EXPECT_THAT(kinds, testing::UnorderedElementsAre(Kind::Present, Kind::Present, Kind::Done));
+  EXPECT_THAT(kinds, testing::UnorderedElementsAre(Kind::Waiting, Kind::Waiting, Kind::Present, Kind::Present,
+                                                   Kind::Done));
   EXPECT_EQ(remote.store.resolve("hello:latest")->digest, image.descriptor.digest);
 }
 
@@ -408,7 +409,7 @@ TEST(Client, LogsInWithTheTokenFlow) {
   Client::Options options = impatient();
   const Reference reference = Reference::parse(guarded.remote.host() + "/team/x");
   const Error denied = error_of([&] { Client(options).push(store, image.descriptor, reference); });
-  EXPECT_EQ(denied.kind(), ErrorKind::Failed);
+  EXPECT_EQ(denied.kind(), ErrorKind::Infrastructure);
   EXPECT_THAT(denied.full(), HasSubstr("who are you"));
   EXPECT_THAT(denied.hint(), HasSubstr("kiln login"));
   options.environment = {{"HOME", home.path().string()}};

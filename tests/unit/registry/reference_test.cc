@@ -73,13 +73,5 @@ TEST(Reference, RefusesWhatIsNone) {
   }
 }
 
-TEST(LayoutReference, SplitsFolderAndName) {
-  EXPECT_FALSE(parse_layout_reference("alpine"));
-  EXPECT_EQ(parse_layout_reference("oci:/tmp/x")->folder, "/tmp/x");
-  EXPECT_EQ(parse_layout_reference("oci:/tmp/x:localhost:8080/hello:latest")->name,
-            "localhost:8080/hello:latest");
-  EXPECT_THROW(parse_layout_reference("oci:"), Error);
-}
-
 }  // namespace
 }  // namespace kiln::registry

@@ -1,0 +1,356 @@
+#include "registry/copy.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+
+#include "base/error.h"
+#include "registry/file_tree.h"
+#include "registry/store_place.h"
+#include "tests/unit/registry/fixtures.h"
+
+namespace kiln::registry {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+using Kind = TransferEvent::Kind;
+
+std::string some_tar(const std::string& salt) {
+  return TarBuilder().file("f", salt + std::string(100'000, 'x')).finish();
+}
+
+// A store with an image, places to copy it to, and a registry.
+class Copy : public testing::Test {
+ protected:
+  std::string at(const std::string& transport, const std::string& rest = {}) const {
+    return transport + (dir_.path() / "place").string() + rest;
+  }
+  std::string in_registry(const std::string& name) const { return "docker://" + remote_.host() + "/" + name; }
+  Image image(const std::string& salt, const std::string& name = "app:v1") {
+    Image out = make_image(store_, {some_tar(salt), some_tar(salt + "2"), some_tar(salt)}, salt);
+    store_.tag(name, out.descriptor);
+    return out;
+  }
+  // An index of this machine's platform and of others.
+  Descriptor index(const std::string& name = "multi:v1") {
+    nlohmann::json document{
+        {"schemaVersion", 2}, {"mediaType", media::kIndex}, {"manifests", nlohmann::json::array()}};
+    for (const char* platform : {"", "s390x", "arm/v6", "arm/v7"}) {
+      Descriptor entry = make_image(store_, {some_tar(platform)}, platform).descriptor;
+      const std::string text = *platform ? "linux/" + std::string(platform) : Platform::of_machine().text();
+      const Platform parsed = Platform::parse(text);
+      entry.os = parsed.os;
+      entry.architecture = parsed.architecture;
+      entry.variant = parsed.variant;
+      document["manifests"].push_back(to_json(entry));
+      images_[text] = entry.digest;
+    }
+    const Descriptor out = store_.put(document.dump(), media::kIndex);
+    store_.tag(name, out);
+    return out;
+  }
+  Descriptor copy(const std::string& from, const std::string& to, CopyOptions options = {}) {
+    events_.clear();
+    options.transfer.observer = [&](const TransferEvent& event) {
+      if (event.kind != Kind::Waiting && event.kind != Kind::Progress && !is_manifest(event.media_type) &&
+          !is_index(event.media_type))
+        events_.push_back(event.kind);
+    };
+    const auto source = open_source(ImagePlace::parse(from), client_, store_);
+    const auto target = open_target(ImagePlace::parse(to), client_, store_);
+    return copy_image(*source, *target, options);
+  }
+  Error error_of(const std::string& from, const std::string& to, const CopyOptions& options = {}) {
+    try {
+      copy(from, to, options);
+    } catch (const Error& error) {
+      return error;
+    }
+    ADD_FAILURE() << from << " was copied to " << to;
+    return Error(ErrorKind::Failed, "nothing was thrown");
+  }
+  // Into a fresh store, so that every blob is read and checked.
+  Image read_back(const std::string& from, const CopyOptions& options = {}) {
+    const TempDir dir;
+    Store store(dir.path());
+    const auto source = open_source(ImagePlace::parse(from), client_, store_);
+    StoreTarget target(store);
+    return store.load(copy_image(*source, target, options));
+  }
+  std::vector<std::string> files() const {
+    std::vector<std::string> out;
+    for (const auto& entry : fs::directory_iterator(dir_.path())) out.push_back(entry.path().filename());
+    return out;
+  }
+
+  TempDir dir_, store_dir_;
+  TestRegistry remote_;
+  Store store_{store_dir_.path()};
+  Client client_{impatient()};
+  std::vector<Kind> events_;
+  std::map<std::string, Digest> images_;
+};
+
+TEST_F(Copy, EveryPlaceGivesBackWhatItWasGiven) {
+  const Image given = image("a");
+  for (const std::string& place :
+       {in_registry("team/app:v2"), std::string("other:v1"), at("oci:", "1"), at("oci:", "2:a:b/c"),
+        at("oci-archive:", "3"), at("oci-archive:", "4:name"), at("dir:", "5")}) {
+    EXPECT_EQ(copy("app:v1", place).digest, given.descriptor.digest) << place;
+    EXPECT_EQ(read_back(place).descriptor.digest, given.descriptor.digest) << place;
+  }
+}
+
+TEST_F(Copy, FromAnyPlaceToAnyOther) {
+  const Image given = image("a");
+  std::string last = "app:v1";
+  for (const std::string& place :
+       {in_registry("one:v1"), in_registry("team/two:v1"), at("dir:", "1"), at("oci-archive:", "2"),
+        at("oci:", "3:x"), in_registry("three:v1"), at("oci-archive:", "4:y"), at("dir:", "5")}) {
+    EXPECT_EQ(copy(last, place).digest, given.descriptor.digest) << place;
+    last = place;
+  }
+  EXPECT_EQ(read_back(last).descriptor.digest, given.descriptor.digest);
+}
+
+TEST_F(Copy, ADockerArchiveKeepsConfigurationAndLayers) {
+  const Image given = image("a");
+  const std::string place = at("docker-archive:", ":hello:v2");
+  copy("app:v1", place);
+  const TarTree tree(dir_.path() / "place");
+  const auto document = nlohmann::json::parse(tree.read("manifest.json", 1 << 20));
+  EXPECT_EQ(document[0]["RepoTags"], nlohmann::json({"hello:v2"}));
+  EXPECT_EQ(document[0]["Layers"].size(), 3u);
+  for (const std::string& from :
+       {place, at("docker-archive:"), at("docker-archive:", ":docker.io/library/hello:v2")}) {
+    const Image back = read_back(from);
+    EXPECT_EQ(back.manifest.config.digest, given.manifest.config.digest);
+    EXPECT_EQ(back.manifest.layers.size(), 3u);
+    EXPECT_EQ(back.manifest.layers[1].digest, given.manifest.layers[1].digest);
+  }
+  EXPECT_THAT(error_of(at("docker-archive:", ":other:v1"), "x").hint(), HasSubstr("hello:v2"));
+  EXPECT_EQ(read_back(at("oci-archive:")).descriptor.digest, given.descriptor.digest)
+      << "it is a layout, too";
+}
+
+TEST_F(Copy, AnOldDockerArchiveIsRead) {
+  const std::string tar = some_tar("a");
+  ImageConfig config;
+  config.architecture = machine_architecture();
+  config.diff_ids = {sha256(tar), sha256(tar)};
+  write_file(dir_.path() / "place",
+             TarBuilder()
+                 .file("abc/layer.tar", tar)
+                 .symlink("def/layer.tar", "../abc/layer.tar")
+                 .file("c.json", serialize(config))
+                 .file("manifest.json",
+                       R"([{"Config":"c.json","RepoTags":null,"Layers":["abc/layer.tar","def/layer.tar"]}])")
+                 .finish());
+  const Image back = read_back(at("docker-archive:"));
+  EXPECT_EQ(back.manifest.layers.size(), 2u);
+  EXPECT_EQ(back.manifest.layers[1].digest, sha256(tar));
+}
+
+TEST_F(Copy, AllPlatformsAreCopiedWithTheirIndex) {
+  const Descriptor given = index();
+  CopyOptions all;
+  all.platform.reset();
+  CopyOptions s390x;
+  s390x.platform = Platform::parse("linux/s390x");
+  for (const std::string& place :
+       {in_registry("multi:v1"), at("oci:", "1"), at("oci-archive:", "2"), at("dir:", "3")}) {
+    EXPECT_EQ(copy("multi:v1", place, all).digest, given.digest) << place;
+    EXPECT_EQ(read_back(place).descriptor.digest, images_[Platform::of_machine().text()]) << place;
+    EXPECT_EQ(read_back(place, s390x).descriptor.digest, images_["linux/s390x"]) << place;
+  }
+  const Error refused = error_of("multi:v1", at("docker-archive:", "4"), all);
+  EXPECT_EQ(refused.kind(), ErrorKind::Usage);
+  EXPECT_THAT(refused.hint(), HasSubstr("oci-archive"));
+}
+
+TEST_F(Copy, ThePlatformIsChosenWithItsVariant) {
+  index();
+  CopyOptions options;
+  const auto copied = [&](const char* platform) {
+    options.platform = Platform::parse(platform);
+    return copy("multi:v1", "one:v1", options).digest;
+  };
+  EXPECT_EQ(copied("linux/arm/v7"), images_["linux/arm/v7"]);
+  EXPECT_EQ(copied("linux/arm/v6"), images_["linux/arm/v6"]);
+  EXPECT_EQ(copied("linux/arm/v8"), images_["linux/arm/v7"]) << "the next lower one";
+  options.platform = Platform::parse("linux/arm/v5");
+  EXPECT_THAT(error_of("multi:v1", "one:v1", options).hint(), HasSubstr("linux/arm/v6"));
+  for (const char* bad : {"linux", "linux/", "/amd64", "linux/arm/v7/x", "Linux/amd64", "linux/am d"})
+    EXPECT_THROW(Platform::parse(bad), Error) << bad;
+}
+
+TEST_F(Copy, AnImageByItselfIsCheckedOnlyWhenAPlatformWasAskedFor) {
+  image("a");
+  CopyOptions options;
+  options.platform = Platform::parse("linux/s390x");
+  EXPECT_NO_THROW(copy("app:v1", "b:v1", options));
+  options.exact_platform = true;
+  const Error error = error_of("app:v1", "b:v2", options);
+  EXPECT_EQ(error.kind(), ErrorKind::NotFound);
+  EXPECT_THAT(error.hint(), HasSubstr(machine_architecture()));
+}
+
+TEST_F(Copy, WhatTheTargetHasIsNotMoved) {
+  image("a");
+  for (const std::string& place : {in_registry("app:v1"), at("oci:", "1"), at("dir:", "2")}) {
+    copy("app:v1", place);
+    EXPECT_THAT(events_, UnorderedElementsAre(Kind::Done, Kind::Done, Kind::Done)) << place;
+    copy("app:v1", place);
+    EXPECT_THAT(events_, UnorderedElementsAre(Kind::Present, Kind::Present, Kind::Present)) << place;
+  }
+}
+
+TEST_F(Copy, ALayoutWithoutNamesKeepsOneImage) {
+  image("a", "a:v1");
+  const Image second = image("b", "b:v1");
+  copy("a:v1", at("oci:"));
+  copy("a:v1", at("oci:"));
+  copy("b:v1", at("oci:"));
+  EXPECT_EQ(Store(dir_.path() / "place").entries().size(), 1u);
+  EXPECT_EQ(read_back(at("oci:")).descriptor.digest, second.descriptor.digest);
+  copy("a:v1", at("oci:", ":named"));
+  EXPECT_THAT(error_of(at("oci:"), "x:v1").hint(), HasSubstr("named"));
+  EXPECT_EQ(read_back(at("oci:", ":" + second.descriptor.digest.text())).descriptor.digest,
+            second.descriptor.digest);
+}
+
+TEST_F(Copy, AnArchiveIsTheSameEachTimeAndLeftAloneWhenItIs) {
+  image("a");
+  copy("app:v1", at("oci-archive:", "1"));
+  copy("app:v1", at("oci-archive:", "2"));
+  EXPECT_EQ(read_file(dir_.path() / "place1"), read_file(dir_.path() / "place2"));
+  struct stat before, after;
+  ASSERT_EQ(::stat((dir_.path() / "place1").c_str(), &before), 0);
+  copy("app:v1", at("oci-archive:", "1"));
+  EXPECT_THAT(events_, IsEmpty());
+  ASSERT_EQ(::stat((dir_.path() / "place1").c_str(), &after), 0);
+  EXPECT_EQ(before.st_ino, after.st_ino);
+  const Image other = image("b");
+  copy("app:v1", at("oci-archive:", "1"));
+  EXPECT_EQ(read_back(at("oci-archive:", "1")).descriptor.digest, other.descriptor.digest);
+}
+
+TEST_F(Copy, WhatIsNoImageIsNotOverwritten) {
+  image("a");
+  write_file(dir_.path() / "place", "my diary");
+  for (const char* transport : {"oci-archive:", "docker-archive:"}) {
+    const Error error = error_of("app:v1", at(transport));
+    EXPECT_EQ(error.kind(), ErrorKind::Usage);
+    EXPECT_THAT(error.message(), HasSubstr("no archive of an image"));
+  }
+  EXPECT_EQ(read_file(dir_.path() / "place"), "my diary");
+  make_dirs(dir_.path() / "place1");
+  write_file(dir_.path() / "place1/diary", "");
+  for (const char* transport : {"oci:", "dir:"})
+    EXPECT_EQ(error_of("app:v1", at(transport, "1")).kind(), ErrorKind::Usage);
+  // Images under other names count, too.
+  for (const char* name : {"a", "b"}) copy("app:v1", at("oci:", std::string("2:") + name));
+  TarBuilder tar;
+  for (const char* file : {"oci-layout", "index.json"})
+    tar.file(file, read_file(dir_.path() / "place2" / file));
+  write_file(dir_.path() / "place3", tar.finish());
+  EXPECT_THAT(error_of("app:v1", at("oci-archive:", "3:a")).message(), HasSubstr("other images"));
+}
+
+TEST_F(Copy, AFailedCopyLeavesWhatWasThere) {
+  const Image first = image("a");
+  copy("app:v1", at("oci-archive:"));
+  const Image second = image("b");
+  write_file(store_.blob_path(second.manifest.layers[0].digest), "damaged");
+  const Error error = error_of("app:v1", at("oci-archive:"));
+  EXPECT_THAT(error.full(), HasSubstr("damaged"));
+  EXPECT_THAT(files(), UnorderedElementsAre("place"));
+  EXPECT_EQ(read_back(at("oci-archive:")).descriptor.digest, first.descriptor.digest);
+}
+
+TEST_F(Copy, DamagedSourcesAreToldBeforeAnythingIsNamed) {
+  const Image given = image("a");
+  copy("app:v1", at("oci-archive:"));
+  std::string bytes = read_file(dir_.path() / "place");
+  bytes[bytes.find("axxxxx") + 3] ^= 1;  // in a layer
+  write_file(dir_.path() / "place", bytes);
+  const TempDir dir;
+  Store fresh(dir.path());
+  const auto source = open_source(ImagePlace::parse(at("oci-archive:")), client_, fresh);
+  StoreTarget target(fresh, StoreTarget::Entry::Named, "x:v1");
+  try {
+    copy_image(*source, target);
+    ADD_FAILURE() << "copied";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.full(), HasSubstr((dir_.path() / "place").string() + " is damaged"));
+  }
+  EXPECT_FALSE(fresh.resolve("x:v1"));
+  const Error pushed = error_of(at("oci-archive:"), in_registry("app:v1"));
+  EXPECT_THAT(pushed.full(), HasSubstr("is damaged"));
+  EXPECT_FALSE(remote_.store.resolve("app:v1"));
+}
+
+TEST_F(Copy, SourcesAreNotChanged) {
+  image("a");
+  copy("app:v1", at("oci:"));
+  const fs::path folder = dir_.path() / "place";
+  for (const char* name : {".lock", ".sweep.lock"}) fs::remove(folder / name);
+  remove_tree(folder / "uploads");
+  ::chmod(folder.c_str(), 0555);
+  read_back(at("oci:"));
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  EXPECT_THAT(names, UnorderedElementsAre("blobs", "index.json", "oci-layout"));
+}
+
+TEST_F(Copy, AFolderHoldsOneImage) {
+  image("a");
+  copy("app:v1", at("dir:"));
+  write_file(dir_.path() / "place/notes", "mine");
+  const Image second = image("b");
+  copy("app:v1", at("dir:"));
+  EXPECT_EQ(read_back(at("dir:")).descriptor.digest, second.descriptor.digest);
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(dir_.path() / "place"))
+    names.push_back(entry.path().filename());
+  EXPECT_EQ(names.size(), 3u + 3u) << "version, manifest.json, notes, two layers, a configuration";
+}
+
+TEST_F(Copy, LayersThatAreNotDistributedMayBeElsewhere) {
+  const Image given = image("a");
+  Manifest manifest = given.manifest;
+  Descriptor foreign;
+  foreign.media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+  foreign.digest = sha256("not here");
+  foreign.size = 8;
+  manifest.layers.push_back(foreign);
+  store_.tag("windows:v1", store_.put(serialize(manifest), media::kManifest));
+  for (const std::string& place : {in_registry("w:v1"), at("oci-archive:", "1"), at("dir:", "2")}) {
+    copy("windows:v1", place);
+    EXPECT_EQ(std::ranges::count(events_, Kind::Elsewhere), 1) << place;
+    EXPECT_NO_THROW(copy(place, at("oci:", "3"))) << place;
+  }
+}
+
+TEST(ImagePlaces, AreReadAsWritten) {
+  using K = ImagePlace::Kind;
+  const auto parsed = [](const char* text) { return ImagePlace::parse(text); };
+  EXPECT_EQ(parsed("alpine").kind, K::Store);
+  EXPECT_EQ(parsed("alpine").name, "alpine:latest");
+  EXPECT_EQ(parsed("docker://localhost:5000/a").kind, K::Registry);
+  EXPECT_EQ(parsed("docker://localhost:5000/a").name, "localhost:5000/a:latest");
+  EXPECT_EQ(parsed("oci:/tmp/x:localhost:8080/hello:latest").path, "/tmp/x");
+  EXPECT_EQ(parsed("oci:/tmp/x:localhost:8080/hello:latest").name, "localhost:8080/hello:latest");
+  EXPECT_EQ(parsed("dir:a:b").path, "a:b");
+  for (const char* text :
+       {"docker://h:1/a:v1", "oci:x:y", "oci-archive:x.tar", "docker-archive:x:a:v1", "dir:x"})
+    EXPECT_EQ(parsed(text).text(), text);
+  for (const char* bad : {"", "oci:", "oci-archive:", "docker-archive::x", "dir:", "docker://", "UPPER"})
+    EXPECT_THROW(parsed(bad), Error) << bad;
+}
+
+}  // namespace
+}  // namespace kiln::registry
