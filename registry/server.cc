@@ -33,6 +33,7 @@ struct RegistryServer::State {
   Awaitable<std::optional<Answer>> get_blob(HttpExchange& exchange, const Route& route);
 
   Awaitable<Answer> answer(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<Answer> get_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
   Awaitable<void> send_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
@@ -134,7 +135,7 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
     case Route::Kind::Manifest:
       if (reads)
-        result = co_await exchange.on_pool([&] { return manifests.get(route, caller); });
+        result = co_await get_manifest(exchange, route, caller);
       else if (method == "PUT")
         result = co_await put_manifest(exchange, route, caller);
       else if (method == "DELETE")
@@ -159,6 +160,15 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
   }
   co_return result;
+}
+
+Awaitable<Answer> RegistryServer::State::get_manifest(HttpExchange& exchange, const Route& route,
+                                                      const Caller& caller) {
+  Answer answer = co_await exchange.on_pool([&] { return manifests.get(route, caller); });
+  if (answer.status == 200 &&
+      detail::matches_etag(exchange.header("If-None-Match"), answer.headers.get("ETag")))
+    answer.status = 304;
+  co_return answer;
 }
 
 Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route,
@@ -203,6 +213,10 @@ Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const R
   headers.add("Docker-Distribution-Api-Version", "registry/2.0");
   headers.add("ETag", "\"" + digest.text() + "\"");
   headers.add("Accept-Ranges", "bytes");
+  if (detail::matches_etag(exchange.header("If-None-Match"), headers.get("ETag"))) {
+    co_await exchange.begin(304, std::move(headers), size);
+    co_return;
+  }
   detail::ByteRange range{0, size};
   switch (detail::parse_range(exchange.header("Range"), size, range)) {
     case detail::RangeKind::Unsatisfiable: {

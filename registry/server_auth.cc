@@ -176,8 +176,16 @@ std::optional<Answer> Authentication::refuse(const HttpExchange& exchange, const
   const bool allowed = need.nothing   ? !anonymous
                        : need.catalog ? caller.may_list_catalog()
                                       : caller.may(route.repository, need.right);
-  if (allowed) return std::nullopt;
   const std::string scope = scope_of(need, route, exchange);
+  if (allowed) {
+    // A mount wants a token that is good for its source, too, if there can be one; else it becomes an upload.
+    const auto from = exchange.query_value("from");
+    const bool widen = route.kind == Route::Kind::Uploads && from && caller.scopes &&
+                       !caller.may(*from, Right::Pull) && access_.allows(caller.user, *from, Right::Pull);
+    if (!widen) return std::nullopt;
+    return unauthorized(exchange, "the token is not good for the mount's source", scope,
+                        "insufficient_scope");
+  }
   const bool by_right = need.catalog ? access_.allows_catalog(caller.user)
                                      : access_.allows(caller.user, route.repository, need.right);
   if (caller.user.empty() || by_right)

@@ -151,6 +151,17 @@ TEST_F(Auth, TokensAreGoodForWhatWasAskedAndAllowed) {
   EXPECT_THAT(std::string(expired.headers.get("WWW-Authenticate")), HasSubstr("error=\"invalid_token\""));
 }
 
+TEST_F(Auth, AMountWantsATokenForItsSourceToo) {
+  const std::string mount = "/v2/team/app/blobs/uploads/?mount=" + sha256("x").text() + "&from=";
+  const std::string narrow = bearer("scope=repository:team/app:pull,push", alice_);
+  const HttpResponse wanted = ask("POST", mount + "shared", narrow);
+  EXPECT_EQ(wanted.status, 401);
+  EXPECT_THAT(std::string(wanted.headers.get("WWW-Authenticate")), HasSubstr("repository:shared:pull"));
+  const std::string wide = bearer("scope=repository:team/app:pull,push&scope=repository:shared:pull", alice_);
+  EXPECT_EQ(ask("POST", mount + "shared", wide).status, 202) << "there is nothing to mount";
+  EXPECT_EQ(ask("POST", mount + "secret", narrow).status, 202) << "no token would help: an upload";
+}
+
 TEST_F(Auth, TokensAreNotGivenForAWrongPassword) {
   EXPECT_EQ(ask("GET", "/v2/token?scope=repository:team/app:pull", basic("alice", "x")).status, 401);
   EXPECT_EQ(ask("GET", "/v2/token", "Bearer x").status, 401);
