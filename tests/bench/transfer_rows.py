@@ -6,6 +6,7 @@ import shutil
 import socket
 import statistics
 import subprocess
+import sys
 import time
 import urllib.request
 
@@ -66,12 +67,12 @@ def curl_pull(host, repository, blobs, folder):
 
 
 def peak_mb(command, env):
-    process = subprocess.Popen([str(word) for word in command], env=env, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = status
-    assert status == 0, command
-    return usage.ru_maxrss / 1024
+    """Through a small process in between: a child's peak is at least what its parent had when it began."""
+    measure = ("import resource, subprocess, sys\nsubprocess.run(sys.argv[1:], check=True, stderr=subprocess.DEVNULL)\n"
+               "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)")
+    done = subprocess.run([sys.executable, "-c", measure, *map(str, command)], check=True, env=env, text=True,
+                          stdout=subprocess.PIPE)
+    return int(done.stdout.split()[-1]) / 1024
 
 
 def transfer_rows(world, wanted, row, run, runs):
