@@ -64,7 +64,12 @@ FetchedManifest fetch(Session& session, const std::string& which, const std::opt
   std::optional<Digest> digest = expected;
   if (!digest) digest = Digest::parse(response.headers.get("Docker-Content-Digest"));
   try {
-    return checked_manifest(std::move(bytes), response.headers.get("Content-Type"), digest);
+    FetchedManifest out = checked_manifest(std::move(bytes), response.headers.get("Content-Type"), digest);
+    if (is_index(out.descriptor.media_type))
+      parse_index(out.bytes);
+    else if (is_manifest(out.descriptor.media_type))
+      parse_manifest(out.bytes);
+    return out;
   } catch (const Error& error) {
     throw Error(ErrorKind::Infrastructure,
                 "registry " + session.host() + " sent something else than the manifest " + which + ": " +

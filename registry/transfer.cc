@@ -86,29 +86,66 @@ void commit_download(BlobSink& sink, const Session& session) {
   }
 }
 
+// libcurl hands out 16 KiB at a time; files want more.
+class Gathered {
+ public:
+  Gathered(BlobSink& sink, const Progress& progress) : sink_(sink), progress_(progress) {
+    bytes_.reserve(kPiece);
+  }
+  uint64_t size() const { return sink_.size() + bytes_.size(); }
+  void write(std::string_view bytes) {
+    bytes_ += bytes;
+    if (bytes_.size() + bytes.size() > kPiece) flush();
+  }
+  void flush() {
+    if (bytes_.empty()) return;
+    sink_.write(bytes_);
+    bytes_.clear();
+    if (progress_) progress_(sink_.size());
+  }
+  void restart() {
+    bytes_.clear();
+    sink_.restart();
+  }
+
+ private:
+  static constexpr size_t kPiece = 512u << 10;
+  BlobSink& sink_;
+  const Progress& progress_;
+  std::string bytes_;
+};
+
 // One request for what is still missing. Its answer, for the Retry-After.
 HttpResponse download_rest(Session& session, const Descriptor& blob, BlobSink& sink, const Progress& progress,
                            const std::stop_token& stop) {
   const uint64_t from = sink.size();
   HttpRequest request;
   if (from > 0) request.headers.add("Range", "bytes=" + std::to_string(from) + "-");
+  Gathered gathered(sink, progress);
   bool anew = false;
   const HttpSink receive = [&](const HttpResponse& answer, std::string_view bytes) {
     if (answer.status == 206 && !begins_at(answer, from)) {
-      sink.restart();
+      gathered.restart();
       throw Error(ErrorKind::Unavailable, "registry " + session.host() + " sent another part than asked for");
     }
     if (from > 0 && answer.status != 206 && !anew) {  // it does not do ranges
       anew = true;
-      sink.restart();
+      gathered.restart();
     }
-    if (sink.size() + bytes.size() > blob.size)
+    if (gathered.size() + bytes.size() > blob.size)
       throw Error(ErrorKind::Infrastructure, "registry " + session.host() + " sends more for blob " +
                                                  blob.digest.short_text() + " than its manifest says");
-    sink.write(bytes);
-    if (progress) progress(sink.size());
+    gathered.write(bytes);
   };
-  return session.send_once(std::move(request), blob_target(session, blob.digest), "pull", receive, stop);
+  try {
+    HttpResponse response =
+        session.send_once(std::move(request), blob_target(session, blob.digest), "pull", receive, stop);
+    gathered.flush();
+    return response;
+  } catch (const Error& error) {
+    if (is_retryable(error)) gathered.flush();  // the next attempt goes on behind it
+    throw;
+  }
 }
 
 }  // namespace

@@ -11,26 +11,12 @@
 #include "base/text.h"
 #include "registry/challenge.h"
 #include "registry/images.h"
-#include "tests/unit/registry/fixtures.h"
+#include "tests/unit/registry/bad_registry.h"
 
 namespace kiln::registry {
 namespace {
 
 using testing::HasSubstr;
-
-std::string some_tar(const std::string& salt) {
-  return TarBuilder().file("f", salt + std::string(200'000, 'x')).finish();
-}
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  ADD_FAILURE() << "nothing was thrown";
-  return Error(ErrorKind::Failed, "nothing was thrown");
-}
 
 TEST(Client, PushesAndPullsAnImage) {
   TestRegistry remote;
@@ -159,26 +145,6 @@ TEST(Client, SaysWhatIsMissing) {
             ErrorKind::NotFound);
 }
 
-// A registry that misbehaves as it is told to, before an honest one.
-struct FaultyRegistry {
-  using Fault = std::function<Awaitable<bool>(HttpExchange&)>;  // true: it has answered
-  explicit FaultyRegistry(Fault given)
-      : store(dir.path()),
-        registry(store),
-        fault(std::move(given)),
-        server(on_free_port(), [this](HttpExchange& exchange) { return handle(exchange); }) {}
-  Awaitable<void> handle(HttpExchange& exchange) {
-    const bool answered = co_await fault(exchange);
-    if (!answered) co_await registry.handle(exchange);
-  }
-  std::string host() const { return server.authority(); }
-  TempDir dir;
-  Store store;
-  RegistryServer registry;
-  Fault fault;
-  HttpServer server;
-};
-
 TEST(Client, ResumesABrokenDownload) {
   std::atomic<int> broken{0};
   std::atomic<bool> resumed{false};
@@ -248,35 +214,6 @@ TEST(Client, NeverTakesContentThatIsNotItsDigest) {
   EXPECT_FALSE(store.has(image.manifest.layers[0].digest));
 }
 
-struct Refusal {
-  Error error;
-  int requests;
-};
-// A pull from a registry that answers everything with this.
-Refusal refused_pull(int status, const char* field, const char* value) {
-  std::atomic<int> asked = 0;
-  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
-    ++asked;
-    HttpHeaders headers;
-    headers.add(field, value);
-    co_await exchange.respond(status, std::move(headers), "");
-    co_return true;
-  });
-  TempDir dir;
-  Store store(dir.path());
-  Error error = error_of([&] { Client(impatient()).pull(Reference::parse(remote.host() + "/x"), store); });
-  return {std::move(error), asked};
-}
-
-TEST(Client, ABusyRegistryIsNotWaitedForLongerThanAnybodyWould) {
-  for (const char* when : {"3600", "99999999999999999999", "Fri, 31 Dec 2100 23:59:59 GMT"}) {
-    const Refusal refusal = refused_pull(429, "Retry-After", when);
-    EXPECT_EQ(refusal.error.kind(), ErrorKind::Unavailable);
-    EXPECT_THAT(refusal.error.full(), HasSubstr("asks to wait for")) << when;
-    EXPECT_EQ(refusal.requests, 1) << when;
-  }
-}
-
 TEST(Client, ADateThatIsOverIsNoWait) {
   std::atomic<int> asked = 0;
   FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
@@ -331,16 +268,6 @@ TEST(Client, APartThatWasNotAskedForStartsTheDownloadAnew) {
   std::lock_guard lock(mutex);
   EXPECT_EQ(ranges.at(1), "bytes=100-");
   EXPECT_EQ(ranges.at(2), "");
-}
-
-TEST(Client, RedirectsThatNobodyShouldFollowAreTriedOnce) {
-  for (const char* where : {"http://169.254.1.1/latest/meta-data", "http://[fe80::1]/x", "http://0xa9fe0101/",
-                            "file:///etc/passwd", "/v2/"}) {
-    const Refusal refusal = refused_pull(307, "Location", where);
-    EXPECT_EQ(refusal.error.kind(), ErrorKind::Infrastructure) << where;
-    EXPECT_THAT(refusal.error.full(), HasSubstr("redirects")) << where;
-    EXPECT_LE(refusal.requests, 32) << "one walk in a circle, not several";
-  }
 }
 
 TEST(Client, AHugeConfigurationIsNotFetched) {
@@ -449,22 +376,6 @@ TEST(Client, RedirectsDoNotCarryTheAuthorizationAway) {
   EXPECT_EQ(Client(options).fetch_blob(Reference::parse(remote.host() + "/x"), blob), "content");
   std::lock_guard lock(mutex);
   EXPECT_EQ(seen, "");
-}
-
-TEST(Client, DoesNotFollowAnUploadToAnotherHost) {
-  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
-    if (exchange.method() != "POST") co_return false;
-    HttpHeaders headers;
-    headers.add("Location", "http://169.254.169.254/latest/meta-data");
-    co_await exchange.respond(202, std::move(headers), "");
-    co_return true;
-  });
-  TempDir dir;
-  Store store(dir.path());
-  const Image image = make_image(store, {some_tar("a")});
-  const Error error = error_of(
-      [&] { Client(impatient()).push(store, image.descriptor, Reference::parse(remote.host() + "/x")); });
-  EXPECT_THAT(error.full(), HasSubstr("another host"));
 }
 
 TEST(Images, ComeFromTheStoreFirst) {

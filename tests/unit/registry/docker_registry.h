@@ -21,7 +21,9 @@ namespace kiln::registry {
 // docker-registry on a free loopback port, its data below a temporary folder; ended with the object.
 class DockerRegistry {
  public:
-  DockerRegistry() {
+  // PEM files: it speaks TLS.
+  explicit DockerRegistry(std::string certificate = {}, std::string key = {})
+      : certificate_(std::move(certificate)), key_(std::move(key)) {
     // It cannot be asked for a free port; take one, and try again if another program was quicker.
     for (int attempt = 0; attempt < 5 && pid_ < 0; ++attempt) {
       uint16_t port;
@@ -47,9 +49,11 @@ class DockerRegistry {
  private:
   void start() {
     const std::string config = (dir_.path() / "config.yml").string();
-    write_file(config, "version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: " +
-                           (dir_.path() / "data").string() +
-                           "}\n  delete: {enabled: true}\nhttp: {addr: " + host_ + "}\n");
+    write_file(config,
+               "version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: " +
+                   (dir_.path() / "data").string() + "}\n  delete: {enabled: true}\nhttp: {addr: " + host_ +
+                   (key_.empty() ? "" : ", tls: {certificate: " + certificate_ + ", key: " + key_ + "}") +
+                   "}\n");
     std::vector<std::string> arguments{"docker-registry", "serve", config};
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
@@ -61,10 +65,13 @@ class DockerRegistry {
     if (::posix_spawnp(&pid_, argv[0], &actions, nullptr, argv.data(), environ) != 0) pid_ = -1;
     posix_spawn_file_actions_destroy(&actions);
     // The client's retries are the waiting: no timing of our own.
-    HttpClient http;
+    HttpClient::Options options;
+    options.tls.verify_peer = false;
+    const HttpClient http(options);
+    const std::string url = (key_.empty() ? "http://" : "https://") + host_ + "/v2/";
     for (int i = 0; pid_ > 0 && i < 2000; ++i) {
       try {
-        if (http.get("http://" + host_ + "/v2/").status == 200) return;
+        if (http.get(url).status == 200) return;
       } catch (const Error&) {
         int status;
         if (::waitpid(pid_, &status, WNOHANG) == pid_)
@@ -75,6 +82,7 @@ class DockerRegistry {
     }
     end();
   }
+  const std::string certificate_, key_;
   TempDir dir_;
   pid_t pid_ = -1;
   std::string host_;

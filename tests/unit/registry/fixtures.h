@@ -40,6 +40,7 @@ inline Client::Options impatient() {
   Client::Options options;
   options.retries = {3, std::chrono::milliseconds(1), std::chrono::milliseconds(5)};
   options.environment = {};
+  options.system_folder = "/nonexistent";
   return options;
 }
 

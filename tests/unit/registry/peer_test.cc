@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "registry/copy.h"
 #include "registry/snapshots.h"
 #include "tests/unit/registry/docker_registry.h"
 #include "tests/unit/registry/fixtures.h"
@@ -98,6 +99,54 @@ TEST(Peers, SkopeoCopiesFromAndToTheEmbeddedRegistry) {
   finished = skopeo({"delete", "--tls-verify=false", "docker://" + empty.host() + "/again:v2"});
   EXPECT_TRUE(finished.ok()) << finished.errors;
   EXPECT_FALSE(empty.store.resolve("again:v2"));
+}
+
+// One image to every place and back, one of us writing and the other reading.
+TEST(Peers, SkopeoReadsWhatWeCopyAndWritesWhatWeRead) {
+  NEED_PROGRAM("skopeo");
+  TestRegistry registry;
+  TempDir dir;
+  Store store(dir.path() / "store");
+  const Image image = make_image(store, {tar_with("a", 1 << 20), tar_with("b", 10)});
+  store.tag("app:v1", image.descriptor);
+  Client client(impatient());
+  const auto copy = [&](const std::string& from, const std::string& to) {
+    const auto source = open_source(ImagePlace::parse(from), client, store);
+    const auto target = open_target(ImagePlace::parse(to), client, store);
+    return copy_image(*source, *target).digest;
+  };
+  const auto check = [](const Finished& finished, const std::string& what) {
+    EXPECT_TRUE(finished.ok()) << what << ": " << finished.errors;
+    return finished.output;
+  };
+  int number = 0;
+  for (const auto& [transport, name] : {std::pair("oci:", ":n"),
+                                        {"oci:", ""},
+                                        {"oci-archive:", ":n"},
+                                        {"oci-archive:", ""},
+                                        {"docker-archive:", ":n:v1"},
+                                        {"dir:", ""}}) {
+    const bool is_docker = std::string_view(transport) == "docker-archive:";
+    const std::string base = transport + (dir.path() / std::to_string(++number)).string();
+    const std::string ours = base + "o" + name, theirs = base + "t" + name;
+    EXPECT_EQ(copy("app:v1", ours), image.descriptor.digest);
+    const std::string raw = check(skopeo({"inspect", "--raw", ours}), ours);
+    if (is_docker) {  // it has no manifest; everybody makes one
+      EXPECT_THAT(raw, testing::HasSubstr(image.manifest.config.digest.text()));
+    } else {
+      EXPECT_EQ(sha256(raw), image.descriptor.digest) << ours;
+    }
+    const std::string away = "docker://" + registry.host() + "/s" + std::to_string(number) + ":v1";
+    check(skopeo({"copy", "--dest-tls-verify=false", ours, away}), away);
+    std::vector<std::string> words{"copy", "oci:" + store.root().string() + ":app:v1", theirs};
+    if (!is_docker) words.insert(words.begin() + 1, "--preserve-digests");  // else it compresses
+    check(skopeo(words), theirs);
+    const Digest back = copy(theirs, "back:v1");
+    if (!is_docker) {
+      EXPECT_EQ(back, image.descriptor.digest) << theirs;
+    }
+    EXPECT_EQ(store.load(*store.resolve("back:v1")).manifest.config.digest, image.manifest.config.digest);
+  }
 }
 
 TEST(Peers, SkopeoAndUmociReadTheStoreAsItStands) {
