@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -77,6 +78,14 @@ std::string md5(std::string_view bytes) {
   unsigned length = 0;
   EVP_Digest(bytes.data(), bytes.size(), raw, &length, EVP_md5(), nullptr);
   return hex({reinterpret_cast<char*>(raw), length});
+}
+
+std::string hmac_sha256(std::string_view key, std::string_view bytes) {
+  unsigned char raw[EVP_MAX_MD_SIZE];
+  unsigned length = 0;
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), raw, &length);
+  return {reinterpret_cast<char*>(raw), length};
 }
 
 bool equal_constant_time(std::string_view a, std::string_view b) {

@@ -53,6 +53,9 @@ Digest sha256(std::string_view bytes);
 // In hex. Only for names that others make with it; no protection against anybody.
 std::string md5(std::string_view bytes);
 
+// The code of RFC 2104 over SHA-256: 32 bytes, not hex.
+std::string hmac_sha256(std::string_view key, std::string_view bytes);
+
 // Equality in time that depends on the lengths only. For secrets, signatures and tokens.
 bool equal_constant_time(std::string_view a, std::string_view b);
 

@@ -48,6 +48,7 @@ void throw_errno(int errno_value, std::string_view what) {
   std::string hint;
   if (errno_value == ENOSPC || errno_value == EDQUOT)
     hint = "free some disk space, e.g. with `kiln image gc`";
+  if (errno_value == EROFS) hint = "mount it writable, or have kiln use another folder: --root DIR";
   char buffer[256];
   throw Error(kind, std::string(what) + ": " + strerror_r(errno_value, buffer, sizeof buffer), hint);
 }

@@ -165,6 +165,7 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
   set(easy, CURLOPT_PROTOCOLS_STR, "http,https");
   set(easy, CURLOPT_PATH_AS_IS, 1L);
   set(easy, CURLOPT_NOSIGNAL, 1L);
+  set(easy, CURLOPT_QUICK_EXIT, 1L);  // a cancelled request does not wait for a name server that is silent
   set(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(easy, CURLOPT_TCP_NODELAY, 1L);

@@ -1,7 +1,9 @@
 #include "base/http_connection.h"
 
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/redirect_error.hpp>
 #include <nlohmann/json.hpp>
+#include <sys/socket.h>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -36,10 +38,12 @@ int status_of(ErrorKind kind) {
 
 }  // namespace
 
-HttpConnection::HttpConnection(asio::ip::tcp::socket socket, const HttpServer::Options& options,
-                               const HttpHandler& handler, asio::thread_pool& pool,
-                               const std::atomic<bool>& stopping, ConnectionWatch& watch)
+HttpConnection::HttpConnection(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls,
+                               const HttpServer::Options& options, const HttpHandler& handler,
+                               asio::thread_pool& pool, const std::atomic<bool>& stopping,
+                               ConnectionWatch& watch)
     : socket_(std::move(socket)),
+      tls_context_(std::move(tls)),
       options_(options),
       handler_(handler),
       pool_(pool),
@@ -61,18 +65,56 @@ void HttpConnection::allow(Duration time) {
 Awaitable<void> HttpConnection::serve() {
   try {
     bool go_on = true;
-    while (go_on && !stopping_) {
-      go_on = co_await read_head();
-      if (go_on) go_on = co_await answer_one();
-    }
+    if (tls_context_) go_on = co_await shake_hands();
+    if (go_on) co_await serve_requests();
   } catch (const system_error&) {    // the client went away: nobody is left to be told
   } catch (const std::bad_alloc&) {  // one connection less
   }
+  if (relay_) co_await relay_->end();
+}
+
+Awaitable<void> HttpConnection::serve_requests() {
+  bool go_on = true;
+  while (go_on && !stopping_) {
+    go_on = co_await read_head();
+    if (go_on) go_on = co_await answer_one();
+  }
+  if (tls_ && !relay_) co_await end_tls();
+}
+
+// Whoever speaks plain HTTP here has mistaken the scheme, and is told so in the words he understands.
+Awaitable<bool> HttpConnection::shake_hands() {
+  constexpr char kHandshake = 0x16;  // the type of the first TLS record
+  allow(options_.header_timeout);
+  co_await socket_.async_wait(asio::ip::tcp::socket::wait_read, asio::use_awaitable);
+  char first = 0;
+  if (::recv(socket_.native_handle(), &first, 1, MSG_PEEK) != 1) co_return false;
+  watch_.idle = false;
+  if (first >= 'A' && first <= 'Z') {
+    co_await refuse(400, "this port speaks TLS: write https:// instead of http://");
+    co_return false;
+  }
+  if (first != kHandshake) co_return false;
+  tls_.emplace(socket_, *tls_context_);
+  co_await tls_->async_handshake(asio::ssl::stream_base::server, asio::use_awaitable);
+  co_return true;
+}
+
+Awaitable<void> HttpConnection::end_tls() {
+  allow(std::min<Duration>(options_.stall_timeout, std::chrono::seconds(2)));
+  const auto [ignored] = co_await tls_->async_shutdown(kAwait);
+  static_cast<void>(ignored);
 }
 
 Awaitable<size_t> HttpConnection::fill() {
-  const auto [error, count] = co_await socket_.async_read_some(buffer_.prepare(kReadSize), kAwait);
-  if (error == asio::error::eof) co_return 0;
+  error_code error;
+  size_t count = 0;
+  const auto room = buffer_.prepare(kReadSize);
+  if (tls_)
+    count = co_await tls_->async_read_some(room, asio::redirect_error(asio::use_awaitable, error));
+  else
+    count = co_await socket_.async_read_some(room, asio::redirect_error(asio::use_awaitable, error));
+  if (error == asio::error::eof || error == asio::ssl::error::stream_truncated) co_return 0;
   if (error) throw system_error(error);
   buffer_.commit(count);
   co_return count;
@@ -206,6 +248,7 @@ Awaitable<bool> HttpConnection::drain_body() {
 
 Awaitable<void> HttpConnection::linger() {
   error_code ignored;
+  if (tls_) co_await end_tls();
   socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
   allow(std::min<Duration>(options_.stall_timeout, std::chrono::seconds(2)));
   std::vector<char> scratch(16u << 10);
@@ -271,9 +314,10 @@ Awaitable<std::string> HttpConnection::read_all(size_t limit) {
 }
 
 asio::ip::tcp::socket& HttpConnection::take_socket() {
+  if (tls_ && !relay_) relay_.emplace(*tls_);
   taken_ = true;
   watch_.deadline_ns = INT64_MAX;
-  return socket_;
+  return relay_ ? relay_->handlers_end() : socket_;
 }
 
 std::string HttpConnection::take_buffered() {

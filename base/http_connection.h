@@ -5,10 +5,12 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
+#include <memory>
 #include <optional>
 #include <string>
 
 #include "base/http_server.h"
+#include "base/tls_relay.h"
 
 // Inside of base/http_server.cc: one connection of the server, request after request.
 namespace kiln::detail {
@@ -23,8 +25,10 @@ struct ConnectionWatch {
 
 class HttpConnection final : public HttpExchange {
  public:
-  HttpConnection(asio::ip::tcp::socket socket, const HttpServer::Options& options, const HttpHandler& handler,
-                 asio::thread_pool& pool, const std::atomic<bool>& stopping, ConnectionWatch& watch);
+  // `tls`: null for plain HTTP.
+  HttpConnection(asio::ip::tcp::socket socket, std::shared_ptr<asio::ssl::context> tls,
+                 const HttpServer::Options& options, const HttpHandler& handler, asio::thread_pool& pool,
+                 const std::atomic<bool>& stopping, ConnectionWatch& watch);
 
   // Serves requests until the connection ends. Never throws.
   Awaitable<void> serve();
@@ -33,6 +37,7 @@ class HttpConnection final : public HttpExchange {
   std::string_view target() const override { return target_; }
   const HttpHeaders& headers() const override { return headers_; }
   std::string remote_address() const override { return remote_; }
+  bool is_secure() const override { return tls_.has_value(); }
   int http_minor() const override { return parser_->get().version() % 10; }
   std::optional<uint64_t> content_length() const override;
   Awaitable<size_t> read_some(std::span<char> buffer) override;
@@ -51,6 +56,9 @@ class HttpConnection final : public HttpExchange {
   using Parser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
   enum class Framing { Length, Chunked, UntilClose };
 
+  Awaitable<bool> shake_hands();  // TLS; false: the connection ends here
+  Awaitable<void> end_tls();      // tells the client that nothing more comes
+  Awaitable<void> serve_requests();
   Awaitable<bool> read_head();   // false: the connection ends here
   Awaitable<bool> answer_one();  // false: do not go on
   Awaitable<void> refuse(int status, std::string_view message);
@@ -60,11 +68,15 @@ class HttpConnection final : public HttpExchange {
   Awaitable<size_t> fill();      // more bytes from the socket
   bool parse();                  // buffered bytes into the parser; false when it needs more of them
   std::string head_text(int status, const HttpHeaders& headers, std::optional<uint64_t> length);
+  Awaitable<void> send_encrypted(int fd, uint64_t offset, uint64_t length);
   Awaitable<void> send(std::string_view a, std::string_view b = {}, std::string_view c = {});
   void allow(Duration time);
   void check_open(uint64_t bytes);
 
   asio::ip::tcp::socket socket_;
+  std::shared_ptr<asio::ssl::context> tls_context_;
+  std::optional<TlsStream> tls_;   // over the socket
+  std::optional<TlsRelay> relay_;  // of who took the socket over
   const HttpServer::Options& options_;
   const HttpHandler& handler_;
   asio::thread_pool& pool_;

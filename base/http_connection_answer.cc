@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <ctime>
 #include <sys/sendfile.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/http_connection.h"
@@ -80,13 +81,20 @@ Awaitable<void> HttpConnection::send(std::string_view a, std::string_view b, std
   // Large bodies go in slices, so that the time limit is for each slice and not for all of it.
   const size_t total = a.size() + b.size() + c.size();
   if (total <= (1u << 20)) {
-    co_await asio::async_write(socket_, pieces, asio::use_awaitable);
+    if (tls_)
+      co_await asio::async_write(*tls_, pieces, asio::use_awaitable);
+    else
+      co_await asio::async_write(socket_, pieces, asio::use_awaitable);
   } else {
     for (std::string_view piece : {a, b, c}) {
       while (!piece.empty()) {
         allow(options_.stall_timeout);
-        const size_t count =
-            co_await socket_.async_write_some(asio::buffer(piece.substr(0, 1u << 20)), asio::use_awaitable);
+        const asio::const_buffer slice = asio::buffer(piece.substr(0, 1u << 20));
+        size_t count = 0;
+        if (tls_)
+          count = co_await tls_->async_write_some(slice, asio::use_awaitable);
+        else
+          count = co_await socket_.async_write_some(slice, asio::use_awaitable);
         piece.remove_prefix(count);
       }
     }
@@ -130,11 +138,31 @@ Awaitable<void> HttpConnection::write(std::string_view bytes) {
   co_await send(size, bytes, "\r\n");
 }
 
+// What is encrypted here has to be read here.
+Awaitable<void> HttpConnection::send_encrypted(int fd, uint64_t offset, uint64_t length) {
+  constexpr size_t kPiece = 256u << 10;
+  const auto piece = std::make_unique_for_overwrite<char[]>(kPiece);
+  while (length > 0) {
+    const ssize_t count =
+        ::pread(fd, piece.get(), std::min<uint64_t>(length, kPiece), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) throw_errno("cannot read a file that is sent");
+    if (count == 0) throw Error(ErrorKind::Infrastructure, "a file became shorter while it was sent");
+    co_await send(std::string_view(piece.get(), static_cast<size_t>(count)));
+    offset += static_cast<uint64_t>(count);
+    length -= static_cast<uint64_t>(count);
+  }
+}
+
 Awaitable<void> HttpConnection::send_file(int fd, uint64_t offset, uint64_t length) {
   if (framing_ == Framing::Chunked)
     throw Error(ErrorKind::Infrastructure, "send_file needs a response of known length");
   check_open(length);
   if (!body_wanted_) co_return;
+  if (tls_) {
+    co_await send_encrypted(fd, offset, length);
+    co_return;
+  }
   auto position = static_cast<off_t>(offset);
   while (length > 0) {
     const ssize_t count =

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/http_connection.h"
 #include "base/text.h"
+#include "base/tls_server.h"
 
 namespace kiln {
 namespace {
@@ -63,6 +64,7 @@ struct HttpServer::State {
         acceptor(listen_on(io, options.address, options.port)),
         sweep_timer(io),
         pool(static_cast<size_t>(std::max(1, options.pool_threads))) {
+    if (!options.tls_certificate.empty()) tls.emplace(options.tls_certificate, options.tls_key);
     endpoint = acceptor.local_endpoint();
   }
 
@@ -83,6 +85,7 @@ struct HttpServer::State {
   asio::steady_timer sweep_timer;
   tcp::endpoint endpoint;
   asio::thread_pool pool;
+  std::optional<detail::TlsCertificate> tls;
   std::vector<std::thread> threads;
 };
 
@@ -127,7 +130,8 @@ Awaitable<void> HttpServer::State::run_connection(tcp::socket socket) {
       if (state.watches.empty()) state.all_gone.notify_all();
     }
   };
-  detail::HttpConnection connection(std::move(socket), options, handler, pool, stopping, *watch);
+  detail::HttpConnection connection(std::move(socket), tls ? tls->current() : nullptr, options, handler, pool,
+                                    stopping, *watch);
   Registered registered{*this, watch};
   co_await connection.serve();
 }

@@ -6,6 +6,7 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -69,6 +70,7 @@ class HttpExchange {
   std::string_view header(std::string_view name) const { return headers().get(name); }
   std::string_view host() const;                               // of the Host header, without port; as written
   virtual std::string remote_address() const = 0;              // "127.0.0.1:53122"
+  virtual bool is_secure() const { return false; }             // came over TLS
   virtual int http_minor() const = 0;                          // 0 or 1 of HTTP/1.x
   virtual std::optional<uint64_t> content_length() const = 0;  // nullopt: chunked
   bool wants_upgrade() const { return headers().has_token("Connection", "upgrade"); }
@@ -94,7 +96,8 @@ class HttpExchange {
 
   // The connection from here on, for upgrades: the handler reads and writes the socket itself, sends the 101
   // too, and the connection closes when the handler returns. No time limits apply any more. What the server
-  // had already read beyond the request is in take_buffered().
+  // had already read beyond the request is in take_buffered(). Over TLS it is a socket whose other end passes
+  // everything on.
   virtual asio::ip::tcp::socket& take_socket() = 0;
   virtual std::string take_buffered() = 0;
 
@@ -122,6 +125,10 @@ class HttpServer {
     uint16_t port = 8080;               // 0: a free one
     int threads = 1;
     int pool_threads = 8;  // for on_pool
+    // TLS (1.2 and later) instead of plain HTTP: PEM files, the certificate with those that lead to its root.
+    // Read anew when they change, for new connections; what is wrong with them then is logged, and the old
+    // ones stay. Wrong at the start throws Invalid.
+    std::filesystem::path tls_certificate, tls_key;
     size_t header_limit = 64u << 10;
     size_t max_connections = 16384;                      // beyond, new ones are closed at once
     Duration header_timeout = std::chrono::seconds(10);  // whole request head, from its first byte

@@ -7,15 +7,17 @@ namespace kiln::cli {
 namespace {
 
 // Longer than the longest wait that the API grants.
-HttpClient::Options patient() {
+HttpClient::Options patient(Context& context) {
   HttpClient::Options options;
+  options.tls.ca_file = context.server_certificate();
   options.stall_timeout = std::chrono::seconds(3700);
   return options;
 }
 
 }  // namespace
 
-ApiClient::ApiClient(Context& context) : context_(context), url_(context.server_url()), http_(patient()) {}
+ApiClient::ApiClient(Context& context)
+    : context_(context), url_(context.server_url()), http_(patient(context)) {}
 
 nlohmann::json ApiClient::call(std::string_view method, const std::string& path, const nlohmann::json& body) {
   return send(method, "/apis/serving.knative.dev/v1/" + path, body);

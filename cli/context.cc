@@ -52,7 +52,14 @@ const Dirs& Context::dirs() {
 }
 
 registry::Store& Context::store() {
-  if (!store_) store_ = std::make_unique<registry::Store>(dirs().store());
+  if (store_) return *store_;
+  try {
+    store_ = std::make_unique<registry::Store>(dirs().store());
+  } catch (const Error& error) {
+    const Error said = error.because("the image store cannot be used");
+    if (!said.hint().empty()) throw said;
+    throw said.with_hint("let this user write there, or have kiln use another folder: --root DIR");
+  }
   return *store_;
 }
 
@@ -84,13 +91,21 @@ fs::path Context::server_file() {
 
 std::string Context::server_url() {
   if (!server.empty()) return server.find("://") == std::string::npos ? "http://" + server : server;
+  const std::string url = of_server("url");
+  return url.empty() ? "http://127.0.0.1:8080" : url;
+}
+
+std::string Context::server_certificate() {
+  return server.empty() ? of_server("certificate") : std::string{};
+}
+
+std::string Context::of_server(const char* name) {
   try {
-    const auto json = nlohmann::json::parse(read_file(server_file(), 64 << 10));
-    return json.at("url").get<std::string>();
+    return nlohmann::json::parse(read_file(server_file(), 64 << 10)).value(name, "");
   } catch (const Error&) {  // no server has run on these folders, or it ended in order
   } catch (const nlohmann::json::exception&) {
   }
-  return "http://127.0.0.1:8080";
+  return {};
 }
 
 void Context::catch_interrupts() {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "base/dirs.h"
+#include "base/error.h"
 #include "registry/image_aliases.h"
 #include "registry/registry_settings.h"
 
@@ -38,6 +39,7 @@ class Context {
   std::string server;                            // --server: URL of a running `kiln serve`
   registry::ImageAliases aliases;                // [images] of the config.toml files
   registry::RegistrySettings registry_settings;  // [registry] of them
+  std::optional<Error> settings_problem;         // what is wrong there: `kiln serve` says so
   int exit_code = 0;                             // of the verb
 
   const Dirs& dirs();
@@ -48,6 +50,8 @@ class Context {
 
   // "http://127.0.0.1:8080": --server, else the server that runs on these folders, else the default.
   std::string server_url();
+  // The certificate that the server on these folders has; empty: none, or it is another's.
+  std::string server_certificate();
   std::filesystem::path server_file();  // where a running server says its address
 
   // Ctrl-C or SIGTERM: the first calls for an orderly end (`finally` runs), the second for an end now, a
@@ -63,6 +67,8 @@ class Context {
   void catch_interrupts();
 
  private:
+  std::string of_server(const char* name);  // a member of that file; empty when there is none
+
   std::stop_source stop_, kill_;
   std::atomic<bool> orderly_ = false;  // somebody looks at the tokens
   std::optional<Dirs> dirs_;

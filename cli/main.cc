@@ -46,10 +46,12 @@ void load_files(Context& context, const std::vector<std::string>& words) {
   const nlohmann::json farther = load_settings(own);
   add_image_aliases(context.aliases, farther, own);
   add_image_aliases(context.aliases, nearer, project);
-  if (const auto table = farther.find("registry"); table != farther.end())
-    context.registry_settings.apply(*table, own);
-  if (const auto table = nearer.find("registry"); table != nearer.end())
-    context.registry_settings.apply(*table, project);
+  try {
+    if (farther.contains("registry")) context.registry_settings.apply(farther["registry"], own);
+    if (nearer.contains("registry")) context.registry_settings.apply(nearer["registry"], project);
+  } catch (const Error& error) {
+    context.settings_problem = error;
+  }
 }
 
 int run(int argc, char** argv) {

@@ -28,6 +28,7 @@
 #include "serving/api.h"
 #include "serving/gateway.h"
 #include "serving/serving.h"
+#include "serving/status.h"
 
 namespace kiln::cli {
 namespace {
@@ -40,8 +41,8 @@ std::string home_page(serving::Serving& serving) {
   for (const auto& service : serving.records().services()) {
     const std::string host =
         service.spec.name + "." + service.spec.name_space + "." + serving.options().domain;
-    const std::string& authority = serving.options().authority;
-    const std::string url = "http://" + host + authority.substr(authority.rfind(':'));
+    const std::string url = serving::service_url(service.spec.name, service.spec.name_space,
+                                                 serving.options().domain, serving.options().authority);
     rows +=
         "<tr><td><a href=\"" + url + "/\">" + host + "</a></td><td>" + service.latest_ready + "</td></tr>\n";
   }
@@ -100,8 +101,11 @@ Awaitable<void> answer(HttpExchange& exchange, Parts parts, const std::vector<st
 // The address of the running server, for the other verbs; gone when the server ends in order.
 class ServerFile {
  public:
-  ServerFile(fs::path file, const std::string& url) : file_(std::move(file)) {
-    write_file_atomic(file_, nlohmann::json{{"url", url}, {"pid", ::getpid()}}.dump() + "\n");
+  // `certificate`: of the server, empty without TLS.
+  ServerFile(fs::path file, const std::string& url, const fs::path& certificate) : file_(std::move(file)) {
+    nlohmann::json says{{"url", url}, {"pid", ::getpid()}};
+    if (!certificate.empty()) says["certificate"] = fs::absolute(certificate).string();
+    write_file_atomic(file_, says.dump() + "\n");
   }
   ~ServerFile() { ::unlink(file_.c_str()); }
 
@@ -140,12 +144,42 @@ void log_problem(const executor::RunRecord& run, const Error& error) {
 struct ServeOptions {
   std::string listen = "127.0.0.1:8080", domain = "localhost";
   std::vector<std::string> names;
+  std::string tls_certificate, tls_key;
 };
+
+void check(const ServeOptions& options) {
+  if (options.tls_certificate.empty() != options.tls_key.empty())
+    throw Error(ErrorKind::Usage,
+                options.tls_key.empty() ? "--tls-cert has no key" : "--tls-key has no certificate",
+                "give both: --tls-cert FILE --tls-key FILE");
+}
+
+// What whoever lets others reach the server should know.
+void warn_of_strangers(const ServeOptions& options, const std::string& address, bool has_users) {
+  if (is_loopback_host(address)) return;
+  if (!has_users)
+    say("warning: everybody who reaches " + address +
+        " may push and pull: --registry-htpasswd FILE asks for a password");
+  else if (options.tls_certificate.empty())
+    say("warning: passwords cross the network to " + address +
+        " as they are: --tls-cert and --tls-key encrypt them");
+  say("warning: API, pages and services of this server ask nobody for a password; keep strangers from " +
+      address + " by a firewall or a proxy");
+}
+
+registry::RegistryServer::Options registry_options(Context& context) {
+  context.registry_settings.check();
+  registry::RegistryServer::Options options;
+  options.settings = context.registry_settings;
+  options.token_key = context.dirs().state / "registry-token.key";
+  return options;
+}
 
 void serve(ServeOptions options, Context& context) {
   spdlog::set_default_logger(spdlog::stderr_logger_mt("kiln"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  context.registry_settings.check();
+  if (context.settings_problem) throw *context.settings_problem;
+  check(options);
   const UniqueFd lock = lock_server(context.dirs().state);
   executor::Journal journal(context.dirs().database());
   for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
@@ -153,24 +187,32 @@ void serve(ServeOptions options, Context& context) {
 
   options.names.emplace_back("localhost");
   const auto [address, port] = parse_listen_address(options.listen);
-  registry::RegistryServer::Options registry_options;
-  registry_options.settings = context.registry_settings;
-  registry::RegistryServer registry(context.store(), std::move(registry_options));
+  warn_of_strangers(options, address, !context.registry_settings.htpasswd.empty());
+  registry::RegistryServer registry(context.store(), registry_options(context));
   // Null until the port is known, which the serving layer writes into its URLs.
   std::atomic<const Parts*> ready = nullptr;
   // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
-  HttpServer server({.address = address, .port = port, .threads = 1}, [&](HttpExchange& exchange) {
-    const Parts* parts = ready;
-    if (!parts) throw Error(ErrorKind::Unavailable, "the server is starting");
-    return answer(exchange, *parts, options.names);
-  });
-  const std::string authority = "localhost:" + std::to_string(server.port());
+  HttpServer server({.address = address,
+                     .port = port,
+                     .threads = 1,
+                     .tls_certificate = options.tls_certificate,
+                     .tls_key = options.tls_key},
+                    [&](HttpExchange& exchange) {
+                      const Parts* parts = ready;
+                      if (!parts) throw Error(ErrorKind::Unavailable, "the server is starting");
+                      return answer(exchange, *parts, options.names);
+                    });
+  // A certificate is of a name, so the first that was given is the one to use.
+  const bool secure = !options.tls_certificate.empty();
+  const std::string authority =
+      (secure ? options.names.front() : "localhost") + ":" + std::to_string(server.port());
+  const std::string url = secure ? "https://" + authority : "http://" + server.authority();
   serving::Serving serving({.database = context.dirs().database(),
                             .logs = context.dirs().state / "services",
                             .domain = options.domain,
-                            .authority = authority},
+                            .authority = secure ? url : authority},
                            context.images(), context.runtime(), server.io(), server.pool());
-  const ServerFile file(context.server_file(), "http://" + server.authority());
+  const ServerFile file(context.server_file(), url, options.tls_certificate);
   steps::LocalPods pods(context.runtime(), context.images(), pod_options(context));
   executor::LocalPodRunner pod_runner(pods);
   executor::Driver driver(journal, pod_runner, context.dirs());
@@ -182,8 +224,7 @@ void serve(ServeOptions options, Context& context) {
   asio::post(server.io(), std::packaged_task<void()>([&] { serving.resume(); })).get();
   ready = &parts;
   runs.look();
-  say("kiln serve: http://" + server.authority() + "/  (registry " + authority + ", services *.default." +
-      options.domain + ")");
+  say("kiln serve: " + url + "/  (registry " + authority + ", services *.default." + options.domain + ")");
 
   std::promise<void> stopped;
   std::stop_callback on_stop(context.stop(), [&] { stopped.set_value(); });
@@ -207,6 +248,9 @@ void add_serve(CLI::App& app, Context& context) {
   verb->add_option("--domain", options->domain, "Services are <name>.<namespace>.<domain>")
       ->capture_default_str();
   verb->add_option("--name", options->names, "One more host name that registry and API answer to");
+  verb->add_option("--tls-cert", options->tls_certificate,
+                   "Speak TLS with this certificate (PEM, with those that lead to its root)");
+  verb->add_option("--tls-key", options->tls_key, "The certificate's key (PEM)");
   registry::RegistrySettings& settings = context.registry_settings;
   verb->add_flag("--registry-sparse", settings.sparse, "Take manifests whose blobs are not here");
   verb->add_flag("--registry-read-only", settings.read_only, "Pulls only");

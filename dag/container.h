@@ -9,7 +9,7 @@
 #include "dag/value.h"
 
 // What runs in a TaskRun's pod, and what is mounted into it: the fields of tekton.dev/v1 that come from
-// Kubernetes' core/v1 containers and volumes. What only a cluster can honour (ports, lifecycle, node
+// Kubernetes' core/v1 containers and volumes. What only a cluster can honour (lifecycle, node
 // selection) is read, so that it is no unknown field, and not kept.
 namespace kiln::dag {
 
@@ -145,18 +145,31 @@ struct Step : Container {
   Text stdout_path, stderr_path;  // stdoutConfig.path, stderrConfig.path
 };
 
+struct ProbeHeader {
+  Text name, value;
+};
+
 // https://kubernetes.io/docs/reference/kubernetes-api: Probe v1 core. Times in seconds.
 struct Probe {
   enum class Kind { Exec, HttpGet, TcpSocket, Grpc };
   Kind kind = Kind::Exec;
   std::vector<Text> command;  // Exec
   Text path, port, scheme, host;
+  std::vector<ProbeHeader> headers;  // HttpGet
+  Text service;                      // Grpc
   int64_t initial_delay = 0, period = 10, timeout = 1, success_threshold = 1, failure_threshold = 3;
+  std::optional<int64_t> termination_grace;
   Position at;
+};
+
+struct ContainerPort {
+  Text name;
+  int64_t number = 0;
 };
 
 struct Sidecar : Container {
   std::optional<Probe> readiness, startup, liveness;
+  std::vector<ContainerPort> ports;
   Text restart_policy;
 };
 

@@ -200,7 +200,12 @@ std::optional<Probe> decode_probe(DecodeContext& context, Fields& owner, std::st
       out.port = action.scalar("port");
       out.scheme = action.text("scheme");
       out.host = action.text("host");
-      action.ignore({"httpHeaders", "service"});
+      out.service = action.text("service");
+      for (const Node* item : action.items("httpHeaders")) {
+        Fields header(context, *item, "httpHeaders");
+        out.headers.push_back({header.text("name"), header.text("value")});
+        header.done();
+      }
       action.done();
     }
   const auto count = [&](std::string_view name, int64_t& value) {
@@ -211,8 +216,19 @@ std::optional<Probe> decode_probe(DecodeContext& context, Fields& owner, std::st
   count("timeoutSeconds", out.timeout);
   count("successThreshold", out.success_threshold);
   count("failureThreshold", out.failure_threshold);
-  fields.ignore({"terminationGracePeriodSeconds"});
+  out.termination_grace = fields.integer("terminationGracePeriodSeconds");
   fields.done();
+  return out;
+}
+
+std::vector<ContainerPort> decode_ports(DecodeContext& context, Fields& owner) {
+  std::vector<ContainerPort> out;
+  for (const Node* item : owner.items("ports")) {
+    Fields port(context, *item, "ports");
+    out.push_back({port.text("name"), port.integer("containerPort").value_or(0)});
+    port.ignore({"protocol", "hostPort", "hostIP"});
+    port.done();
+  }
   return out;
 }
 

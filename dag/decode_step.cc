@@ -86,7 +86,8 @@ Sidecar decode_sidecar(DecodeContext& context, const Node& node) {
   sidecar.startup = decode_probe(context, fields, "startupProbe");
   sidecar.liveness = decode_probe(context, fields, "livenessProbe");
   sidecar.restart_policy = fields.text("restartPolicy");
-  fields.ignore({"ports", "lifecycle", "stdin", "stdinOnce", "tty"});
+  sidecar.ports = decode_ports(context, fields);
+  fields.ignore({"lifecycle", "stdin", "stdinOnce", "tty"});
   fields.done();
   return sidecar;
 }

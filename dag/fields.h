@@ -116,6 +116,7 @@ std::vector<EnvVar> decode_env(DecodeContext& context, Fields& fields);
 SecurityContext decode_security(DecodeContext& context, Fields& fields);
 ComputeResources decode_resources(DecodeContext& context, Fields& fields, std::string_view key);
 std::optional<Probe> decode_probe(DecodeContext& context, Fields& fields, std::string_view key);
+std::vector<ContainerPort> decode_ports(DecodeContext& context, Fields& fields);
 
 // decode_step.cc
 std::vector<When> decode_when(DecodeContext& context, Fields& fields);

@@ -95,6 +95,8 @@ void visit_sidecar(T& sidecar, V& v) {
       v((*probe)->command);
       v((*probe)->path);
       v((*probe)->port);
+      v((*probe)->host);
+      for (auto& header : (*probe)->headers) v(header.value);
     }
 }
 

@@ -93,18 +93,20 @@ class Refusal {
   void sidecar(const std::string& file, const Sidecar& one) {
     container(file, one, "sidecar");
     for (const std::optional<Probe>* probe : {&one.startup, &one.readiness, &one.liveness})
-      if (*probe) this->probe(file, **probe);
+      if (*probe) this->probe(file, one, **probe);
   }
 
-  void probe(const std::string& file, const Probe& probe) {
-    if (probe.kind == Probe::Kind::Grpc) refuse(file, probe.at, "a grpc probe");
-    if (probe.kind == Probe::Kind::HttpGet && probe.scheme.value == "HTTPS")
-      refuse(file, probe.scheme.at, "a probe by https");
-    if (!probe.host.empty() && probe.host.value != "localhost" && probe.host.value != "127.0.0.1")
-      refuse(file, probe.host.at, "a probe of another host than the pod's own");
-    const bool number = std::ranges::all_of(probe.port.value, [](char c) { return c >= '0' && c <= '9'; });
-    if (!number && !may_have_variables(probe.port.value))
-      refuse(file, probe.port.at, "a probe of a port by its name");
+  void probe(const std::string& file, const Sidecar& sidecar, const Probe& probe) {
+    const std::string& port = probe.port.value;
+    const bool number = std::ranges::all_of(port, [](char c) { return c >= '0' && c <= '9'; });
+    if (number || may_have_variables(port)) return;
+    std::string names;
+    for (const ContainerPort& one : sidecar.ports) {
+      if (one.name.value == port && one.number > 0) return;
+      if (!one.name.empty()) names += (names.empty() ? "its ports: " : ", ") + one.name.value;
+    }
+    forbid(file, probe.port.at, "no port of sidecar " + sidecar.name.value + " is called \"" + port + "\"",
+           names.empty() ? "name one under `ports`, or give the probe a number" : names);
   }
 
   void forbid(const std::string& file, Position at, std::string what, std::string hint) {

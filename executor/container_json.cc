@@ -173,12 +173,18 @@ json probe_json(const dag::Probe& probe) {
     put(out["httpGet"], "path", probe.path.value);
     put(out["httpGet"], "scheme", probe.scheme.value);
     put(out["httpGet"], "host", probe.host.value);
+    for (const dag::ProbeHeader& header : probe.headers)
+      out["httpGet"]["httpHeaders"].push_back({{"name", header.name.value}, {"value", header.value.value}});
   }
   if (probe.kind == Kind::TcpSocket) {
     out["tcpSocket"] = {{"port", port()}};
     put(out["tcpSocket"], "host", probe.host.value);
   }
-  if (probe.kind == Kind::Grpc) out["grpc"] = {{"port", port()}};
+  if (probe.kind == Kind::Grpc) {
+    out["grpc"] = {{"port", port()}};
+    put(out["grpc"], "service", probe.service.value);
+  }
+  if (probe.termination_grace) out["terminationGracePeriodSeconds"] = *probe.termination_grace;
   return out;
 }
 
@@ -261,6 +267,11 @@ json sidecar_json(const dag::Sidecar& sidecar) {
   if (sidecar.startup) out["startupProbe"] = probe_json(*sidecar.startup);
   if (sidecar.liveness) out["livenessProbe"] = probe_json(*sidecar.liveness);
   put(out, "restartPolicy", sidecar.restart_policy.value);
+  for (const dag::ContainerPort& port : sidecar.ports) {
+    json one{{"containerPort", port.number}};
+    put(one, "name", port.name.value);
+    out["ports"].push_back(std::move(one));
+  }
   return out;
 }
 

@@ -6,7 +6,6 @@
 #include "base/failpoint.h"
 #include "executor/control.h"
 #include "executor/pod_places.h"
-#include "executor/private_folder.h"
 #include "executor/run_lock.h"
 #include "executor/secrets.h"
 #include "steps/host_passwords.h"
@@ -51,7 +50,8 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
     fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
   remove_tree(places_.run / "pods");  // of a kiln that died
   remove_private_folder(places_.run);
-  places_.secrets = private_folder(services.dirs, places_.run, run_.uid);
+  private_ = PrivateFolder(services.dirs, places_.run, run_.uid);
+  places_.secrets = private_.path();
 }
 
 RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {

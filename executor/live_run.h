@@ -17,6 +17,7 @@
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
+#include "executor/private_folder.h"
 #include "executor/scheduler.h"
 #include "executor/task_cache.h"
 
@@ -90,6 +91,7 @@ class LiveRun {
   Nesting nesting_;
   RunRecord run_;
   PodPlaces places_;
+  PrivateFolder private_;
   SecretMask secrets_;  // must not be shown
   TaskCache cache_;
   size_t jobs_;

@@ -151,25 +151,37 @@ class PodMaker {
     for (const auto& [probe, made] :
          {std::pair{&sidecar.startup, &out.startup}, std::pair{&sidecar.readiness, &out.readiness},
           std::pair{&sidecar.liveness, &out.liveness}})
-      if (*probe) *made = make_probe(**probe, who);
+      if (*probe) *made = make_probe(**probe, sidecar, who);
     return out;
   }
 
-  steps::Probe make_probe(const dag::Probe& probe, const std::string& who) {
+  // A port by its number, or by the name that the container gives it.
+  uint16_t port_number(const std::string& text, const dag::Sidecar& sidecar, const std::string& who) {
+    uint16_t port = 0;
+    const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), port);
+    if (problem == std::errc() && end == text.data() + text.size() && port != 0) return port;
+    for (const dag::ContainerPort& one : sidecar.ports)
+      if (!text.empty() && one.name.value == text && one.number > 0 && one.number < 65536)
+        return static_cast<uint16_t>(one.number);
+    refuse(who, "a probe's port \"" + text + "\" is no number from 1 to 65535 and no name of its ports");
+  }
+
+  steps::Probe make_probe(const dag::Probe& probe, const dag::Sidecar& sidecar, const std::string& who) {
     using Kind = dag::Probe::Kind;
     steps::Probe out;
     out.kind = probe.kind == Kind::Exec      ? steps::Probe::Kind::Exec
                : probe.kind == Kind::HttpGet ? steps::Probe::Kind::HttpGet
+               : probe.kind == Kind::Grpc    ? steps::Probe::Kind::Grpc
                                              : steps::Probe::Kind::TcpSocket;
+    if (probe.host.value != "localhost" && probe.host.value != "127.0.0.1") out.host = probe.host;
+    out.https = probe.scheme.value == "HTTPS";
+    for (const dag::ProbeHeader& header : probe.headers) out.headers.emplace_back(header.name, header.value);
+    out.service = probe.service;
+    if (probe.termination_grace) out.grace = std::chrono::seconds(*probe.termination_grace);
     for (const dag::Text& word : probe.command) out.command.push_back(word);
     if (!probe.path.empty())
       out.path = probe.path.value.starts_with('/') ? probe.path.value : "/" + probe.path.value;
-    if (probe.kind != Kind::Exec) {
-      const std::string& port = probe.port.value;
-      const auto [end, problem] = std::from_chars(port.data(), port.data() + port.size(), out.port);
-      if (problem != std::errc() || end != port.data() + port.size() || out.port == 0)
-        refuse(who, "a probe's port \"" + port + "\" is no number from 1 to 65535");
-    }
+    if (probe.kind != Kind::Exec) out.port = port_number(probe.port, sidecar, who);
     out.initial_delay = std::chrono::seconds(probe.initial_delay);
     out.period = std::chrono::seconds(std::max<int64_t>(probe.period, 1));
     out.timeout = std::chrono::seconds(std::max<int64_t>(probe.timeout, 1));

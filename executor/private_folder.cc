@@ -1,6 +1,9 @@
 #include "executor/private_folder.h"
 
+#include <cerrno>
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
@@ -34,16 +37,69 @@ fs::path place(const Dirs& dirs) {
   return {};
 }
 
+// What a folder in memory says about itself: the folder that it was made for.
+constexpr const char* kFor = "for";
+constexpr std::string_view kShell = "shell-";  // of a run's folder: a shell's own, which goes with it
+
+// The lock of a folder: its own, so that nothing else need be there. Invalid when another holds it, or when
+// it is gone.
+UniqueFd try_lock(const fs::path& folder) {
+  UniqueFd lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
+  struct stat held, there;
+  const bool same = ::fstat(lock.get(), &held) == 0 && ::lstat(folder.c_str(), &there) == 0 &&
+                    held.st_ino == there.st_ino && held.st_dev == there.st_dev;
+  return same ? std::move(lock) : UniqueFd();
+}
+
+// A folder whose kiln died. Without the mark it is another program's, or was locked by nobody ever.
+void remove_lost(const fs::path& folder) {
+  std::error_code none;
+  const fs::path owner = fs::read_symlink(folder / kFor, none);
+  if (none) return;
+  if (owner.filename().native().starts_with(kShell)) {
+    remove_private_folder(owner);
+    remove_tree(owner);
+  }
+  remove_tree(folder);
+}
+
+void sweep(const fs::path& base) {
+  std::error_code problem;
+  for (const auto& entry : fs::directory_iterator(base, problem)) {
+    if (const UniqueFd lock = try_lock(entry.path())) {
+      try {
+        remove_lost(entry.path());
+      } catch (const Error&) {  // the next one tries again
+      }
+    }
+  }
+}
+
+// Made and locked; a sweep of another kiln may come between.
+UniqueFd make_locked(const fs::path& folder) {
+  constexpr int kAttempts = 100;
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    make_dirs(folder, 0700);
+    if (UniqueFd lock = try_lock(folder)) return lock;
+  }
+  throw Error(ErrorKind::Infrastructure, "cannot lock " + folder.string(), "does another kiln run this run?");
+}
+
 }  // namespace
 
-fs::path private_folder(const Dirs& dirs, const fs::path& run, std::string_view uid) {
-  const fs::path link = run / "private";
+PrivateFolder::PrivateFolder(const Dirs& dirs, const fs::path& run, std::string_view uid)
+    : path_(run / "private") {
   const fs::path base = place(dirs);
-  if (base.empty()) return link;
+  if (base.empty()) return;
+  sweep(base);
   const fs::path folder = base / uid;
   std::error_code problem;
-  fs::create_symlink(folder, link, problem);
-  return problem ? link : folder;
+  fs::create_symlink(folder, path_, problem);
+  if (problem) return;
+  lock_ = make_locked(folder);
+  fs::create_symlink(fs::absolute(run), folder / kFor, problem);
+  path_ = folder;
 }
 
 void remove_private_folder(const fs::path& run) {

@@ -4,7 +4,6 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "executor/pod_places.h"
-#include "executor/private_folder.h"
 #include "executor/task_job.h"
 
 namespace kiln::executor {
@@ -21,7 +20,8 @@ ReplayedPod::ReplayedPod(const RunRecord& run, const dag::Plan& plan, const Stat
     remove_private_folder(folder_);
     remove_tree(folder_);
   });
-  places.secrets = private_folder(dirs, folder_, run.uid + "-" + word);
+  private_ = PrivateFolder(dirs, folder_, run.uid + "-" + word);
+  places.secrets = private_.path();
   const dag::TaskRunIndex which = index_of(state, id);
   const dag::ResolvedTask resolved =
       dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);

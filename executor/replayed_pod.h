@@ -2,6 +2,7 @@
 
 #include "executor/driver.h"
 #include "executor/pod_spec.h"
+#include "executor/private_folder.h"
 
 namespace kiln::executor {
 
@@ -23,6 +24,7 @@ class ReplayedPod {
 
  private:
   std::filesystem::path folder_;
+  PrivateFolder private_;
   PodRequest request_;
 };
 

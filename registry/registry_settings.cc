@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/http.h"
 #include "registry/settings_table.h"
 
 namespace kiln::registry {
@@ -41,6 +42,9 @@ void RegistrySettings::apply(const nlohmann::json& json, const fs::path& file) {
   table.take("read-only", read_only);
   table.take("delete", allow_delete);
   table.take_path("htpasswd", htpasswd);
+  table.take("realm", realm);
+  if (!realm.empty() && (!Url::parse(realm) || realm.find('"') != std::string::npos))
+    table.refuse("realm", "is no URL", "write it whole: realm = \"https://registry.example/v2/token\"");
   table.take("anonymous-pull", anonymous_pull);
   if (table.has("access")) access.clear();
   table.take_tables("access", [&](SettingsTable& rule) { access.push_back(take_rule(rule)); });

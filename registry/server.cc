@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "registry/reference.h"
+#include "registry/server_auth.h"
 #include "registry/server_manifests.h"
 #include "registry/server_route.h"
 #include "registry/server_uploads.h"
@@ -16,17 +17,33 @@ using detail::Route;
 
 struct RegistryServer::State {
   State(Store& content, Options given)
-      : store(content), options(std::move(given)), manifests(store, options), uploads(store, options) {}
+      : store(content),
+        options(std::move(given)),
+        blobs(options.settings.htpasswd.empty() ? nullptr : std::make_unique<RepositoryBlobs>(store)),
+        manifests(store, options, blobs.get()),
+        uploads(store, options, blobs.get()) {
+    if (!blobs) return;
+    authentication.emplace(options.settings, options.token_key, *options.clock);
+    blobs->prune();
+  }
+
+  // The answer to what gets none from the endpoint itself; nullopt when that has sent it.
+  Awaitable<std::optional<Answer>> answer(HttpExchange& exchange);
+  Awaitable<std::optional<Answer>> refuse(HttpExchange& exchange, const Route& route, Caller& caller);
+  Awaitable<std::optional<Answer>> get_blob(HttpExchange& exchange, const Route& route);
 
   Awaitable<Answer> answer(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<Answer> get_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
   Awaitable<void> send_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
 
   Store& store;
   const Options options;
+  const std::unique_ptr<RepositoryBlobs> blobs;  // where there are users
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
+  std::optional<detail::Authentication> authentication;  // where there are users
 };
 
 RegistryServer::RegistryServer(Store& store) : RegistryServer(store, Options{}) {}
@@ -39,40 +56,56 @@ bool RegistryServer::handles(std::string_view path) {
 }
 
 Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
-  Answer answer;
+  std::optional<Answer> answer;
   std::string failure;
-  const Caller caller{{}, exchange.remote_address()};
   try {
-    const auto route = detail::parse_route(exchange.path());
-    const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
-    if (!route) {
-      answer = error_answer(404, "UNSUPPORTED", "the registry has no such endpoint");
-    } else if (route->kind != Route::Kind::Base && route->kind != Route::Kind::Catalog &&
-               !is_repository_name(route->repository)) {
-      answer = error_answer(reads ? 404 : 400, "NAME_INVALID",
-                            "\"" + route->repository + "\" is not a repository name");
-    } else if (!reads && state_->options.settings.read_only) {
-      answer = error_answer(405, "UNSUPPORTED", "this registry is read-only");
-    } else if (route->kind == Route::Kind::Blob && reads) {
-      const auto digest = Digest::parse(route->argument);
-      bool there = digest.has_value();
-      if (there) there = co_await state_->has_blob(exchange, *route, *digest);
-      if (there) {
-        co_await state_->send_blob(exchange, *route, *digest);
-        co_return;
-      }
-      answer = digest ? error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route->argument)
-                      : error_answer(404, "DIGEST_INVALID", "\"" + route->argument + "\" is not a digest");
-    } else {
-      answer = co_await state_->answer(exchange, *route, caller);
-    }
+    answer = co_await state_->answer(exchange);
+    if (!answer) co_return;
   } catch (const Error& error) {
     if (exchange.started()) throw;
     failure = error.full();
   }
-  if (!failure.empty()) answer = error_answer(500, "UNKNOWN", failure);
-  answer.headers.add("Docker-Distribution-Api-Version", "registry/2.0");
-  co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
+  if (!answer) answer = error_answer(500, "UNKNOWN", failure);
+  answer->headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  co_await exchange.respond(answer->status, std::move(answer->headers), answer->body);
+}
+
+Awaitable<std::optional<Answer>> RegistryServer::State::answer(HttpExchange& exchange) {
+  if (authentication && exchange.path() == "/v2/token") co_return co_await authentication->token(exchange);
+  const auto route = detail::parse_route(exchange.path());
+  const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
+  if (!route) co_return error_answer(404, "UNSUPPORTED", "the registry has no such endpoint");
+  if (route->kind != Route::Kind::Base && route->kind != Route::Kind::Catalog &&
+      !is_repository_name(route->repository))
+    co_return error_answer(reads ? 404 : 400, "NAME_INVALID",
+                           "\"" + route->repository + "\" is not a repository name");
+  Caller caller;
+  caller.remote = exchange.remote_address();
+  if (auto refusal = co_await refuse(exchange, *route, caller)) co_return refusal;
+  if (route->kind == Route::Kind::Blob && reads) co_return co_await get_blob(exchange, *route);
+  co_return co_await answer(exchange, *route, caller);
+}
+
+// What the owner does not let this caller do. Tells who the caller is.
+Awaitable<std::optional<Answer>> RegistryServer::State::refuse(HttpExchange& exchange, const Route& route,
+                                                               Caller& caller) {
+  if (authentication) {
+    if (auto refusal = co_await authentication->identify(exchange, caller)) co_return refusal;
+    if (auto refusal = authentication->refuse(exchange, caller, route)) co_return refusal;
+  }
+  const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
+  if (!reads && options.settings.read_only)
+    co_return error_answer(405, "UNSUPPORTED", "this registry is read-only");
+  co_return std::nullopt;
+}
+
+Awaitable<std::optional<Answer>> RegistryServer::State::get_blob(HttpExchange& exchange, const Route& route) {
+  const auto digest = Digest::parse(route.argument);
+  if (!digest) co_return error_answer(404, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
+  const bool there = co_await has_blob(exchange, route, *digest);
+  if (!there) co_return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route.argument);
+  co_await send_blob(exchange, route, *digest);
+  co_return std::nullopt;
 }
 
 Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Route& route,
@@ -89,7 +122,7 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       }
       break;
     case Route::Kind::Catalog:
-      if (reads) result = co_await exchange.on_pool([&] { return manifests.catalog(n, last); });
+      if (reads) result = co_await exchange.on_pool([&] { return manifests.catalog(caller, n, last); });
       break;
     case Route::Kind::Tags:
       if (reads) result = co_await exchange.on_pool([&] { return manifests.tags(route, n, last); });
@@ -102,20 +135,15 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
     case Route::Kind::Manifest:
       if (reads)
-        result = co_await exchange.on_pool([&] { return manifests.get(route, caller); });
+        result = co_await get_manifest(exchange, route, caller);
       else if (method == "PUT")
         result = co_await put_manifest(exchange, route, caller);
       else if (method == "DELETE")
         result = co_await exchange.on_pool([&] { return manifests.remove(route, caller); });
       break;
     case Route::Kind::Blob:
-      if (method == "DELETE") {
-        const auto digest = Digest::parse(route.argument);
-        if (digest)
-          result = co_await exchange.on_pool([&] { return manifests.remove_blob(*digest); });
-        else
-          result = error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
-      }
+      if (method == "DELETE")
+        result = co_await exchange.on_pool([&] { return manifests.remove_blob(route, caller); });
       break;
     case Route::Kind::Uploads:
       if (method == "POST") result = co_await uploads.begin(exchange, route, caller);
@@ -132,6 +160,15 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
   }
   co_return result;
+}
+
+Awaitable<Answer> RegistryServer::State::get_manifest(HttpExchange& exchange, const Route& route,
+                                                      const Caller& caller) {
+  Answer answer = co_await exchange.on_pool([&] { return manifests.get(route, caller); });
+  if (answer.status == 200 &&
+      detail::matches_etag(exchange.header("If-None-Match"), answer.headers.get("ETag")))
+    answer.status = 304;
+  co_return answer;
 }
 
 Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route,
@@ -158,9 +195,13 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
 // What is sent is verified first; who asks by HEAD may be about to rely on it, so it is kept.
 Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Route& route,
                                                 const Digest& digest) {
-  if (options.hooks) co_await exchange.on_pool([&] { options.hooks->before_blob(route.repository, digest); });
-  if (exchange.method() == "HEAD") co_return store.keep(digest);
-  co_return co_await exchange.on_pool([&] { return store.heal(digest); });
+  const bool head = exchange.method() == "HEAD";
+  if (head && !blobs && !options.hooks) co_return store.keep(digest);  // quick enough for this thread
+  co_return co_await exchange.on_pool([&] {
+    if (options.hooks) options.hooks->before_blob(route.repository, digest);
+    if (blobs && !blobs->has(route.repository, digest)) return false;
+    return head ? store.keep(digest) : store.heal(digest);
+  });
 }
 
 Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const Route&, const Digest& digest) {
@@ -172,6 +213,10 @@ Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const R
   headers.add("Docker-Distribution-Api-Version", "registry/2.0");
   headers.add("ETag", "\"" + digest.text() + "\"");
   headers.add("Accept-Ranges", "bytes");
+  if (detail::matches_etag(exchange.header("If-None-Match"), headers.get("ETag"))) {
+    co_await exchange.begin(304, std::move(headers), size);
+    co_return;
+  }
   detail::ByteRange range{0, size};
   switch (detail::parse_range(exchange.header("Range"), size, range)) {
     case detail::RangeKind::Unsatisfiable: {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -24,6 +25,8 @@ class RegistryServer {
  public:
   struct Options {
     RegistrySettings settings{};
+    // With users (`settings.htpasswd`): where the key of their tokens lies; empty: in memory.
+    std::filesystem::path token_key{};
     RegistryHooks* hooks = nullptr;  // what else the owner wants; must outlive the server
     size_t manifest_limit = 4u << 20;
     Duration upload_expiry = std::chrono::hours(1);
@@ -31,6 +34,7 @@ class RegistryServer {
     const Clock* clock = &system_clock();
   };
 
+  // Throws what is wrong with the users' file (Htpasswd) or the tokens' key (Tokens).
   explicit RegistryServer(Store& store);
   RegistryServer(Store& store, Options options);
   ~RegistryServer();

@@ -71,16 +71,6 @@ Answer page_of(const std::set<std::string>& names, const std::optional<std::stri
   return answer;
 }
 
-// The blobs a manifest cannot do without.
-std::vector<Digest> required_blobs(const Manifest& manifest) {
-  std::vector<Digest> out{manifest.config.digest};
-  for (const Descriptor& layer : manifest.layers)
-    if (layer.media_type.find("foreign") == std::string::npos &&
-        layer.media_type.find("nondistributable") == std::string::npos)
-      out.push_back(layer.digest);
-  return out;
-}
-
 }  // namespace
 
 Answer ManifestEndpoints::get(const Route& route, const Caller& caller) const {
@@ -136,12 +126,15 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   if (type.empty()) type = document.contains("manifests") ? media::kIndex : media::kManifest;
   Descriptor entry{type, digest, bytes.size(), {{Store::kRepository, route.repository}}, {}, {}, {}};
   std::vector<Digest> needed;
+  std::map<std::string, std::string> marks;  // of all its entries
   try {
     if (is_manifest(type)) {
-      const Manifest manifest = parse_manifest(bytes);
-      if (!options_.settings.sparse) needed = required_blobs(manifest);
-      for (const Digest& blob : needed)
-        if (!store_.keep(blob)) return blob_unknown(blob);
+      for (const Digest& blob : required_blobs(parse_manifest(bytes))) {
+        const bool there = has_blob(route.repository, blob);
+        if (!there && !options_.settings.sparse) return blob_unknown(blob);
+        if (there) needed.push_back(blob);
+        if (!there) marks[RepositoryBlobs::kSparse] = "true";
+      }
     } else if (is_index(type)) {
       parse_index(bytes);  // its manifests may come later, or never: a sparse index is allowed
     }
@@ -150,6 +143,7 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   } catch (const Error& error) {
     return invalid(error.full());
   }
+  entry.annotations.insert(marks.begin(), marks.end());
   if (options_.hooks)
     if (auto refusal = refused(options_.hooks->before_push(route.repository, tags, entry))) return *refusal;
 
@@ -165,7 +159,7 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
     if (lost) return;
     edit.add(entry);
     for (const std::string& tag : tags)
-      edit.name(route.repository + ":" + tag, {type, digest, bytes.size(), {}, {}, {}, {}});
+      edit.name(route.repository + ":" + tag, {type, digest, bytes.size(), marks, {}, {}, {}});
   });
   if (lost) return blob_unknown(*lost);
   using Action = RegistryEvent::Action;
@@ -215,9 +209,11 @@ Answer ManifestEndpoints::tags(const Route& route, const std::optional<std::stri
                  {{"name", route.repository}});
 }
 
-Answer ManifestEndpoints::catalog(const std::optional<std::string>& n,
+Answer ManifestEndpoints::catalog(const Caller& caller, const std::optional<std::string>& n,
                                   const std::optional<std::string>& last) const {
-  return page_of(store_.index()->repositories(), n, last, "/v2/_catalog", "repositories", json::object());
+  std::set<std::string> repositories = store_.index()->repositories();
+  std::erase_if(repositories, [&](const std::string& name) { return !caller.may_see(name); });
+  return page_of(repositories, n, last, "/v2/_catalog", "repositories", json::object());
 }
 
 Answer ManifestEndpoints::referrers(const Route& route,
@@ -251,25 +247,44 @@ Answer ManifestEndpoints::referrers(const Route& route,
   return answer;
 }
 
-Answer ManifestEndpoints::remove_blob(const Digest& digest) const {
+bool ManifestEndpoints::has_blob(const std::string& repository, const Digest& blob) const {
+  return (!blobs_ || blobs_->has(repository, blob)) && store_.keep(blob);
+}
+
+bool ManifestEndpoints::needs(const Descriptor& entry, const Digest& blob) const {
+  if (entry.digest == blob) return true;
+  if (!is_manifest(entry.media_type) || !store_.has(entry.digest)) return false;
+  try {
+    const auto required = required_blobs(parse_manifest(store_.read(entry.digest)));
+    return std::ranges::find(required, blob) != required.end();
+  } catch (const Error&) {  // a damaged manifest holds nothing
+    return false;
+  }
+}
+
+Answer ManifestEndpoints::remove_blob(const Route& route, const Caller& caller) const {
   if (!options_.settings.allow_delete)
     return error_answer(405, "UNSUPPORTED", "this registry does not delete");
-  if (!store_.has(digest)) return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + digest.text());
-  // Blobs are shared by all repositories, and by images that were never pushed: one in use must stay.
-  for (const Descriptor& entry : store_.entries()) {
-    bool used = entry.digest == digest;
-    if (is_manifest(entry.media_type) && store_.has(entry.digest)) {
-      try {
-        for (const Digest& blob : required_blobs(parse_manifest(store_.read(entry.digest))))
-          used = used || blob == digest;
-      } catch (const Error&) {  // a damaged manifest holds nothing
-      }
-    }
-    if (used)
+  const auto digest = Digest::parse(route.argument);
+  if (!digest) return error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
+  const auto size = store_.size(*digest);
+  if (!size || (blobs_ && !blobs_->has(route.repository, *digest)))
+    return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + digest->text());
+  // Blobs are shared by all repositories, and by images that were never pushed: one in use must stay. Whoever
+  // may not see the other repositories sees it go from his own.
+  bool elsewhere = false;
+  const auto index = store_.index();
+  for (const StoreIndex::Entry& entry : index->entries()) {
+    if (!needs(entry->descriptor, *digest)) continue;
+    elsewhere = true;
+    if (!blobs_ || entry->repository == route.repository)
       return error_answer(405, "UNSUPPORTED",
-                          "blob " + digest.text() + " belongs to a manifest that is still here");
+                          "blob " + digest->text() + " belongs to a manifest that is still here");
   }
-  store_.remove_blob(digest);
+  if (blobs_) blobs_->remove(route.repository, *digest);
+  if (!elsewhere && (!blobs_ || !blobs_->is_linked(*digest))) store_.remove_blob(*digest);
+  tell(options_.hooks, caller, RegistryEvent::Action::Delete, route.repository, {},
+       {"application/octet-stream", *digest, *size, {}, {}, {}, {}});
   return {202, {}, {}};
 }
 

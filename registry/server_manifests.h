@@ -4,6 +4,7 @@
 #include <string_view>
 #include <vector>
 
+#include "registry/repository_blobs.h"
 #include "registry/server.h"
 #include "registry/server_caller.h"
 #include "registry/server_route.h"
@@ -14,8 +15,9 @@ namespace kiln::registry::detail {
 
 class ManifestEndpoints {
  public:
-  ManifestEndpoints(Store& store, const RegistryServer::Options& options)
-      : store_(store), options_(options) {}
+  // `blobs`: null where every blob is everybody's.
+  ManifestEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs)
+      : store_(store), options_(options), blobs_(blobs) {}
 
   Answer get(const Route& route, const Caller& caller) const;
   Answer put(const Route& route, const Caller& caller, std::string_view content_type,
@@ -23,13 +25,19 @@ class ManifestEndpoints {
   Answer remove(const Route& route, const Caller& caller) const;
   Answer tags(const Route& route, const std::optional<std::string>& n,
               const std::optional<std::string>& last) const;
-  Answer catalog(const std::optional<std::string>& n, const std::optional<std::string>& last) const;
+  Answer catalog(const Caller& caller, const std::optional<std::string>& n,
+                 const std::optional<std::string>& last) const;
   Answer referrers(const Route& route, const std::optional<std::string>& artifact_type) const;
-  Answer remove_blob(const Digest& digest) const;
+  Answer remove_blob(const Route& route, const Caller& caller) const;
 
  private:
+  // There, shown in the repository, and here to stay for a while.
+  bool has_blob(const std::string& repository, const Digest& blob) const;
+  bool needs(const Descriptor& entry, const Digest& blob) const;
+
   Store& store_;
   const RegistryServer::Options& options_;
+  RepositoryBlobs* const blobs_;
 };
 
 }  // namespace kiln::registry::detail

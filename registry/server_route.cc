@@ -1,7 +1,10 @@
 #include "registry/server_route.h"
 
+#include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+
+#include "base/text.h"
 
 namespace kiln::registry::detail {
 namespace {
@@ -68,6 +71,16 @@ RangeKind parse_range(std::string_view header, uint64_t size, ByteRange& range) 
   range.from = *first;
   range.length = std::min(last.value_or(size - 1), size - 1) - *first + 1;
   return RangeKind::Partial;
+}
+
+bool matches_etag(std::string_view header, std::string_view etag) {
+  if (etag.empty()) return false;
+  if (trim(header) == "*") return true;
+  return std::ranges::any_of(split(header, ','), [&](const std::string& item) {
+    std::string_view one = trim(item);
+    if (one.starts_with("W/")) one.remove_prefix(2);
+    return one == etag;
+  });
 }
 
 std::optional<ByteRange> parse_content_range(std::string_view header) {

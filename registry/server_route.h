@@ -36,6 +36,9 @@ enum class RangeKind { None, Partial, Unsatisfiable };
 // one that ends before it begins cannot be satisfied.
 RangeKind parse_range(std::string_view header, uint64_t size, ByteRange& range);
 
+// Whether an If-None-Match header (RFC 9110, 13.1.2) names this entity tag: the client has it already.
+bool matches_etag(std::string_view header, std::string_view etag);
+
 // An upload's Content-Range, "first-last"; nullopt when malformed.
 std::optional<ByteRange> parse_content_range(std::string_view header);
 

@@ -1,5 +1,7 @@
 #include "registry/server_uploads.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "registry/reference.h"
@@ -80,6 +82,7 @@ Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& r
   co_await exchange.on_pool([&] {
     try {
       upload.writer.commit(digest);
+      if (blobs_) blobs_->add(route.repository, digest);
       tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Invalid) throw;
@@ -89,21 +92,33 @@ Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& r
   co_return problem.empty() ? created(route, digest) : error_answer(400, "DIGEST_INVALID", problem);
 }
 
+bool UploadEndpoints::mount(const Route& route, const Caller& caller, const Digest& digest,
+                            const std::optional<std::string>& from) {
+  if (blobs_) {
+    const auto gives = [&](const std::string& repository) {
+      return caller.may(repository, Right::Pull) && blobs_->has(repository, digest);
+    };
+    bool readable = blobs_->has(route.repository, digest);
+    if (!readable && from) readable = gives(*from);
+    if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
+    if (!readable) return false;
+  }
+  if (!store_.keep(digest)) return false;
+  if (blobs_) blobs_->add(route.repository, digest);
+  tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, descriptor_of(digest));
+  return true;
+}
+
 Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route, const Caller& caller) {
   if (sessions_.is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
-  if (const auto mount = exchange.query_value("mount")) {
-    const auto digest = Digest::parse(*mount);
-    if (!digest) co_return bad_digest(*mount);
-    if (const auto from = exchange.query_value("from"); from && !is_repository_name(*from))
+  if (const auto wanted = exchange.query_value("mount")) {
+    const auto digest = Digest::parse(*wanted);
+    if (!digest) co_return bad_digest(*wanted);
+    const auto from = exchange.query_value("from");
+    if (from && !is_repository_name(*from))
       co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
-    if (store_.keep(*digest)) {
-      const Descriptor mounted = descriptor_of(*digest);
-      if (options_.hooks)
-        co_await exchange.on_pool([&] {
-          tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, mounted);
-        });
-      co_return created(route, *digest);
-    }
+    const bool mounted = co_await exchange.on_pool([&] { return mount(route, caller, *digest, from); });
+    if (mounted) co_return created(route, *digest);
   }
   std::string algorithm = "sha256";
   if (const auto wanted = exchange.query_value("digest-algorithm")) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/http_server.h"
+#include "registry/repository_blobs.h"
 #include "registry/server.h"
 #include "registry/server_caller.h"
 #include "registry/server_route.h"
@@ -14,9 +15,11 @@ namespace kiln::registry::detail {
 
 class UploadEndpoints {
  public:
-  UploadEndpoints(Store& store, const RegistryServer::Options& options)
+  // `blobs`: null where every blob is everybody's.
+  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs)
       : store_(store),
         options_(options),
+        blobs_(blobs),
         sessions_(store, {options.upload_expiry, options.upload_limit, options.clock}) {}
 
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
@@ -27,6 +30,9 @@ class UploadEndpoints {
 
  private:
   Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route);
+  // Makes a blob that is here, and that the caller may read, belong to the repository. False: it is not.
+  bool mount(const Route& route, const Caller& caller, const Digest& digest,
+             const std::optional<std::string>& from);
   Descriptor descriptor_of(const Digest& digest) const;
   static Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
   static Answer located(int status, const Upload& upload);
@@ -37,6 +43,7 @@ class UploadEndpoints {
 
   Store& store_;
   const RegistryServer::Options& options_;
+  RepositoryBlobs* const blobs_;
   UploadSessions sessions_;
 };
 

@@ -82,7 +82,9 @@ std::string service_url(const std::string& name, const std::string& name_space, 
                         const std::string& authority) {
   const size_t colon = authority.rfind(':');
   const std::string port = colon == std::string::npos ? "" : authority.substr(colon);
-  return "http://" + name + "." + name_space + "." + domain + (port == ":80" ? "" : port);
+  const bool secure = authority.starts_with("https://");
+  const bool usual = port == (secure ? ":443" : ":80");
+  return (secure ? "https://" : "http://") + name + "." + name_space + "." + domain + (usual ? "" : port);
 }
 
 json service_json(const ServiceRecord& service, const std::vector<RevisionRecord>& revisions,

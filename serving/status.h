@@ -7,7 +7,8 @@
 // The API objects as Knative shows them: metadata, spec, and a status with conditions.
 namespace kiln::serving {
 
-// `revisions` are those of the service; `authority` is how URLs name this server ("localhost:8080").
+// `revisions` are those of the service; `authority` is how URLs name this server ("localhost:8080",
+// "https://localhost:8443").
 nlohmann::json service_json(const ServiceRecord& service, const std::vector<RevisionRecord>& revisions,
                             const std::string& domain, const std::string& authority);
 nlohmann::json configuration_json(const ServiceRecord& service, const std::vector<RevisionRecord>& revisions);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <stop_token>
 #include <string>
 
@@ -8,8 +9,11 @@
 
 namespace kiln::steps {
 
-// Asks once: nothing when the answer is good, else what was wrong with it. `network` is the namespace where
-// the sandbox listens (-1: ours). Blocks for the probe's timeout at most, less on `stop`.
-std::string ask(const Probe& probe, Sandbox& sandbox, int network, const std::stop_token& stop);
+// A TCP socket in the network where the sandbox listens, not yet connected.
+using Dial = std::function<UniqueFd(Sandbox& sandbox)>;
+
+// Asks once: nothing when the answer is good, else what was wrong with it. Blocks for the probe's timeout at
+// most, less on `stop`. Throws what `dial` throws.
+std::string ask(const Probe& probe, Sandbox& sandbox, const Dial& dial, const std::stop_token& stop);
 
 }  // namespace kiln::steps

@@ -1,19 +1,14 @@
 #include "steps/idmap.h"
 
-#include <cerrno>
-#include <fcntl.h>
+#include <algorithm>
+#include <map>
 #include <mutex>
-#include <sched.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <string>
+#include <utility>
 
 #include "base/error.h"
-#include "base/fs.h"
-#include "steps/spawn.h"
-#include "steps/user_namespace.h"
-#include "steps/wire.h"
+#include "base/unique_fd.h"
+#include "steps/namespace_seed.h"
 
 namespace kiln::steps {
 namespace {
@@ -39,32 +34,11 @@ std::string swap_map(uint32_t a, uint32_t b) {
   return map;
 }
 
-// A namespace needs a process to be born in: the sandbox program, which waits for its maps, never to be told.
 UniqueFd make(Owner on_disk, Owner inside) {
-  int pair[2];
-  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
-    throw_errno("cannot make a socket pair");
-  UniqueFd control(pair[0]), control_inside(pair[1]);
-  const UniqueFd description(::memfd_create("kiln-sandbox-spec", MFD_CLOEXEC));
-  wire::Header header{};
-  header.flags = wire::kUserNamespace;
-  std::string spec(reinterpret_cast<const char*>(&header), sizeof header);
-  spec.append(16, '\0');  // its strings, all empty
-  write_all(description.get(), spec, "cannot describe the user namespace");
-  const UniqueFd null = open_file("/dev/null", O_RDWR);
-  const int fds[] = {null.get(), null.get(), null.get(), control_inside.get(), null.get(), description.get()};
-  const Spawned spawned = spawn_sandbox_program(fds, CLONE_NEWUSER);
-  if (spawned.pid < 0) throw_errno("cannot make a user namespace");
-  OnExit reap([&] {
-    control.reset();
-    siginfo_t info;
-    while (::waitid(P_PIDFD, static_cast<id_t>(spawned.pidfd.get()), &info, WEXITED) < 0 && errno == EINTR) {
-    }
-  });
-  control_inside.reset();
-  write_id_maps({IdMaps::How::Direct, swap_map(on_disk.uid, inside.uid), swap_map(on_disk.gid, inside.gid)},
-                spawned.pid);
-  return open_file("/proc/" + std::to_string(spawned.pid) + "/ns/user", O_RDONLY);
+  NamespaceSeed seed(0, 0);
+  seed.write_maps(
+      {IdMaps::How::Direct, swap_map(on_disk.uid, inside.uid), swap_map(on_disk.gid, inside.gid)});
+  return seed.open("user");
 }
 
 }  // namespace

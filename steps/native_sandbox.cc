@@ -205,11 +205,11 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   if (spec.rootfs.lowers.empty() && !spec.rootfs.host)
     throw Error(ErrorKind::Infrastructure, "the sandbox " + spec.id + " has no root folder");
   const bool user_namespace = needs_user_namespace();
-  if (user_namespace && joins_network(spec))
-    throw Error(ErrorKind::Infrastructure, "without root a sandbox cannot share another one's network",
-                "run it with --network host, or as root");
+  // A network of another user namespace is entered before the sandbox has its own.
+  const bool enters = joins_network(spec) && spec.network_owner >= 0;
   IdMaps maps;
-  if (user_namespace) maps = plan_id_maps(spec.uid, spec.gid);
+  if (user_namespace)
+    maps = enters ? plan_nested_id_maps(spec.uid, spec.gid) : plan_id_maps(spec.uid, spec.gid);
 
   std::vector<std::string> warnings;
   std::optional<Cgroup> cgroup;
@@ -245,8 +245,11 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
                           control_inside.get(), status_inside.get(),  description.get()};
   for (const std::vector<int>& more : {procs, parents, idmaps})
     fds.insert(fds.end(), more.begin(), more.end());
-  if (joins_network(spec)) fds.push_back(spec.network_namespace);
-  Spawned spawned = spawn_sandbox_program(fds, namespaces_of(spec, user_namespace));
+  if (joins_network(spec) && !enters) fds.push_back(spec.network_namespace);
+  const int namespaces = namespaces_of(spec, user_namespace);
+  Spawned spawned =
+      enters ? spawn_in_network(fds, namespaces, {spec.network_owner, spec.network_namespace, maps})
+             : spawn_sandbox_program(fds, namespaces);
   if (spawned.pid < 0) {
     if (user_namespace) throw no_user_namespaces(errno);
     throw_errno("cannot make the sandbox's namespaces");
@@ -259,7 +262,7 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
                                                  std::move(cgroup), std::move(warnings));
   if (user_namespace) {
     try {
-      write_id_maps(maps, pid);
+      if (!enters) write_id_maps(maps, pid);
     } catch (const Error& error) {
       sandbox.reset();
       if (maps.how == IdMaps::How::Tools) return make(spec, streams, extra_flags);  // plans without them now

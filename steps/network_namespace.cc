@@ -11,6 +11,9 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "steps/namespace_seed.h"
+#include "steps/user_namespace.h"
+#include "steps/wire.h"
 
 namespace kiln::steps {
 namespace {
@@ -42,11 +45,32 @@ UniqueFd tcp_socket() {
 
 }  // namespace
 
-UniqueFd make_network_namespace() {
-  return on_own_thread("cannot make the pod's network", [] {
+namespace {
+
+// A namespace of users whose root we are, so that what we start can enter it and make its own below.
+PodNetwork make_without_root() {
+  NamespaceSeed seed(CLONE_NEWNET, wire::kNetwork | wire::kLoopback);
+  const IdMaps maps = plan_id_maps(0, 0);
+  try {
+    seed.write_maps(maps);
+  } catch (const Error& error) {
+    if (maps.how == IdMaps::How::Tools) return make_without_root();  // plans without them now
+    throw error.because("cannot map users into the pod's network");
+  }
+  PodNetwork made{seed.open("net"), seed.open("user")};
+  seed.go();
+  return made;
+}
+
+}  // namespace
+
+PodNetwork make_pod_network() {
+  if (needs_user_namespace()) return make_without_root();
+  UniqueFd made = on_own_thread("cannot make the pod's network", [] {
     if (::unshare(CLONE_NEWNET) != 0 || !bring_loopback_up()) return UniqueFd();
     return UniqueFd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
   });
+  return {std::move(made), {}};
 }
 
 UniqueFd socket_in(int network_namespace) {

@@ -5,8 +5,12 @@
 namespace kiln::steps {
 
 // A network namespace with nothing but loopback, up, for all sandboxes of a pod to join. It lasts as long as
-// this or a process in it. Throws Infrastructure without CAP_SYS_ADMIN.
-UniqueFd make_network_namespace();
+// this or a process in it.
+struct PodNetwork {
+  UniqueFd network;
+  UniqueFd owner;  // without root: the user namespace that it belongs to, to be entered first
+};
+PodNetwork make_pod_network();
 
 // A TCP socket in that namespace (-1: in ours), non-blocking, not yet connected.
 UniqueFd socket_in(int network_namespace);

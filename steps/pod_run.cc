@@ -10,7 +10,6 @@
 #include "steps/pod_images.h"
 #include "steps/step_command.h"
 #include "steps/stream_files.h"
-#include "steps/user_namespace.h"
 
 namespace kiln::steps {
 namespace {
@@ -109,13 +108,19 @@ void PodRun::resolve_images() {
 // Steps that run one after the other may each have a network of their own; what runs beside them may not.
 void PodRun::prepare_network() {
   if (spec_.network == Network::Host || spec_.sidecars.empty()) return;
-  if (needs_user_namespace())
-    return fail("Failed",
-                "sidecars share the steps' network, which without root can only be the host's (run it with "
-                "--network host, or as root)",
+  try {
+    network_ = make_pod_network();
+  } catch (const Error& error) {
+    return fail("Failed", "sidecars share the steps' network, which cannot be made: " + with_hint(error),
                 true);
-  network_ = make_network_namespace();
-  world_.set_network(network_.get());
+  }
+  world_.set_network(network_.network.get(), network_.owner.get());
+}
+
+// How its sidecars are reached: by their sandboxes where this process may not enter the pod's network.
+Dial PodRun::dial() const {
+  if (network_.owner) return [](Sandbox& sandbox) { return sandbox.dial_socket(); };
+  return [network = network_.network.get()](Sandbox&) { return socket_in(network); };
 }
 
 void PodRun::start_sidecars(Sidecars& sidecars) {
@@ -284,7 +289,7 @@ void PodRun::read_results() {
 }
 
 void PodRun::run_steps() {
-  Sidecars sidecars(runtime_, network_.get(), spec_.grace,
+  Sidecars sidecars(runtime_, dial(), spec_.grace,
                     [this](size_t index, bool is_stderr, std::string_view bytes) {
                       const std::lock_guard lock(observing_);
                       observer_.sidecar_output(index, is_stderr, bytes);

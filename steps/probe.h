@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -11,12 +13,20 @@ namespace kiln::steps {
 
 // How to ask a sidecar whether it is well: Kubernetes' Probe v1 core.
 struct Probe {
-  enum class Kind { Exec, HttpGet, TcpSocket } kind = Kind::Exec;
-  std::vector<std::string> command;  // Exec: success is exit code 0
-  uint16_t port = 0;                 // of 127.0.0.1 as the pod sees it
-  std::string path = "/";            // HttpGet: success is a status of 200 to 399
+  enum class Kind { Exec, HttpGet, TcpSocket, Grpc } kind = Kind::Exec;
+  std::vector<std::string> command = {};  // Exec: success is exit code 0
+  uint16_t port = 0;
+  // Empty: the pod itself, by its loopback. Otherwise as this machine sees it, not the pod.
+  std::string host = {};
+  // HttpGet: success is a status of 200 to 399.
+  std::string path = "/";
+  bool https = false;  // whatever its certificate
+  std::vector<std::pair<std::string, std::string>> headers = {};
+  std::string service = {};  // Grpc: asked for by grpc.health.v1.Health/Check; success is SERVING
   Duration initial_delay{}, period = std::chrono::seconds(10), timeout = std::chrono::seconds(1);
   int success_threshold = 1, failure_threshold = 3;
+  // Startup, liveness: from SIGTERM to SIGKILL when it has failed. Not given: the pod's.
+  std::optional<Duration> grace = {};
 };
 
 // What the answers to one probe add up to, and when to ask again. Pure.

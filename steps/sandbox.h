@@ -63,6 +63,7 @@ struct SandboxSpec {
   Network network = Network::Host;
   // Network::Private or None: join this namespace (network_namespace.h) rather than have one. Borrowed.
   int network_namespace = -1;
+  int network_owner = -1;  // the user namespace it belongs to, when that is not ours. Borrowed.
   std::vector<std::string> args;
   std::vector<std::string> env;  // "NAME=value"; nothing is inherited
   std::filesystem::path cwd = "/";

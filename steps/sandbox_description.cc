@@ -94,7 +94,8 @@ UniqueFd describe_sandbox(const SandboxSpec& spec, uint32_t flags, const fs::pat
       .env = static_cast<uint32_t>(spec.env.size()),
       .seccomp = static_cast<uint32_t>(seccomp.size()),
       .cgroups = cgroup ? static_cast<uint32_t>(cgroup->procs().size()) : 0,
-      .network_fd = joins_network(spec) ? first_idmap + static_cast<int>(idmaps.size()) : -1,
+      .network_fd =
+          joins_network(spec) && spec.network_owner < 0 ? first_idmap + static_cast<int>(idmaps.size()) : -1,
       .capabilities = spec.capabilities.value_or(wire::kRootCapabilities),
   };
   SpecWriter writer;

@@ -1,9 +1,9 @@
 #include "steps/sidecars.h"
 
 #include <algorithm>
+#include <signal.h>
 
 #include "base/text.h"
-#include "steps/ask_probe.h"
 
 namespace kiln::steps {
 namespace {
@@ -120,13 +120,17 @@ void Sidecars::say(const One& one, const std::string& sentence) {
   on_output_(one.index, true, "kiln: " + sentence + "\n");
 }
 
-void Sidecars::kill(One& one, const std::string& because, Sandbox& sandbox) {
+// As the kubelet ends a container: a signal, and after the grace the end of all in it. `stop` is requested
+// when it has ended.
+void Sidecars::kill(One& one, const std::string& because, Duration grace, Sandbox& sandbox,
+                    std::stop_token stop) {
   {
     const std::lock_guard lock(mutex_);
     one.killed_because = because;
   }
   say(one, because + "; it is killed");
-  sandbox.kill();
+  sandbox.signal(SIGTERM);
+  if (sleep_until(Steady::now() + grace, stop)) sandbox.kill();
 }
 
 bool Sidecars::sleep_until(Steady::time_point moment, std::stop_token stop) {
@@ -140,7 +144,7 @@ bool Sidecars::ask_until(One& one, Until until, const Probe& probe, const char* 
   ProbeCount count(probe, Steady::now());
   try {
     while (sleep_until(count.due(), stop)) {
-      const std::string problem = ask(probe, sandbox, network_, stop);
+      const std::string problem = ask(probe, sandbox, dial_, stop);
       if (stop.stop_requested() || one.ending.stop_requested()) return false;
       const ProbeCount::Verdict verdict = count.take(problem.empty(), Steady::now());
       if (!problem.empty() && count.counted()) say(one, std::string(kind) + " probe: " + problem);
@@ -149,12 +153,12 @@ bool Sidecars::ask_until(One& one, Until until, const Probe& probe, const char* 
         kill(one,
              "its " + std::string(kind) + " probe failed " + std::to_string(probe.failure_threshold) +
                  " times",
-             sandbox);
+             probe.grace.value_or(grace_), sandbox, stop);
         return false;
       }
     }
   } catch (const Error& error) {
-    kill(one, "its " + std::string(kind) + " probe cannot be asked: " + error.full(), sandbox);
+    kill(one, "its " + std::string(kind) + " probe cannot be asked: " + error.full(), grace_, sandbox, stop);
   }
   return false;
 }

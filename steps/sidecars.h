@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "steps/ask_probe.h"
 #include "steps/pod.h"
 
 namespace kiln::steps {
@@ -24,9 +25,9 @@ class Sidecars {
   // Called from the sidecars' threads, several at once.
   using OnOutput = std::function<void(size_t sidecar, bool is_stderr, std::string_view bytes)>;
 
-  // `network` is the namespace that probes ask in, -1 for ours; the runtime and it have to outlive this.
-  Sidecars(SandboxRuntime& runtime, int network, Duration grace, OnOutput on_output)
-      : runtime_(runtime), network_(network), grace_(grace), on_output_(std::move(on_output)) {}
+  // `dial` is how probes reach a sidecar. The runtime has to outlive this.
+  Sidecars(SandboxRuntime& runtime, Dial dial, Duration grace, OnOutput on_output)
+      : runtime_(runtime), dial_(std::move(dial)), grace_(grace), on_output_(std::move(on_output)) {}
   ~Sidecars() { end(); }
 
   // Starts one; returns at once. `sandbox` describes it; `outcome` has its name and image already.
@@ -63,14 +64,14 @@ class Sidecars {
   bool ask_until(One& one, Until until, const Probe& probe, const char* kind, Sandbox& sandbox,
                  std::stop_token stop);
   bool sleep_until(std::chrono::steady_clock::time_point moment, std::stop_token stop);
-  void kill(One& one, const std::string& because, Sandbox& sandbox);
+  void kill(One& one, const std::string& because, Duration grace, Sandbox& sandbox, std::stop_token stop);
   void settle(One& one);
   void fail(One& one, const Error& error);
   void conclude(One& one, const RunResult& result);
   void say(const One& one, const std::string& sentence);
 
   SandboxRuntime& runtime_;
-  const int network_;
+  const Dial dial_;
   const Duration grace_;
   const OnOutput on_output_;
   std::mutex mutex_;

@@ -6,6 +6,7 @@
 #include <linux/close_range.h>
 #include <sched.h>
 #include <signal.h>
+#include <string>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -86,36 +87,157 @@ failed:
   return 127;
 }
 
+class Stack {
+ public:
+  Stack() {
+    if (memory_ == MAP_FAILED) throw_errno("cannot allocate memory");
+  }
+  ~Stack() { ::munmap(memory_, kSize); }
+  Stack(const Stack&) = delete;
+  Stack& operator=(const Stack&) = delete;
+  char* top() const { return static_cast<char*>(memory_) + kSize; }
+
+ private:
+  static constexpr size_t kSize = 64 << 10;
+  void* memory_ =
+      ::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+};
+
+// No signal may be handled by the child, which would run our handler in our memory. The program expects to
+// start with all signals blocked.
+class BlockedSignals {
+ public:
+  BlockedSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockedSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+  BlockedSignals(const BlockedSignals&) = delete;
+  BlockedSignals& operator=(const BlockedSignals&) = delete;
+
+ private:
+  sigset_t before_;
+};
+
+// The one that enters a network: of our memory and our descriptors, and no longer there than its own child
+// takes to exec.
+struct Entrant {
+  int owner, network;
+  const char *uids, *gids;
+  size_t uids_size, gids_size;
+  Child child;
+  char* child_stack;
+  int flags;
+  int pid = -1, pidfd = -1;
+  int error = 0;
+  const char* what = "";
+};
+
+KILN_RAW bool write_map(int pid, const char* file, const char* lines, size_t size) {
+  char path[64] = "/proc/";
+  size_t used = 6;
+  char digits[12];
+  size_t count = 0;
+  for (int rest = pid; rest > 0; rest /= 10) digits[count++] = static_cast<char>('0' + rest % 10);
+  while (count > 0) path[used++] = digits[--count];
+  for (; *file; ++file) path[used++] = *file;
+  path[used] = 0;
+  const int fd = static_cast<int>(::syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC));
+  const bool written = fd >= 0 && ::syscall(SYS_write, fd, lines, size) == static_cast<long>(size);
+  const int error = errno;
+  if (fd >= 0) ::syscall(SYS_close, fd);
+  errno = error;
+  return written;
+}
+
+KILN_RAW void give_up(Entrant& entrant, const char* what) {
+  entrant.error = errno;
+  entrant.what = what;
+  ::syscall(SYS_exit, 1);
+}
+
+KILN_RAW int entrant_main(void* argument) {
+  Entrant& entrant = *static_cast<Entrant*>(argument);
+  if (::syscall(SYS_setns, entrant.owner, CLONE_NEWUSER) != 0)
+    give_up(entrant, "cannot enter the pod's user namespace");
+  if (::syscall(SYS_setns, entrant.network, CLONE_NEWNET) != 0)
+    give_up(entrant, "cannot join the pod's network");
+  // CLONE_PARENT: ours to wait for.
+  entrant.pid = ::__clone(child_main, entrant.child_stack,
+                          CLONE_VM | CLONE_VFORK | CLONE_PARENT | CLONE_PIDFD | SIGCHLD | entrant.flags,
+                          &entrant.child, &entrant.pidfd);
+  if (entrant.pid < 0) give_up(entrant, "cannot make the sandbox's namespaces");
+  if (entrant.child.error == 0 && (!write_map(entrant.pid, "/uid_map", entrant.uids, entrant.uids_size) ||
+                                   !write_map(entrant.pid, "/gid_map", entrant.gids, entrant.gids_size)))
+    give_up(entrant, "cannot map users into the sandbox");
+  ::syscall(SYS_exit, 0);
+  return 0;
+}
+
+Child child_of(std::span<const int> fds, int clone_flags) {
+  return {fds.data(), static_cast<int>(fds.size()), sandbox_program(), (clone_flags & CLONE_NEWUSER) != 0, 0};
+}
+
+void check_executed(const Child& child, const Spawned& spawned) {
+  if (child.error == 0) return;
+  siginfo_t info;
+  ::waitid(P_PIDFD, static_cast<id_t>(spawned.pidfd.get()), &info, WEXITED);
+  throw_errno(child.error, "cannot execute the sandbox program");
+}
+
 }  // namespace
 
 Spawned spawn_sandbox_program(std::span<const int> fds, int clone_flags) {
-  constexpr size_t kStack = 64 << 10;
-  Child child{fds.data(), static_cast<int>(fds.size()), sandbox_program(), (clone_flags & CLONE_NEWUSER) != 0,
-              0};
-  void* stack =
-      ::mmap(nullptr, kStack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
-  if (stack == MAP_FAILED) throw_errno("cannot allocate memory");
-  // No signal may be handled by the child, which would run our handler in our memory. The program expects to
-  // start with all signals blocked.
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  int pidfd = -1;
-  const int pid = ::__clone(child_main, static_cast<char*>(stack) + kStack,
-                            CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | clone_flags, &child, &pidfd);
-  const int error = errno;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  ::munmap(stack, kStack);
+  Child child = child_of(fds, clone_flags);
+  const Stack stack;
+  int pidfd = -1, pid = -1, error = 0;
+  {
+    const BlockedSignals blocked;
+    pid = ::__clone(child_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | clone_flags,
+                    &child, &pidfd);
+    error = errno;
+  }
   if (pid < 0) {
     errno = error;
     return {};
   }
   Spawned spawned{pid, UniqueFd(pidfd)};
-  if (child.error != 0) {
-    siginfo_t info;
-    ::waitid(P_PIDFD, static_cast<id_t>(pidfd), &info, WEXITED);
-    throw_errno(child.error, "cannot execute the sandbox program");
+  check_executed(child, spawned);
+  return spawned;
+}
+
+Spawned spawn_in_network(std::span<const int> fds, int clone_flags, const ForeignNetwork& network) {
+  const Stack stack, child_stack;
+  const std::string &uids = network.maps.uids, &gids = network.maps.gids;
+  Entrant entrant{network.owner,
+                  network.network,
+                  uids.data(),
+                  gids.data(),
+                  uids.size(),
+                  gids.size(),
+                  child_of(fds, clone_flags),
+                  child_stack.top(),
+                  clone_flags};
+  int pid = -1, error = 0;
+  {
+    const BlockedSignals blocked;
+    // CLONE_FILES: so that its child's pidfd is ours.
+    pid = ::__clone(entrant_main, stack.top(), CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, &entrant);
+    error = errno;
   }
+  if (pid < 0) throw_errno(error, "cannot enter the pod's network");
+  int status = 0;
+  while (::waitpid(pid, &status, __WALL) < 0 && errno == EINTR) {
+  }
+  Spawned spawned{entrant.pid, UniqueFd(entrant.pidfd)};
+  if (entrant.error != 0 && entrant.pid > 0) {  // it waits for maps that never come
+    ::syscall(SYS_pidfd_send_signal, spawned.pidfd.get(), SIGKILL, nullptr, 0);
+    siginfo_t info;
+    ::waitid(P_PIDFD, static_cast<id_t>(spawned.pidfd.get()), &info, WEXITED);
+  }
+  if (entrant.error != 0) throw_errno(entrant.error, entrant.what);
+  check_executed(entrant.child, spawned);
   return spawned;
 }
 

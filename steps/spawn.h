@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include "base/unique_fd.h"
+#include "steps/user_namespace.h"
 
 namespace kiln::steps {
 
@@ -20,5 +21,14 @@ struct Spawned {
 // called from any thread, which may end right after. Returns {-1} with errno set when the kernel refuses the
 // clone; throws Infrastructure when the program cannot be executed.
 Spawned spawn_sandbox_program(std::span<const int> fds, int clone_flags);
+
+// A network of another user namespace than ours, which is below ours and whose owner we are.
+struct ForeignNetwork {
+  int owner;  // the user namespace
+  int network;
+  IdMaps maps;  // of the user namespace among `clone_flags`, which is made below that one
+};
+// The same, in that network, with its maps written. Throws Infrastructure when it cannot be entered.
+Spawned spawn_in_network(std::span<const int> fds, int clone_flags, const ForeignNetwork& network);
 
 }  // namespace kiln::steps

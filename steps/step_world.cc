@@ -139,6 +139,7 @@ void StepWorld::set_user_and_root(const Place& place, const Variables& variables
   sandbox.hostname = host_name(pod_.name);
   sandbox.network = pod_.network;
   sandbox.network_namespace = network_;
+  sandbox.network_owner = network_owner_;
   sandbox.resources = place.step.resources;
   if (runs_on_host(place.step))
     set_host_world(place, variables, sandbox);
@@ -164,7 +165,7 @@ SandboxSpec StepWorld::of_step(size_t index, const StepSpec& step, const StepIma
   set_user_and_root(place, variables, sandbox);
   if (pod_.hermetic) {
     sandbox.network = Network::None;
-    sandbox.network_namespace = -1;
+    sandbox.network_namespace = sandbox.network_owner = -1;
   }
   mount_all(pod_.workspaces, sandbox);
   mount_all(step.mounts, sandbox);

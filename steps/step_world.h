@@ -24,7 +24,10 @@ class StepWorld {
   StepWorld(const PodSpec& pod, const LocalPods::Options& options, const PodFolder& folder)
       : pod_(pod), options_(options), folder_(folder) {}
   // All sandboxes described from now on join this namespace. It has to outlive them.
-  void set_network(int network_namespace) { network_ = network_namespace; }
+  void set_network(int network_namespace, int owner) {
+    network_ = network_namespace;
+    network_owner_ = owner;
+  }
 
   // `image` is empty for `kiln` and `host`. Throws Invalid for what the image or the document got wrong.
   SandboxSpec of_step(size_t index, const StepSpec& step, const StepImage& image) const;
@@ -46,7 +49,7 @@ class StepWorld {
   const PodSpec& pod_;
   const LocalPods::Options& options_;
   const PodFolder& folder_;
-  int network_ = -1;
+  int network_ = -1, network_owner_ = -1;
 };
 
 }  // namespace kiln::steps

@@ -127,7 +127,11 @@ bool needs_user_namespace() {
   return !initial || !has_capabilities(bit(CAP_SYS_ADMIN));
 }
 
-IdMaps plan_id_maps(uint32_t uid, uint32_t gid) {
+namespace {
+
+// The maps for a step `uid`:`gid` that stands for `caller`; `nested`: from a namespace where those are 0 and
+// the ids of the ranges come after it.
+IdMaps plan(uint32_t uid, uint32_t gid, bool nested) {
   if (has_capabilities(bit(CAP_SETUID) | bit(CAP_SETGID))) {
     IdMaps maps{IdMaps::How::Direct, identity("/proc/self/uid_map", uid), identity("/proc/self/gid_map", gid),
                 // An outer namespace that was denied setgroups denies it to all below.
@@ -137,10 +141,23 @@ IdMaps plan_id_maps(uint32_t uid, uint32_t gid) {
     static const auto uids = subordinate_range("/etc/subuid", ::geteuid());
     static const auto gids = subordinate_range("/etc/subgid", ::geteuid());
     static const bool tools = find_program("newuidmap") && find_program("newgidmap");
+    if (tools && uids && gids && nested)
+      return {IdMaps::How::Direct, around(uid, 0, {0, 1, uids->count}), around(gid, 0, {0, 1, gids->count}),
+              true};
     if (tools && uids && gids)
       return {IdMaps::How::Tools, around(uid, ::geteuid(), *uids), around(gid, ::getegid(), *gids), true};
   }
-  return {IdMaps::How::Single, single(uid, ::geteuid()), single(gid, ::getegid())};
+  return {IdMaps::How::Single, single(uid, nested ? 0 : ::geteuid()), single(gid, nested ? 0 : ::getegid())};
+}
+
+}  // namespace
+
+IdMaps plan_id_maps(uint32_t uid, uint32_t gid) {
+  return plan(uid, gid, false);
+}
+
+IdMaps plan_nested_id_maps(uint32_t uid, uint32_t gid) {
+  return plan(uid, gid, true);
 }
 
 void write_id_maps(const IdMaps& maps, pid_t pid) {

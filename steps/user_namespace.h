@@ -25,6 +25,8 @@ struct IdMaps {
 };
 
 IdMaps plan_id_maps(uint32_t uid, uint32_t gid);
+// For a namespace below one with the maps plan_id_maps(0, 0): written by a process in that one.
+IdMaps plan_nested_id_maps(uint32_t uid, uint32_t gid);
 // Writes them for the namespace of process `pid`. Throws Infrastructure; when the tools failed, later plans
 // do without them.
 void write_id_maps(const IdMaps& maps, pid_t pid);

@@ -67,13 +67,13 @@ class World:
                                  f"{check} was expected\n--- stdout\n{done.stdout}\n--- stderr\n{done.stderr}")
         return done
 
-    def serve(self, listen="127.0.0.1:0", prefix=()):
+    def serve(self, listen="127.0.0.1:0", prefix=(), arguments=()):
         log = open(self.folder / "serve.log", "a+", encoding="utf-8")
-        self.server = subprocess.Popen([*prefix, KILN, "serve", "--listen", listen], env=self.env, stderr=subprocess.PIPE,
+        self.server = subprocess.Popen([*prefix, KILN, "serve", "--listen", listen, *map(str, arguments)], env=self.env, stderr=subprocess.PIPE,
                                        stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL, text=True)
         for line in self.server.stderr:
             log.write(line)
-            found = re.match(r"kiln serve: http://\S+:(\d+)/", line)
+            found = re.match(r"kiln serve: https?://\S+:(\d+)/", line)
             if found:
                 self.port = int(found.group(1))
                 break

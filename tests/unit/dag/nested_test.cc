@@ -164,18 +164,20 @@ TEST(Nested, ACustomRunStandsAlone) {
 }
 
 TEST(Nested, WhatCannotRunYetIsSaidByPlace) {
-  const Plan plan =
-      plan_of(pipeline("  tasks:\n"
-                       "    - name: a\n"
-                       "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
-                       "    - name: b\n"
-                       "      taskSpec:\n"
-                       "        sidecars: [{name: db, image: postgres, readinessProbe: {grpc: {port: 5}}}]\n"
-                       "        steps: [{image: i, script: x}]\n"));
+  const Plan plan = plan_of(
+      pipeline("  tasks:\n"
+               "    - name: a\n"
+               "      taskRef: {apiVersion: example.dev/v1, kind: Loop}\n"
+               "    - name: b\n"
+               "      taskSpec:\n"
+               "        sidecars: [{name: db, image: postgres, ports: [{name: sql, containerPort: 5}], "
+               "readinessProbe: {tcpSocket: {port: sq1}}, livenessProbe: {grpc: {port: sql}}}]\n"
+               "        steps: [{image: i, script: x}]\n"));
   const std::string said = messages(unsupported(plan));
   EXPECT_NE(said.find("p.yaml:6:13: error: a custom task of kind Loop cannot be run yet"), std::string::npos)
       << said;
-  EXPECT_NE(said.find("error: a grpc probe cannot be run yet"), std::string::npos) << said;
+  EXPECT_NE(said.find("error: no port of sidecar db is called \"sq1\""), std::string::npos) << said;
+  EXPECT_EQ(said.find("\"sql\""), std::string::npos) << said;
   EXPECT_TRUE(unsupported(plan_of(pipeline("  tasks: [{name: a, " + kStep + "}]\n"))).empty());
 }
 

@@ -105,6 +105,27 @@ TEST(PodSpec, MountsAWorkspaceThatIsNamedByOneOnlyThere) {
   EXPECT_EQ(places_of(pod.spec.sidecars.at(0).mounts), std::vector<std::string>{source + "w /workspace/w"});
 }
 
+TEST(PodSpec, CarriesAllThatAProbeSays) {
+  const PodRequest pod = pod_of(
+      "      sidecars:\n      - name: s\n        image: im\n        ports: [{name: web, containerPort: "
+      "8443}]\n"
+      "        readinessProbe: {httpGet: {port: web, scheme: HTTPS, host: other.example, httpHeaders: "
+      "[{name: A, "
+      "value: b}]}}\n"
+      "        livenessProbe: {grpc: {port: 5, service: db}, terminationGracePeriodSeconds: 3}\n"
+      "        startupProbe: {tcpSocket: {port: web, host: localhost}}\n"
+      "      steps: [{name: one, image: i}]\n");
+  const steps::SidecarSpec& sidecar = pod.spec.sidecars.at(0);
+  EXPECT_EQ(sidecar.readiness->port, 8443);
+  EXPECT_TRUE(sidecar.readiness->https);
+  EXPECT_EQ(sidecar.readiness->host, "other.example");
+  EXPECT_EQ(sidecar.readiness->headers.at(0), (std::pair<std::string, std::string>("A", "b")));
+  EXPECT_EQ(sidecar.liveness->kind, steps::Probe::Kind::Grpc);
+  EXPECT_EQ(sidecar.liveness->service, "db");
+  EXPECT_EQ(sidecar.liveness->grace, std::chrono::seconds(3));
+  EXPECT_EQ(sidecar.startup->host, "") << "the pod itself";
+}
+
 TEST(PodSpec, CarriesSidecarsAndTheirProbes) {
   const PodRequest pod = pod_of(
       "      sidecars:\n      - name: s\n        image: im\n        args: [a]\n"

@@ -101,6 +101,26 @@ TEST_F(Server, ServesBlobsAndTheirRanges) {
   EXPECT_EQ(ask("GET", "/v2/a/b/blobs/sha256:../../index.json").status, 404);
 }
 
+TEST_F(Server, SendsNothingThatTheClientHas) {
+  push_blob("0123456789");
+  const std::string bytes = manifest("etag");
+  push_manifest("v1", bytes);
+  const std::pair<std::string, std::string> cases[] = {
+      {"/v2/a/b/blobs/" + sha256("0123456789").text(), sha256("0123456789").text()},
+      {"/v2/a/b/manifests/v1", sha256(bytes).text()}};
+  for (const auto& [target, digest] : cases) {
+    EXPECT_EQ(ask("GET", target).headers.get("ETag"), "\"" + digest + "\"");
+    for (const std::string& has : {"\"" + digest + "\"", "\"x\", W/\"" + digest + "\"", std::string("*")}) {
+      const HttpResponse response = ask("GET", target, {{"If-None-Match", has}});
+      EXPECT_EQ(response.status, 304) << target << " " << has;
+      EXPECT_EQ(response.body, "");
+      EXPECT_EQ(ask("HEAD", target, {{"If-None-Match", has}}).status, 304);
+    }
+    EXPECT_EQ(ask("GET", target, {{"If-None-Match", "\"x\""}}).status, 200);
+    EXPECT_EQ(ask("GET", target, {{"If-None-Match", digest}}).status, 200) << "an entity tag is quoted";
+  }
+}
+
 TEST_F(Server, NeverServesADamagedBlob) {
   push_blob("precious");
   write_file(registry_.store.blob_path(sha256("precious")), "tampered");

@@ -94,7 +94,8 @@ TEST(RootlessTest, EverythingHoldsForAnOrdinaryUser) {
   KILN_NEEDS_ROOT();
   const std::string self = fs::read_symlink("/proc/self/exe").native();
   const char* filter =
-      "--gtest_filter=SandboxTest.*:IsolationTest.*:AttackTest.*:Limits*:LifelineTest.*:PodTest.*";
+      "--gtest_filter=SandboxTest.*:IsolationTest.*:AttackTest.*:Limits*:LifelineTest.*:PodTest.*:"
+      "SidecarTest.*";
   const Finished probe =
       kiln::run({{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x", self}});
   if (!probe.ok()) GTEST_SKIP() << "an ordinary user cannot execute " << self;
@@ -108,7 +109,8 @@ TEST(RootlessTest, EverythingHoldsForAnOrdinaryUser) {
 TEST(RootlessTest, EverythingHoldsInsideAUserNamespace) {
   KILN_NEEDS_ROOT();
   const std::string self = fs::read_symlink("/proc/self/exe").native();
-  const Finished finished = kiln::run({{"unshare", "-Ur", self, "--gtest_filter=SandboxTest.*"}});
+  const Finished finished =
+      kiln::run({{"unshare", "-Ur", self, "--gtest_filter=SandboxTest.*:SidecarTest.*"}});
   EXPECT_TRUE(finished.ok()) << finished.output << finished.errors;
 }
 

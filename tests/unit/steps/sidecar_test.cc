@@ -145,10 +145,10 @@ TEST_F(SidecarTest, ThePodsTimeEndsThatWaitToo) {
 }
 
 TEST_F(SidecarTest, SharesLocalhostOnAPrivateNetworkAndIsAskedThere) {
-  KILN_NEEDS_ROOT();
   if (!fs::exists("/usr/bin/perl")) GTEST_SKIP() << "needs perl";
   pod.network = Network::Private;
   SidecarSpec& one = sidecar("s", server("HTTP/1.1 204 No Content\\r\\n\\r\\n"));
+  one.run_as_user = 1000;  // although the step is root: one network, users of their own
   one.startup = Probe{.kind = Probe::Kind::TcpSocket,
                       .port = kPort,
                       .period = 5ms,
@@ -181,7 +181,6 @@ TEST_F(SidecarTest, StaysOnThePodsNetworkWhenTheStepsAreHermetic) {
 }
 
 TEST_F(SidecarTest, AnHttpProbeTakesTwoAndThreeHundredsOnly) {
-  KILN_NEEDS_ROOT();
   if (!fs::exists("/usr/bin/perl")) GTEST_SKIP() << "needs perl";
   pod.network = Network::Private;  // the port is nobody else's
   for (const auto& [answer, good] : std::map<std::string, bool>{{"HTTP/1.1 399 x\\r\\n", true},
@@ -207,6 +206,25 @@ TEST_F(SidecarTest, AnHttpProbeTakesTwoAndThreeHundredsOnly) {
     const PodOutcome outcome = run();
     EXPECT_EQ(outcome.sidecars[0].reason, good ? StepReason::Completed : StepReason::Error)
         << answer << outcome.sidecars[0].message << recorder.sidecar_output_of(0);
+  }
+}
+
+TEST_F(SidecarTest, AFailedProbeGivesItItsOwnGrace) {
+  for (const auto& [grace, said] :
+       std::map<Duration, std::string>{{1ms, "asleep\n"}, {1min, "asleep\nbye\n"}}) {
+    pod.sidecars.clear();
+    recorder.sidecars.clear();
+    SidecarSpec& one = sidecar("s",
+                               "trap 'sleep 0.2; echo bye; exit 0' TERM; echo asleep; touch /shared/up; "
+                               "while true; do sleep 0.01; done");
+    fs::remove(shared / "up");
+    one.startup = exec("test -e /shared/up && exit 7; sleep 0.01; exit 7");
+    one.startup->failure_threshold = 20;
+    one.startup->grace = grace;
+    pod.steps = {script("one", "true")};
+    const PodOutcome outcome = run();
+    EXPECT_EQ(outcome.sidecars[0].message, "killed: its startup probe failed 20 times");
+    EXPECT_EQ(recorder.sidecar_output_of(0).find("bye") != std::string::npos, grace > 1s);
   }
 }
 
