@@ -17,13 +17,16 @@
 #include "base/http_server.h"
 #include "base/text.h"
 #include "cli/context.h"
+#include "cli/metrics_page.h"
 #include "cli/pipeline_run.h"
 #include "cli/runs_api.h"
+#include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/journal.h"
 #include "executor/run_lock.h"
 #include "executor/server_runs.h"
+#include "registry/registry_policies.h"
 #include "registry/server.h"
 #include "serving/api.h"
 #include "serving/gateway.h"
@@ -70,6 +73,7 @@ bool is_trustworthy(const HttpExchange& exchange, const std::vector<std::string>
 struct Parts {
   serving::Serving& serving;
   registry::RegistryServer& registry;
+  registry::RegistryPolicies& policies;
   executor::ServerRuns& runs;
   executor::Journal& journal;
 };
@@ -88,6 +92,12 @@ Awaitable<void> answer(HttpExchange& exchange, Parts parts, const std::vector<st
     co_await serving::serve_api(serving, exchange);
   } else if (is_runs_api_path(exchange.path())) {
     co_await serve_runs_api(parts.runs, parts.journal, exchange);
+  } else if (exchange.path() == "/metrics") {
+    const std::string page = co_await exchange.on_pool(
+        [&] { return metrics_page(parts.registry.metrics(), parts.policies.events_waiting()); });
+    HttpHeaders headers;
+    headers.add("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    co_await exchange.respond(200, std::move(headers), page);
   } else if (exchange.path() == "/") {
     const std::string page = home_page(serving);
     HttpHeaders headers;
@@ -167,10 +177,11 @@ void warn_of_strangers(const ServeOptions& options, const std::string& address, 
       address + " by a firewall or a proxy");
 }
 
-registry::RegistryServer::Options registry_options(Context& context) {
+registry::RegistryServer::Options registry_options(Context& context, registry::RegistryHooks& policies) {
   context.registry_settings.check();
   registry::RegistryServer::Options options;
   options.settings = context.registry_settings;
+  options.hooks = &policies;
   options.token_key = context.dirs().state / "registry-token.key";
   return options;
 }
@@ -182,13 +193,11 @@ void serve(ServeOptions options, Context& context) {
   check(options);
   const UniqueFd lock = lock_server(context.dirs().state);
   executor::Journal journal(context.dirs().database());
-  for (const auto& lost : executor::close_lost_runs(journal, context.dirs().runs(), system_clock().now()))
-    say("note: run " + lost.id + " was cut off earlier: " + lost.message);
+  note_lost_runs(journal, context.dirs(), [](const std::string& text) { say("note: " + text); });
 
   options.names.emplace_back("localhost");
   const auto [address, port] = parse_listen_address(options.listen);
   warn_of_strangers(options, address, !context.registry_settings.htpasswd.empty());
-  registry::RegistryServer registry(context.store(), registry_options(context));
   // Null until the port is known, which the serving layer writes into its URLs.
   std::atomic<const Parts*> ready = nullptr;
   // One I/O thread: it owns the serving layer's state, which therefore needs no locks.
@@ -207,6 +216,11 @@ void serve(ServeOptions options, Context& context) {
   const std::string authority =
       (secure ? options.names.front() : "localhost") + ":" + std::to_string(server.port());
   const std::string url = secure ? "https://" + authority : "http://" + server.authority();
+  registry::RegistryPolicies policies(context.store(), context.client(),
+                                      {.settings = context.registry_settings.policies,
+                                       .database = context.dirs().state / "registry.db",
+                                       .source = url});
+  registry::RegistryServer registry(context.store(), registry_options(context, policies));
   serving::Serving serving({.database = context.dirs().database(),
                             .logs = context.dirs().state / "services",
                             .domain = options.domain,
@@ -218,7 +232,7 @@ void serve(ServeOptions options, Context& context) {
   executor::Driver driver(journal, pod_runner, context.dirs());
   RunLogger run_logger;
   executor::ServerRuns runs(journal, driver, run_logger, log_problem);
-  const Parts parts{serving, registry, runs, journal};
+  const Parts parts{serving, registry, policies, runs, journal};
   // Whatever happens below: the loop must have stopped before what answers goes, and only then the server.
   const OnExit stop_first([&] { server.stop(); });
   asio::post(server.io(), std::packaged_task<void()>([&] { serving.resume(); })).get();

@@ -35,9 +35,11 @@ class RegistryHooks {
   // Before a manifest is named: `tags` are those it is to have (none: pushed by digest).
   virtual std::optional<Refusal> before_push(std::string_view /*repository*/,
                                              std::span<const std::string> /*tags*/,
-                                             const Descriptor& /*manifest*/) {
+                                             const Descriptor& /*manifest*/, std::string_view /*content*/) {
     return std::nullopt;
   }
+  // Whether a tag that is there must stay what it is. Asked while the names are locked: must not block.
+  virtual bool is_immutable(std::string_view /*repository*/, std::string_view /*tag*/) { return false; }
   // Before an upload begins; `size` where the client has said it.
   virtual std::optional<Refusal> before_upload(std::string_view /*repository*/,
                                                std::optional<uint64_t> /*size*/) {

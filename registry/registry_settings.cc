@@ -48,6 +48,7 @@ void RegistrySettings::apply(const nlohmann::json& json, const fs::path& file) {
   table.take("anonymous-pull", anonymous_pull);
   if (table.has("access")) access.clear();
   table.take_tables("access", [&](SettingsTable& rule) { access.push_back(take_rule(rule)); });
+  policies.take(table);
   table.finish();
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/fs.h"
+#include "registry/policy_settings.h"
 
 namespace kiln::registry {
 
@@ -28,6 +29,7 @@ struct RegistrySettings {
   std::string realm;               // URL of /v2/token as clients reach it; empty: by the name they used
   bool anonymous_pull = false;     // what a rule {anonymous, **, pull} says
   std::vector<AccessRule> access;  // empty, with htpasswd: every user has every right
+  PolicySettings policies{};
 
   // Sets what the table says and leaves the rest as it was, so that the nearer file wins by coming later.
   // `file` is where it stands: errors name it, and relative paths begin at its folder. Throws Invalid, naming

@@ -36,7 +36,8 @@ fs::path RepositoryBlobs::link(std::string_view repository, const Digest& blob) 
 }
 
 bool RepositoryBlobs::has(const std::string& repository, const Digest& blob) {
-  return ::access(link(repository, blob).c_str(), F_OK) == 0 || named(repository)->contains(blob);
+  return ::access(link(repository, blob).c_str(), F_OK) == 0 ||
+         needed_by_manifests(repository)->contains(blob);
 }
 
 void RepositoryBlobs::add(const std::string& repository, const Digest& blob) {
@@ -74,7 +75,8 @@ void RepositoryBlobs::prune() const {
   }
 }
 
-std::shared_ptr<const RepositoryBlobs::Blobs> RepositoryBlobs::named(const std::string& repository) {
+std::shared_ptr<const RepositoryBlobs::Blobs> RepositoryBlobs::needed_by_manifests(
+    const std::string& repository) {
   const auto index = store_.index();
   {
     std::lock_guard lock(mutex_);

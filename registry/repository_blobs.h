@@ -33,6 +33,9 @@ class RepositoryBlobs {
   bool has(const std::string& repository, const Digest& blob);
   void add(const std::string& repository, const Digest& blob);     // on disk when it returns
   void remove(const std::string& repository, const Digest& blob);  // manifests that name it still count
+  // Those that its manifests need, but for marked ones'.
+  using Blobs = std::set<Digest>;
+  std::shared_ptr<const Blobs> needed_by_manifests(const std::string& repository);
   // Did some repository receive it?
   bool is_linked(const Digest& blob) const;
   // Removes the files of blobs that are gone.
@@ -42,13 +45,11 @@ class RepositoryBlobs {
   static constexpr const char* kSparse = "dev.kiln.registry.sparse";
 
  private:
-  using Blobs = std::set<Digest>;
   struct Named {
     std::shared_ptr<const StoreIndex> index;
     std::shared_ptr<const Blobs> blobs;
   };
 
-  std::shared_ptr<const Blobs> named(const std::string& repository);
   std::shared_ptr<const Blobs> blobs_of(const Digest& manifest);
   fs::path link(std::string_view repository, const Digest& blob) const;
 

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "registry/reference.h"
+#include "registry/registry_metrics.h"
 #include "registry/server_auth.h"
 #include "registry/server_manifests.h"
 #include "registry/server_route.h"
@@ -21,7 +22,7 @@ struct RegistryServer::State {
         options(std::move(given)),
         blobs(options.settings.htpasswd.empty() ? nullptr : std::make_unique<RepositoryBlobs>(store)),
         manifests(store, options, blobs.get()),
-        uploads(store, options, blobs.get()) {
+        uploads(store, options, blobs.get(), metrics) {
     if (!blobs) return;
     authentication.emplace(options.settings, options.token_key, *options.clock);
     blobs->prune();
@@ -40,6 +41,7 @@ struct RegistryServer::State {
 
   Store& store;
   const Options options;
+  RegistryMetrics metrics;
   const std::unique_ptr<RepositoryBlobs> blobs;  // where there are users
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
@@ -55,17 +57,68 @@ bool RegistryServer::handles(std::string_view path) {
   return path == "/v2" || path.starts_with("/v2/");
 }
 
+const RegistryMetrics& RegistryServer::metrics() const {
+  return state_->metrics;
+}
+
+namespace {
+
+const char* endpoint_of(std::string_view path) {
+  const auto route = detail::parse_route(path);
+  switch (route ? route->kind : Route::Kind::Base) {
+    case Route::Kind::Base:
+      return "base";
+    case Route::Kind::Catalog:
+      return "catalog";
+    case Route::Kind::Tags:
+      return "tags";
+    case Route::Kind::Referrers:
+      return "referrers";
+    case Route::Kind::Manifest:
+      return "manifests";
+    case Route::Kind::Blob:
+      return "blobs";
+    case Route::Kind::Uploads:
+    case Route::Kind::Upload:
+      return "uploads";
+  }
+  return "base";
+}
+
+// Counts a request when it is over, however it ends: a client that went away has no status.
+class Counted {
+ public:
+  Counted(RegistryMetrics& metrics, const HttpExchange& exchange) : metrics_(metrics), exchange_(exchange) {
+    metrics_.request_began();
+  }
+  ~Counted() {
+    metrics_.request_ended(endpoint_of(exchange_.path()), exchange_.method(), status,
+                           std::chrono::steady_clock::now() - began_);
+  }
+  int status = 499;
+
+ private:
+  RegistryMetrics& metrics_;
+  const HttpExchange& exchange_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
 Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
+  Counted counted(state_->metrics, exchange);
   std::optional<Answer> answer;
   std::string failure;
   try {
     answer = co_await state_->answer(exchange);
+    if (!answer) counted.status = 200;
     if (!answer) co_return;
   } catch (const Error& error) {
     if (exchange.started()) throw;
     failure = error.full();
   }
   if (!answer) answer = error_answer(500, "UNKNOWN", failure);
+  counted.status = answer->status;
   answer->headers.add("Docker-Distribution-Api-Version", "registry/2.0");
   co_await exchange.respond(answer->status, std::move(answer->headers), answer->body);
 }
@@ -238,6 +291,7 @@ Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const R
       break;
   }
   co_await exchange.send_file(fd.get(), range.from, range.length);
+  if (exchange.method() != "HEAD") metrics.sent(range.length);
   co_await exchange.finish();
 }
 

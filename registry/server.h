@@ -12,6 +12,7 @@
 namespace kiln::registry {
 
 class RegistryHooks;
+class RegistryMetrics;
 class Store;
 
 // The embedded registry: the distribution-spec 1.1 served straight from the content store. A repository
@@ -43,6 +44,7 @@ class RegistryServer {
   static bool handles(std::string_view path);
   // An HttpHandler. The server must outlive the call.
   Awaitable<void> handle(HttpExchange& exchange);
+  const RegistryMetrics& metrics() const;
 
  private:
   struct State;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "registry/entry_notes.h"
 #include "registry/reference.h"
 #include "registry/store.h"
 
@@ -14,9 +15,6 @@ namespace kiln::registry::detail {
 namespace {
 
 using nlohmann::json;
-
-// Noted in a manifest's entry to answer "referrers" without reading all.
-constexpr const char* kSubject = "dev.kiln.registry.subject";
 
 std::string annotation(const Descriptor& entry, const char* name) {
   const auto it = entry.annotations.find(name);
@@ -35,6 +33,11 @@ Answer manifest_unknown(const Route& route) {
 Answer blob_unknown(const Digest& blob) {
   return error_answer(404, "MANIFEST_BLOB_UNKNOWN",
                       "the manifest needs blob " + blob.text() + ", which is not here");
+}
+
+Answer immutable(const Route& route, const std::string& tag) {
+  return error_answer(
+      409, "DENIED", "tag " + tag + " of repository " + route.repository + " is immutable; push another one");
 }
 
 Answer json_answer(const json& document) {
@@ -145,22 +148,31 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   }
   entry.annotations.insert(marks.begin(), marks.end());
   if (options_.hooks)
-    if (auto refusal = refused(options_.hooks->before_push(route.repository, tags, entry))) return *refusal;
+    if (auto refusal = refused(options_.hooks->before_push(route.repository, tags, entry, bytes)))
+      return *refusal;
 
   BlobWriter writer = store_.begin_blob(digest.algorithm());
   writer.write(bytes);
   writer.commit(digest);
+  std::map<std::string, std::string> of_tag = marks;
+  of_tag[kPushed] = format_rfc3339(options_.clock->now());
   std::optional<Digest> lost;
+  std::string fixed;
   store_.update([&](IndexEdit& edit) {
     // Under the lock, which collect() holds when it removes: what is there now is safe once it is named.
     needed.push_back(digest);
     for (const Digest& blob : needed)
       if (!store_.has(blob)) lost = blob;
-    if (lost) return;
+    for (const std::string& tag : tags) {
+      const IndexEntry* before = edit.find(route.repository + ":" + tag);
+      if (before && before->descriptor.digest != digest && is_immutable(route, tag)) fixed = tag;
+    }
+    if (lost || !fixed.empty()) return;
     edit.add(entry);
     for (const std::string& tag : tags)
-      edit.name(route.repository + ":" + tag, {type, digest, bytes.size(), marks, {}, {}, {}});
+      edit.name(route.repository + ":" + tag, {type, digest, bytes.size(), of_tag, {}, {}, {}});
   });
+  if (!fixed.empty()) return immutable(route, fixed);
   if (lost) return blob_unknown(*lost);
   using Action = RegistryEvent::Action;
   if (tags.empty()) tell(options_.hooks, caller, Action::Push, route.repository, {}, entry);
@@ -184,17 +196,30 @@ Answer ManifestEndpoints::remove(const Route& route, const Caller& caller) const
       return *refusal;
   const auto digest = Digest::parse(route.argument);
   std::optional<Descriptor> removed;
+  std::string fixed;
   store_.update([&](IndexEdit& edit) {
+    const auto is_meant = [&](const IndexEntry& entry) {
+      return digest ? entry.descriptor.digest == *digest : entry.tag == route.argument;
+    };
     edit.remove_if(route.repository, [&](const IndexEntry& entry) {
-      const bool goes = digest ? entry.descriptor.digest == *digest : entry.tag == route.argument;
-      if (goes) removed = entry.descriptor;
-      return goes;
+      if (is_meant(entry) && !entry.tag.empty() && is_immutable(route, entry.tag)) fixed = entry.tag;
+      return false;
+    });
+    if (!fixed.empty()) return;
+    edit.remove_if(route.repository, [&](const IndexEntry& entry) {
+      if (is_meant(entry)) removed = entry.descriptor;
+      return is_meant(entry);
     });
   });
+  if (!fixed.empty()) return immutable(route, fixed);
   if (!removed) return manifest_unknown(route);
   tell(options_.hooks, caller, RegistryEvent::Action::Delete, route.repository, digest ? "" : route.argument,
        *removed);
   return {202, {}, {}};
+}
+
+bool ManifestEndpoints::is_immutable(const Route& route, const std::string& tag) const {
+  return options_.hooks && options_.hooks->is_immutable(route.repository, tag);
 }
 
 Answer ManifestEndpoints::tags(const Route& route, const std::optional<std::string>& n,

@@ -31,6 +31,7 @@ class ManifestEndpoints {
   Answer remove_blob(const Route& route, const Caller& caller) const;
 
  private:
+  bool is_immutable(const Route& route, const std::string& tag) const;
   // There, shown in the repository, and here to stay for a while.
   bool has_blob(const std::string& repository, const Digest& blob) const;
   bool needs(const Descriptor& entry, const Digest& blob) const;

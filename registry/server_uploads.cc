@@ -63,6 +63,7 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& wri
     }
     const std::string_view piece(buffer.data(), filled);
     if (filled > 0) co_await exchange.on_pool([&] { writer.write(piece); });
+    metrics_.received(filled);
   }
 }
 

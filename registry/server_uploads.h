@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/http_server.h"
+#include "registry/registry_metrics.h"
 #include "registry/repository_blobs.h"
 #include "registry/server.h"
 #include "registry/server_caller.h"
@@ -16,10 +17,12 @@ namespace kiln::registry::detail {
 class UploadEndpoints {
  public:
   // `blobs`: null where every blob is everybody's.
-  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs)
+  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs,
+                  RegistryMetrics& metrics)
       : store_(store),
         options_(options),
         blobs_(blobs),
+        metrics_(metrics),
         sessions_(store, {options.upload_expiry, options.upload_limit, options.clock}) {}
 
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
@@ -34,7 +37,7 @@ class UploadEndpoints {
   bool mount(const Route& route, const Caller& caller, const Digest& digest,
              const std::optional<std::string>& from);
   Descriptor descriptor_of(const Digest& digest) const;
-  static Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
+  Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
   static Answer located(int status, const Upload& upload);
   // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
   static std::optional<Answer> out_of_order(const HttpExchange& exchange, const Upload& upload);
@@ -44,6 +47,7 @@ class UploadEndpoints {
   Store& store_;
   const RegistryServer::Options& options_;
   RepositoryBlobs* const blobs_;
+  RegistryMetrics& metrics_;
   UploadSessions sessions_;
 };
 

@@ -1,0 +1,105 @@
+#include "registry/registry_policies.h"
+
+#include <set>
+#include <spdlog/spdlog.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "registry/retention.h"
+#include "registry/store.h"
+
+namespace kiln::registry {
+namespace {
+
+using Refusal = RegistryHooks::Refusal;
+
+std::optional<Refusal> of_upstream(const PolicySettings& settings, std::string_view repository) {
+  const UpstreamRule* rule = settings.upstream_of(repository);
+  if (!rule) return std::nullopt;
+  return Refusal{405, "UNSUPPORTED",
+                 std::string(repository) + " is a copy of what " + rule->registry + " has; push there"};
+}
+
+}  // namespace
+
+RegistryPolicies::RegistryPolicies(Store& store, Client& client, Options options)
+    : store_(store),
+      options_(std::move(options)),
+      upstreams_(store, client, options_.settings, *options_.clock),
+      blobs_(store) {
+  if (!options_.settings.notifications.empty())
+    notifications_ =
+        std::make_unique<Notifications>(Notifications::Options{.targets = options_.settings.notifications,
+                                                               .database = options_.database,
+                                                               .source = options_.source});
+  if (!options_.settings.retention.empty())
+    retention_ = std::jthread([this](const std::stop_token& stop) { retain_hourly(stop); });
+}
+
+RegistryPolicies::~RegistryPolicies() = default;
+
+std::optional<Refusal> RegistryPolicies::before_push(std::string_view repository,
+                                                     std::span<const std::string>, const Descriptor& manifest,
+                                                     std::string_view content) {
+  if (auto refusal = of_upstream(options_.settings, repository)) return refusal;
+  if (!is_manifest(manifest.media_type)) return std::nullopt;  // an index brings no blobs of its own
+  const Manifest document = parse_manifest(std::string(content));
+  return beyond_quota(std::string(repository), &document, 0);
+}
+
+std::optional<Refusal> RegistryPolicies::before_upload(std::string_view repository,
+                                                       std::optional<uint64_t> size) {
+  if (auto refusal = of_upstream(options_.settings, repository)) return refusal;
+  return beyond_quota(std::string(repository), nullptr, size.value_or(0));
+}
+
+std::optional<Refusal> RegistryPolicies::before_delete(std::string_view, std::string_view) {
+  return std::nullopt;
+}
+
+bool RegistryPolicies::is_immutable(std::string_view repository, std::string_view tag) {
+  return options_.settings.is_immutable(repository, tag);
+}
+
+// What the repository would have with the manifest, or with so many bytes more.
+std::optional<Refusal> RegistryPolicies::beyond_quota(const std::string& repository, const Manifest* manifest,
+                                                      uint64_t more) {
+  const QuotaRule* rule = options_.settings.quota_of(repository);
+  if (!rule) return std::nullopt;
+  std::set<Digest> blobs = *blobs_.needed_by_manifests(repository);
+  if (manifest)
+    for (const Digest& digest : required_blobs(*manifest)) blobs.insert(digest);
+  uint64_t bytes = more;
+  for (const Digest& digest : blobs) bytes += store_.size(digest).value_or(0);
+  if (bytes <= rule->bytes) return std::nullopt;
+  return Refusal{403, "DENIED",
+                 "repository " + repository + " may hold " + format_bytes(rule->bytes) +
+                     "; this would make it " + format_bytes(bytes)};
+}
+
+void RegistryPolicies::before_manifest(std::string_view repository, std::string_view reference) {
+  upstreams_.manifest(repository, reference);
+}
+
+void RegistryPolicies::before_blob(std::string_view repository, const Digest& digest) {
+  upstreams_.blob(repository, digest);
+}
+
+void RegistryPolicies::happened(const RegistryEvent& event) {
+  if (notifications_) notifications_->post(event, options_.clock->now());
+}
+
+void RegistryPolicies::retain_hourly(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    try {
+      for (const Expired& gone : retain(store_, options_.settings, options_.clock->now()))
+        spdlog::info("retention: {} of {} is gone", gone.what, gone.repository);
+    } catch (const Error& error) {
+      spdlog::error("retention: {}", error.full());
+    }
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, std::chrono::hours(1), [] { return false; });
+  }
+}
+
+}  // namespace kiln::registry

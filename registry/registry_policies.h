@@ -1,0 +1,56 @@
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "base/clock.h"
+#include "registry/notifications.h"
+#include "registry/policy_settings.h"
+#include "registry/registry_hooks.h"
+#include "registry/repository_blobs.h"
+#include "registry/upstreams.h"
+
+namespace kiln::registry {
+
+// All policies of an embedded registry: immutable tags, quotas, pull-through, notifications, and retention,
+// looked at every hour and at the start. Thread-safe.
+class RegistryPolicies final : public RegistryHooks {
+ public:
+  struct Options {
+    PolicySettings settings;
+    std::filesystem::path database;  // for events that wait; made when there is somebody to tell
+    std::string source = "kiln";     // of events
+    const Clock* clock = &system_clock();
+  };
+  // Store and client must outlive this.
+  RegistryPolicies(Store& store, Client& client, Options options);
+  ~RegistryPolicies() override;
+
+  std::optional<Refusal> before_push(std::string_view repository, std::span<const std::string> tags,
+                                     const Descriptor& manifest, std::string_view content) override;
+  std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t> size) override;
+  std::optional<Refusal> before_delete(std::string_view repository, std::string_view reference) override;
+  bool is_immutable(std::string_view repository, std::string_view tag) override;
+  void before_manifest(std::string_view repository, std::string_view reference) override;
+  void before_blob(std::string_view repository, const Digest& digest) override;
+  void happened(const RegistryEvent& event) override;
+
+  size_t events_waiting() const { return notifications_ ? notifications_->waiting() : 0; }
+
+ private:
+  std::optional<Refusal> beyond_quota(const std::string& repository, const Manifest* manifest, uint64_t more);
+  void retain_hourly(const std::stop_token& stop);
+
+  Store& store_;
+  const Options options_;
+  Upstreams upstreams_;
+  RepositoryBlobs blobs_;
+  std::unique_ptr<Notifications> notifications_;  // null: nobody is told
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::jthread retention_;
+};
+
+}  // namespace kiln::registry
