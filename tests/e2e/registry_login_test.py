@@ -76,7 +76,7 @@ class Commands:
         self.assertEqual(done.returncode, 3, done.stderr)
         lines = [line for line in done.stderr.strip().splitlines() if not re.match(r"[0-9a-f]{12} (config|layer) ", line)]
         self.assertEqual(len(lines), 2, done.stderr)
-        self.assertRegex(lines[0], f"^kiln: registry {self.host} {says}")
+        self.assertRegex(lines[0], f"^kiln: (cannot .*: )?registry {self.host} {says}")
         self.assertRegex(lines[1], f"^  hint: .*{hint}")
         self.assertNotIn("secret", done.stderr)
         self.assertEqual(done.stdout, "")
