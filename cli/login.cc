@@ -72,20 +72,19 @@ std::string host_of(const std::string& given) {
   return text;
 }
 
-// A Client that knows these credentials and no others.
+// A Client that knows these credentials and no others; certificates and registries.conf are the user's.
 void check(const std::string& host, const registry::Credentials& credentials) {
   const TempDir folder;
   registry::Client::Options options;
-  for (const char* other : {"XDG_RUNTIME_DIR", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "HOME"})
-    options.environment.erase(other);
   options.environment["REGISTRY_AUTH_FILE"] = (folder.path() / "auth.json").native();
+  options.environment["DOCKER_CONFIG"] = folder.path().native();
   registry::Client client(options);
   client.credentials().save(host, credentials);
   try {
     client.check_login(host);
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::Failed) throw;
-    throw Error(ErrorKind::Failed, "registry " + host + " refuses these credentials",
+    throw Error(ErrorKind::Infrastructure, "registry " + host + " refuses these credentials",
                 "check user and password");
   }
 }

@@ -7,7 +7,6 @@ KILN_BLOB_SIZE (bytes, 1.5 GB) sets how large.
 import base64
 import hashlib
 import http.client
-import json
 import os
 import pathlib
 import shutil
@@ -16,6 +15,7 @@ import subprocess
 import unittest
 
 import harness
+from peers import make_certificate, make_users
 
 BLOB_SIZE = int(os.environ.get("KILN_BLOB_SIZE", str(1500 << 20)))
 PEAK_LIMIT = 64 << 20
@@ -36,24 +36,6 @@ user = "anonymous"
 repositories = "team/public"
 allow = "pull"
 """
-
-
-def make_certificate(folder):
-    folder.mkdir()
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-                    "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", folder / "server.pem",
-                    "-out", folder / "ca.crt"], check=True, capture_output=True)
-    return folder / "ca.crt", folder / "server.pem"
-
-
-def make_users(file):
-    if not shutil.which("htpasswd") and os.geteuid() == 0:
-        subprocess.run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", "apache2-utils"],
-                       env=dict(os.environ, DEBIAN_FRONTEND="noninteractive"), stdout=subprocess.DEVNULL)
-    if not shutil.which("htpasswd"):
-        raise unittest.SkipTest("not installed: htpasswd (apache2-utils)")
-    for flags, user in (("-Bbc", "alice"), ("-Bb", "bob")):
-        subprocess.run(["htpasswd", flags, file, user, f"{user}-secret"], check=True, capture_output=True)
 
 
 class Secured(unittest.TestCase):
