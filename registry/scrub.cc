@@ -59,7 +59,7 @@ class Scrub {
   void check(const Digest& digest) {
     const auto size = store_.size(digest);
     if (!size) return;  // collected meanwhile
-    const bool good = store_.heal(digest);
+    const bool good = store_.heal(digest, /*read_anew=*/true);
     std::lock_guard lock(mutex_);
     ++report_.blobs;
     report_.bytes += *size;

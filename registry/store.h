@@ -69,11 +69,11 @@ class Store {
   // A small blob (manifest, config), verified against its digest.
   std::string read(const Digest& digest, uint64_t limit = 4u << 20) const;
   // Reads a blob of any size and throws Invalid when its bytes are not those of its name. What was found good
-  // once is not read again by this process until the file changes. A damaged blob (here and in read()) goes
-  // to quarantine/, so that the next push, pull or build brings it anew.
+  // once is not read again until the file changes; of a large blob later processes know, too. A damaged blob
+  // (here and in read()) goes to quarantine/, so that the next push, pull or build brings it anew.
   void verify(const Digest& digest) const;
-  // verify() that answers; false, too, for a blob that is not there.
-  bool heal(const Digest& digest) const;
+  // verify() that answers; false, too, for a blob that is not there. `read_anew`: also what was found good.
+  bool heal(const Digest& digest, bool read_anew = false) const;
 
   BlobWriter begin_blob(std::string_view algorithm = "sha256");
   static bool is_writer_id(std::string_view text);  // may be one, and is safe as a file name

@@ -29,8 +29,8 @@ void hash_file(int fd, Hasher& hasher);
 // The content's digest, from the file's beginning. Throws Infrastructure.
 Digest digest_of_file(int fd, std::string_view algorithm);
 
-// The blobs below one root, and which of them this process has found to be what their names say.
-// Thread-safe.
+// The blobs below one root, and which of them have been found to be what their names say: by this process,
+// or, as an attribute of a large blob's file tells, by an earlier one. Thread-safe.
 class BlobFiles {
  public:
   explicit BlobFiles(fs::path root) : root_(std::move(root)) {}
@@ -39,7 +39,7 @@ class BlobFiles {
   fs::path path(const Digest& digest) const;
   // There, and its bytes are those of its name; read only when the file is not known to be good. A damaged
   // one goes to quarantine/, so that it counts as missing from then on.
-  bool heal(const Digest& digest);
+  bool heal(const Digest& digest, bool read_anew = false);
   // There? Renews its time (at most every ten minutes), which protects it from collect() as if just written.
   bool keep(const Digest& digest);
   // Moves the file that was seen to be damaged to quarantine/. False when another one stands there by now.
@@ -49,8 +49,7 @@ class BlobFiles {
   void forget(const Digest& digest);
 
  private:
-  bool is_known(const Digest& digest, const struct stat& st);
-  void note(const Digest& digest, const struct stat& st);
+  bool is_known(const Digest& digest, int fd, const struct stat& st);
 
   const fs::path root_;
   std::mutex mutex_;
