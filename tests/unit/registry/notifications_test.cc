@@ -182,6 +182,23 @@ TEST_F(NotificationsTest, ThatNobodyTakesAreDroppedAtLast) {
   EXPECT_EQ(notifications.waiting(), 2u);
 }
 
+TEST_F(NotificationsTest, TenThousandWaitAndNotMore) {
+  Notifications notifications(options({target(gone()), target(gone(), "other")}));
+  notifications.post(event("first"), now_);
+  {
+    Database outbox(dir_.path() / "registry.db");
+    outbox
+        .prepare(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9999) "
+            "INSERT INTO outbox (target, at, body) SELECT 'ci', ?, '{}' FROM n")
+        .bind(1, int64_t{now_.time_since_epoch().count()})
+        .run();
+  }
+  EXPECT_EQ(notifications.waiting(), 10'001u);
+  notifications.post(event("last"), now_);
+  EXPECT_EQ(notifications.waiting(), 10'002u) << "the oldest has gone, the other target's have not";
+}
+
 TEST_F(NotificationsTest, EachTargetHasItsOwnQueueFormatAndActions) {
   Receiver docker, events;
   NotificationTarget first = target(docker.url(), "docker"), second = target(events.url(), "events");
