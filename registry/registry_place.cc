@@ -98,6 +98,7 @@ auto RegistrySource::ask_places(const Ask& ask) {
         before += "; its mirror: " + error.full();
         continue;
       }
+      if (before.empty()) throw;  // what it is (Denied) may count
       throw Error(error.kind(), error.full() + before, error.hint());
     }
   }
