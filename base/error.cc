@@ -39,6 +39,14 @@ Error Error::with_hint(std::string hint) const {
   return copy;
 }
 
+bool is_infrastructure(ErrorKind kind) {
+  return kind == ErrorKind::Infrastructure || kind == ErrorKind::Unavailable;
+}
+
+std::string Error::full_with_hint() const {
+  return full() + (hint_.empty() ? "" : " (" + hint_ + ")");
+}
+
 std::string Error::full() const {
   return cause_.empty() ? message_ : message_ + ": " + cause_;
 }

@@ -20,6 +20,8 @@ enum class ErrorKind {
 };
 
 int exit_code(ErrorKind kind);
+// Not the fault of what was run: Unavailable or Infrastructure.
+bool is_infrastructure(ErrorKind kind);
 
 // The one exception type for what the world got wrong. An error is data; only the CLI renders it.
 // `what()` is the message alone. `cause()` is the message of the error underneath, already flattened
@@ -39,6 +41,8 @@ class Error : public std::exception {
   const std::string& hint() const { return hint_; }
   // "message: cause", for logs and for tests.
   std::string full() const;
+  // "message: cause (hint)", where all has to go into one line.
+  std::string full_with_hint() const;
   const char* what() const noexcept override { return message_.c_str(); }
 
  private:

@@ -27,7 +27,7 @@ Explained explain_task(const fs::path& run, const std::string& label, const exec
   if (task.phase == executor::Phase::Skipped) return {label, "skipped", {task.reason}};
   try {
     const auto report =
-        executor::read_cache_report(run / "cache" / (label + "." + std::to_string(task.attempt)));
+        executor::read_cache_report(run / "cache" / executor::attempt_folder(label, task.attempt));
     return {label, report.cached ? "CACHED" : "ran", report.reasons};
   } catch (const Error& error) {
     if (error.kind() != ErrorKind::NotFound) throw;

@@ -34,8 +34,10 @@ void list(const ImageOptions& options, Context& context) {
   json objects = json::array();
   for (const auto& [name, descriptor] : context.store().list()) {
     uint64_t size = 0;
-    if (registry::is_manifest(descriptor.media_type))
-      for (const auto& layer : context.store().load(descriptor).manifest.layers) size += layer.size;
+    // Of a copy of another registry's image (pull-through) not all need be here; the manifest is enough.
+    if (registry::is_manifest(descriptor.media_type) && context.store().has(descriptor.digest))
+      for (const auto& layer : registry::parse_manifest(context.store().read(descriptor.digest)).layers)
+        size += layer.size;
     rows.push_back({name, descriptor.digest.short_text(), format_bytes(size)});
     objects.push_back({{"name", name}, {"digest", descriptor.digest.text()}, {"size", size}});
   }

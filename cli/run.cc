@@ -40,11 +40,10 @@ std::vector<std::string> step_environment(Context& context) {
   return env;
 }
 
-steps::Network network_named(const std::string& name) {
-  if (name == "host") return steps::Network::Host;
-  if (name == "private") return steps::Network::Private;
-  if (name == "none") return steps::Network::None;
-  throw Error(ErrorKind::Usage, "there is no network \"" + name + "\"", "--network host, private or none");
+steps::Network network_of(const PipelineRunOptions& options) {
+  if (const auto network = steps::network_named(options.network)) return *network;
+  throw Error(ErrorKind::Usage, "there is no network \"" + options.network + "\"",
+              "--network host, private or none");
 }
 
 void keep_pending(executor::Journal& journal, const dag::Plan& plan, const PipelineRunOptions& options) {
@@ -71,7 +70,7 @@ executor::RunOptions run_options(const PipelineRunOptions& options) {
           .stop = {},
           .kill = {},
           .allow_host_image = options.allow_host,
-          .network = network_named(options.network),
+          .network = network_of(options),
           .reuse = options.reuse,
           .workspaces = options.workspaces,
           .allow_privileged = options.allow_privileged,

@@ -219,7 +219,9 @@ void serve(ServeOptions options, Context& context) {
   registry::RegistryPolicies policies(context.store(), context.client(),
                                       {.settings = context.registry_settings.policies,
                                        .database = context.dirs().state / "registry.db",
-                                       .source = url});
+                                       .source = url,
+                                       .has_users = !context.registry_settings.htpasswd.empty(),
+                                       .stop = context.stop()});
   registry::RegistryServer registry(context.store(), registry_options(context, policies));
   serving::Serving serving({.database = context.dirs().database(),
                             .logs = context.dirs().state / "services",

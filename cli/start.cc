@@ -27,14 +27,12 @@ executor::RunRecord newest_pending(const executor::Journal& journal) {
 }
 
 PipelineRunOptions stored_options(const executor::Journal& journal, const std::string& run) {
-  static const std::map<steps::Network, std::string> kNetworks{
-      {steps::Network::Host, "host"}, {steps::Network::Private, "private"}, {steps::Network::None, "none"}};
   const executor::RunOptions stored = executor::options_from(journal.options(run));
   PipelineRunOptions out;
   out.jobs = stored.jobs;
   out.allow_host = stored.allow_host_image;
   out.allow_privileged = stored.allow_privileged;
-  out.network = kNetworks.at(stored.network);
+  out.network = to_string(stored.network);
   for (const fs::path& path : stored.host_paths) out.host_paths.push_back(path.string());
   return out;
 }

@@ -22,7 +22,7 @@ std::multimap<std::string, executor::RunRecord> children_of(const executor::Jour
     if (run.plan.tasks[i].kind != dag::PlannedTask::Kind::Pipeline || i >= run.state.tasks.size()) return;
     dag::TaskRunIndex which = executor::index_of(run.state, {i, k});
     for (; which.attempt >= 0; --which.attempt) {  // the last one first
-      const std::string name = executor::nested_run_name(run.plan, i, id, which);
+      const std::string name = executor::attempt_name(run.plan, i, id, which);
       for (const executor::RunRecord& child : children)
         if (child.id == name) out.emplace(label, child);
     }

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/http.h"
 #include "base/text.h"
 
 namespace kiln::executor {
@@ -13,18 +14,6 @@ using nlohmann::json;
 
 // Where ssh finds the keys: its own idea of a home folder is not $HOME.
 constexpr std::string_view kSshFolder = "/tekton/creds/.ssh/";
-
-std::string url_encoded(std::string_view text) {
-  constexpr std::string_view kPlain = "-._~";
-  std::string out;
-  for (const char c : text) {
-    if (std::isalnum(static_cast<unsigned char>(c)) || kPlain.find(c) != std::string_view::npos)
-      out += c;
-    else
-      out += "%" + hex(std::string_view(&c, 1));
-  }
-  return out;
-}
 
 // A quoted value of a git configuration.
 std::string git_quoted(const std::string& text) {
@@ -109,8 +98,8 @@ class Credentials {
     const size_t host = url.find("://") + 3;
     const std::string user = word("username");
     git_config_ += "[credential " + git_quoted(url) + "]\n\tusername = " + git_quoted(user) + "\n";
-    git_credentials_ += url.substr(0, host) + url_encoded(user) + ":" + url_encoded(word("password")) + "@" +
-                        url.substr(host) + "\n";
+    git_credentials_ += url.substr(0, host) + percent_encode(user) + ":" + percent_encode(word("password")) +
+                        "@" + url.substr(host) + "\n";
   }
 
   void add_git_ssh(const std::string& target) {

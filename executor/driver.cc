@@ -9,10 +9,13 @@ std::string task_run_label(const dag::PlannedTask& task, size_t run, size_t runs
   return runs > 1 ? task.name + "-" + std::to_string(run) : task.name;
 }
 
+std::string attempt_folder(std::string_view task_run, int attempt) {
+  return std::string(task_run) + "." + std::to_string(attempt);
+}
+
 std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run, int attempt,
                                std::string_view step) {
-  return dirs.runs() / run / "logs" / (std::string(task_run) + "." + std::to_string(attempt)) /
-         (std::string(step) + ".log");
+  return dirs.runs() / run / "logs" / attempt_folder(task_run, attempt) / (std::string(step) + ".log");
 }
 
 int RunEnd::exit_code() const {

@@ -95,6 +95,9 @@ class Driver {
 // "build", or "build-2" of a matrix.
 std::string task_run_label(const dag::PlannedTask& task, size_t run, size_t runs);
 
+// What an attempt's folders are called, below logs/ and cache/: "build.0".
+std::string attempt_folder(std::string_view task_run, int attempt);
+
 // The log of one step of one attempt.
 std::filesystem::path log_file(const Dirs& dirs, std::string_view run, std::string_view task_run, int attempt,
                                std::string_view step);

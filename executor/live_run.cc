@@ -34,7 +34,8 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       cache_(services.dirs.cache / "tasks"),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
-      observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_) {
+      observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_),
+      workers_(jobs_, [this](Job job) { post(run_job(job)); }) {
   make_dirs(places_.run, 0700);
   lock_ = try_lock_run(places_.run);
   if (!lock_)
@@ -76,7 +77,7 @@ RunEnd LiveRun::run(std::stop_token stop, std::stop_token kill) {
     throw;
   }
   fetching_ = {};
-  workers_.clear();  // joins; nobody is busy any more
+  workers_.join();  // nobody is busy any more
   std::error_code ignored;
   fs::remove(places_.run / "pods", ignored);  // empty by now
   forget_secrets();
@@ -176,8 +177,8 @@ void LiveRun::carry_on() {
 
 fs::path LiveRun::log_folder(TaskRunId id, int attempt) const {
   return places_.run / "logs" /
-         (task_run_label(plan_.tasks[id.task], id.run, state_.tasks[id.task].runs.size()) + "." +
-          std::to_string(attempt));
+         attempt_folder(task_run_label(plan_.tasks[id.task], id.run, state_.tasks[id.task].runs.size()),
+                        attempt);
 }
 
 // What an attempt had said when it was cut off stays beside what it says now.
@@ -198,7 +199,7 @@ void LiveRun::leave() {
   };
   for (Event& event : take()) record(std::move(event));
   stop_all();
-  workers_.clear();
+  workers_.join();
   for (Event& event : take())
     if (event.kind != Event::Kind::TaskFinished || event.outcome.succeeded) record(std::move(event));
 }
@@ -289,7 +290,7 @@ void LiveRun::stop_all() {
 void LiveRun::abandon() {
   stop_all();
   fetching_ = {};
-  workers_.clear();
+  workers_.join();
   forget_secrets();
 }
 

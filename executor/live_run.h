@@ -20,6 +20,7 @@
 #include "executor/private_folder.h"
 #include "executor/scheduler.h"
 #include "executor/task_cache.h"
+#include "executor/worker_pool.h"
 
 namespace kiln::executor {
 
@@ -75,7 +76,6 @@ class LiveRun {
   void start(const Event& event);
   Job job_for(const Event& event);
   RunningTask running(TaskRunId id, int attempt) const;
-  void work(std::stop_token token);
   Event run_job(Job& job);
   Outcome run_pipeline(const dag::RunRequest& request, const Job& job);
   RunRecord nested_run(const dag::Plan& plan, const Job& job);
@@ -107,10 +107,8 @@ class LiveRun {
   std::condition_variable_any changed_;
   std::deque<Event> inbox_;
   bool leaving_ = false;
-  std::deque<Job> jobs_waiting_;
-  size_t idle_ = 0;
-  std::jthread fetching_;              // images, ahead of need
-  std::vector<std::jthread> workers_;  // last: joined before what they use goes
+  std::jthread fetching_;    // images, ahead of need
+  WorkerPool<Job> workers_;  // last: joined before what they use goes
 };
 
 }  // namespace kiln::executor

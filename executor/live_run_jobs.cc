@@ -62,30 +62,12 @@ void LiveRun::start(const Event& event) {
   try {
     Job job = job_for(event);
     stops_.insert_or_assign(id, job.stop);
-    const std::lock_guard lock(mutex_);
-    jobs_waiting_.push_back(std::move(job));
-    if (idle_ < jobs_waiting_.size() && workers_.size() < jobs_)
-      workers_.emplace_back([this](std::stop_token token) { work(token); });
+    workers_.add(std::move(job));
   } catch (const Error& error) {
     Event failed{.kind = Event::Kind::TaskFinished, .task = id.task, .run = id.run, .attempt = event.attempt};
     failed.outcome = outcome_of(error);
     failed.outcome.message = secrets_.masked(failed.outcome.message);
-    return post(std::move(failed));
-  }
-  changed_.notify_all();
-}
-
-void LiveRun::work(std::stop_token token) {
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    ++idle_;
-    const bool work = changed_.wait(lock, token, [this] { return !jobs_waiting_.empty(); });
-    --idle_;
-    if (!work) return;
-    Job job = std::move(jobs_waiting_.front());
-    jobs_waiting_.pop_front();
-    lock.unlock();
-    post(run_job(job));
+    post(std::move(failed));
   }
 }
 
@@ -155,7 +137,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
 
 // The run of this attempt: the one that a kiln before this one began, or a new one.
 RunRecord LiveRun::nested_run(const dag::Plan& plan, const Job& job) {
-  std::string name = nested_run_name(plan_, job.id.task, run_.id, job.which);
+  std::string name = attempt_name(plan_, job.id.task, run_.id, job.which);
   for (RunRecord& begun : services_.journal.children(run_.id))
     if (begun.id == name) return std::move(begun);
   return services_.journal.create(plan, services_.clock.now(),

@@ -11,6 +11,7 @@
 #include "executor/credentials.h"
 #include "executor/image_requests.h"
 #include "executor/pod_mounts.h"
+#include "executor/scheduler.h"
 #include "steps/capabilities.h"
 
 namespace kiln::executor {
@@ -248,8 +249,7 @@ std::optional<double> parse_quantity(std::string_view text) {
 
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
                     std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places) {
-  std::string name = dag::child_name(plan, task, run_name, which);
-  if (which.attempt > 0) name += "-retry" + std::to_string(which.attempt);
+  std::string name = attempt_name(plan, task, run_name, which);
   const dag::PlannedTask& planned = plan.tasks[task];
   const std::string folder = planned.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") +
                              "." + std::to_string(which.attempt);

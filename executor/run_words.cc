@@ -43,8 +43,8 @@ std::string summary(const dag::Plan& plan, const State& state) {
   return out;
 }
 
-std::string nested_run_name(const dag::Plan& plan, size_t task, std::string_view run_name,
-                            dag::TaskRunIndex which) {
+std::string attempt_name(const dag::Plan& plan, size_t task, std::string_view run_name,
+                         dag::TaskRunIndex which) {
   std::string name = dag::child_name(plan, task, run_name, which);
   if (which.attempt > 0) name += "-retry" + std::to_string(which.attempt);
   return name;

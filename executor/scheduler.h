@@ -48,8 +48,8 @@ bool is_pending(const dag::Plan& plan);
 std::string summary(const dag::Plan& plan, const State& state);
 
 // The run of a pipeline inside a pipeline: the child's name, with "-retry<n>" for later attempts.
-std::string nested_run_name(const dag::Plan& plan, size_t task, std::string_view run_name,
-                            dag::TaskRunIndex which);
+std::string attempt_name(const dag::Plan& plan, size_t task, std::string_view run_name,
+                         dag::TaskRunIndex which);
 
 // As Go prints a duration: "1h0m0s", "1.5s".
 std::string go_duration(Duration duration);

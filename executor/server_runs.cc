@@ -10,16 +10,11 @@ ServerRuns::ServerRuns(Journal& journal, Driver& driver, RunObserver& observer,
       driver_(driver),
       observer_(observer),
       problem_(std::move(problem)),
-      at_once_(at_once) {}
+      workers_(at_once, [this](const RunRecord& run) { work(run); }) {}
 
 void ServerRuns::leave() {
   leave_.request_stop();
-  std::vector<std::jthread> threads;
-  {
-    const std::lock_guard lock(mutex_);
-    threads.swap(threads_);
-  }
-  threads.clear();  // joins
+  workers_.join();
 }
 
 void ServerRuns::look() {
@@ -27,33 +22,21 @@ void ServerRuns::look() {
     if (run.owner != Owner::Server || !run.parent.empty()) continue;
     const std::lock_guard lock(mutex_);
     if (leave_.stop_requested() || !known_.insert(run.id).second) continue;
-    waiting_.push_back(std::move(run));
-    if (idle_ < waiting_.size() && threads_.size() < at_once_)
-      threads_.emplace_back([this](std::stop_token stop) { work(stop); });
+    workers_.add(std::move(run));
   }
-  changed_.notify_all();
 }
 
-void ServerRuns::work(std::stop_token stop) {
-  for (;;) {
-    std::unique_lock lock(mutex_);
-    ++idle_;
-    const bool work = changed_.wait(lock, stop, [this] { return !waiting_.empty(); });
-    --idle_;
-    if (!work || leave_.stop_requested()) return;
-    const RunRecord run = std::move(waiting_.front());
-    waiting_.pop_front();
-    lock.unlock();
-    try {
-      carry_on(run);
-    } catch (const Error& error) {
-      problem_(run, error);
-    } catch (const std::exception& error) {
-      problem_(run, Error(ErrorKind::Infrastructure, error.what()));
-    }
-    lock.lock();
-    known_.erase(run.id);
+void ServerRuns::work(const RunRecord& run) {
+  if (leave_.stop_requested()) return;
+  try {
+    carry_on(run);
+  } catch (const Error& error) {
+    problem_(run, error);
+  } catch (const std::exception& error) {
+    problem_(run, Error(ErrorKind::Infrastructure, error.what()));
   }
+  const std::lock_guard lock(mutex_);
+  known_.erase(run.id);
 }
 
 void ServerRuns::carry_on(const RunRecord& run) {

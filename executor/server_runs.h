@@ -1,18 +1,15 @@
 #pragma once
 
-#include <condition_variable>
-#include <deque>
 #include <functional>
 #include <mutex>
 #include <set>
 #include <stop_token>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "base/error.h"
 #include "executor/driver.h"
 #include "executor/journal.h"
+#include "executor/worker_pool.h"
 
 namespace kiln::executor {
 
@@ -33,22 +30,18 @@ class ServerRuns {
   void leave();
 
  private:
-  void work(std::stop_token stop);
+  void work(const RunRecord& run);
   void carry_on(const RunRecord& run);
 
   Journal& journal_;
   Driver& driver_;
   RunObserver& observer_;
   std::function<void(const RunRecord&, const Error&)> problem_;
-  size_t at_once_;
   std::stop_source leave_;
 
-  std::mutex mutex_;  // guards what follows
-  std::condition_variable_any changed_;
-  std::set<std::string> known_;  // under way or waiting for a thread
-  std::deque<RunRecord> waiting_;
-  size_t idle_ = 0;
-  std::vector<std::jthread> threads_;  // last: joined before what they use goes
+  std::mutex mutex_;
+  std::set<std::string> known_;    // under way or waiting for a thread
+  WorkerPool<RunRecord> workers_;  // last: joined before what they use goes
 };
 
 }  // namespace kiln::executor

@@ -83,8 +83,8 @@ void check_host_paths(const PodRequest& request) {
 Outcome outcome_of(const Error& error) {
   Outcome out;
   out.reason = error.kind() == ErrorKind::Invalid ? "TaskRunValidationFailed" : "Failed";
-  out.infrastructure = error.kind() == ErrorKind::Infrastructure || error.kind() == ErrorKind::Unavailable;
-  out.message = error.full() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
+  out.infrastructure = is_infrastructure(error.kind());
+  out.message = error.full_with_hint();
   return out;
 }
 
@@ -107,8 +107,7 @@ Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTas
     }
   });
   prepare_pod(request);
-  const std::string attempt =
-      task_run_label(task.task, task.run, task.runs) + "." + std::to_string(task.attempt);
+  const std::string attempt = attempt_folder(task_run_label(task.task, task.run, task.runs), task.attempt);
   StepLog log(task, pod, work.places / "logs" / attempt, work.observer, work.observing, stop, work.secrets,
               work.clock);
   const auto say = [&](const std::string& line) {

@@ -43,6 +43,16 @@ std::string new_id() {
   return out;
 }
 
+bool is_document(const Descriptor& target) {
+  return is_manifest(target.media_type) || is_index(target.media_type);
+}
+
+bool wants(const NotificationTarget& target, const RegistryEvent& event) {
+  if (std::ranges::count(target.actions, name_of(event.action)) == 0) return false;
+  return target.format == NotificationTarget::Format::Docker || is_document(event.target) ||
+         event.action == RegistryEvent::Action::Mount;
+}
+
 json described(const RegistryEvent& event) {
   json out{{"mediaType", event.target.media_type},
            {"size", event.target.size},
@@ -63,9 +73,8 @@ std::string docker_event(const RegistryEvent& event, const std::string& id, cons
                          Time at) {
   json target = described(event);
   target["length"] = event.target.size;
-  const bool manifest = is_manifest(event.target.media_type) || is_index(event.target.media_type);
-  target["url"] = source + "/v2/" + event.repository + (manifest ? "/manifests/" : "/blobs/") +
-                  event.target.digest.text();
+  target["url"] = source + "/v2/" + event.repository +
+                  (is_document(event.target) ? "/manifests/" : "/blobs/") + event.target.digest.text();
   const json one{{"id", id},
                  {"timestamp", format_rfc3339_nano(at)},
                  {"action", name_of(event.action)},
@@ -97,6 +106,7 @@ Notifications::Notifications(Options options)
   outbox_.execute(
       "CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "
       "at INTEGER NOT NULL, body TEXT NOT NULL)");
+  drop_strangers();
   for (const NotificationTarget& target : options_.targets)
     senders_.emplace_back([this, &target](const std::stop_token& stop) { send_all(target, stop); });
 }
@@ -106,15 +116,13 @@ Notifications::~Notifications() {
 }
 
 void Notifications::post(const RegistryEvent& event, Time now) {
-  const bool wanted = std::ranges::any_of(options_.targets, [&](const NotificationTarget& target) {
-    return std::ranges::count(target.actions, name_of(event.action)) > 0;
-  });
-  if (!wanted) return;
+  if (std::ranges::none_of(options_.targets, [&](const auto& target) { return wants(target, event); }))
+    return;
   const std::string id = new_id();
   std::lock_guard lock(mutex_);
   Transaction transaction(outbox_);
   for (const NotificationTarget& target : options_.targets) {
-    if (std::ranges::count(target.actions, name_of(event.action)) == 0) continue;
+    if (!wants(target, event)) continue;
     const bool docker = target.format == NotificationTarget::Format::Docker;
     outbox_.prepare("INSERT INTO outbox (target, at, body) VALUES (?, ?, ?)")
         .bind(1, target.name)
@@ -140,6 +148,19 @@ void Notifications::drop_old(const NotificationTarget& target, Time now) {
       .run();
   if (outbox_.changes() > 0)
     spdlog::warn("{} events for {} were dropped: it has not taken them", outbox_.changes(), target.name);
+}
+
+void Notifications::drop_strangers() {
+  std::vector<std::string> names;
+  Statement known = outbox_.prepare("SELECT DISTINCT target FROM outbox");
+  while (known.step())
+    if (std::ranges::count(options_.targets, known.text(0), &NotificationTarget::name) == 0)
+      names.push_back(known.text(0));
+  known.reset();
+  for (const std::string& name : names) {
+    outbox_.prepare("DELETE FROM outbox WHERE target = ?").bind(1, name).run();
+    spdlog::warn("{} events for {} were dropped: nobody is called that any more", outbox_.changes(), name);
+  }
 }
 
 size_t Notifications::waiting() const {

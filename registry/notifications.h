@@ -17,8 +17,9 @@ namespace kiln::registry {
 
 // Tells others what happened in the registry. post() writes to an outbox (SQLite) and returns when that is on
 // disk; threads, one for each target, send what is there: in order, at least once, again after a failure
-// (1 s, doubled up to 5 minutes) and after a restart. An event that was not taken for a week, or 10,000 newer
-// ones wait behind, is dropped, and said so in the log. Thread-safe.
+// (1 s, doubled up to 5 minutes) and after a restart. Only an answer 2xx means that it was taken. An event
+// that was not taken for a week, or behind which 10,000 newer ones wait, is dropped when the next comes, and
+// one whose target is not there any more at the start; the log says so. Thread-safe.
 //
 // Format Docker: the envelope of distribution's notifications, one event each. CloudEvents: 1.0, structured
 // JSON, type dev.kiln.registry.ACTION, subject REPOSITORY:TAG or REPOSITORY@DIGEST.
@@ -31,6 +32,7 @@ class Notifications {
     Duration first_pause = std::chrono::seconds(1);
     HttpClient::Options http{.stall_timeout = std::chrono::seconds(20)};
   };
+  // Throws what is wrong with the database.
   explicit Notifications(Options options);
   ~Notifications();  // ends sending; what is left stays in the outbox
 
@@ -44,6 +46,7 @@ class Notifications {
   std::optional<Letter> first_of(const NotificationTarget& target);
   void take_out(int64_t id);
   void drop_old(const NotificationTarget& target, Time now);
+  void drop_strangers();
 
   const Options options_;
   const HttpClient http_;

@@ -31,7 +31,8 @@ void take_duration(SettingsTable& table, std::string_view key, std::optional<Dur
   // Days, which Go's durations do not know, are what people think in here.
   const bool days = text.ends_with('d');
   value = parse_duration(days ? text.substr(0, text.size() - 1) + "h" : text);
-  if (!value || *value < Duration::zero()) table.refuse(key, "is no duration", "write 30d, 12h or 10m");
+  const bool fits = value && *value >= Duration::zero() && (!days || *value <= Duration::max() / 24);
+  if (!fits) table.refuse(key, "is no duration", "write 30d, 12h or 10m");
   if (days) *value *= 24;
 }
 
@@ -69,8 +70,10 @@ UpstreamRule take_upstream(SettingsTable& table) {
   take_duration(table, "tag-age", age);
   rule.tag_age = age.value_or(rule.tag_age);
   if (!is_repository_name(rule.prefix)) table.refuse("prefix", "is no repository's name");
+  // A name whose first part is no host would be one of Docker Hub's.
   const auto reference = Reference::try_parse(rule.registry + "/x");
-  if (!reference || reference->is_local() || reference->text().find(rule.registry) == std::string::npos)
+  const std::string host = rule.registry.substr(0, rule.registry.find('/'));
+  if (!reference || (host != "localhost" && host.find_first_of(".:") == std::string::npos))
     table.refuse("registry", "is no registry", "write HOST, HOST:PORT or HOST/NAME");
   return rule;
 }
@@ -85,7 +88,8 @@ NotificationTarget take_notification(SettingsTable& table) {
   table.take("format", format);
   table.take("actions", target.actions);
   table.take_path("token-file", target.token_file);
-  if (!Url::parse(target.url)) table.refuse("url", "is no URL");
+  if (!Url::parse(target.url))
+    table.refuse("url", "is no URL", "write http:// or https://; a password goes into token-file");
   if (format != "docker" && format != "cloudevents")
     table.refuse("format", "is \"" + format + "\"", "there are docker and cloudevents");
   target.format =
@@ -108,7 +112,12 @@ void PolicySettings::take(SettingsTable& table) {
   take_list("quota", quotas, take_quota);
   take_list("retention", retention, take_retention);
   take_list("upstream", upstreams, take_upstream);
-  take_list("notify", notifications, take_notification);
+  take_list("notify", notifications, [&](SettingsTable& item) {
+    NotificationTarget target = take_notification(item);
+    if (std::ranges::count(notifications, target.name, &NotificationTarget::name) > 0)
+      item.refuse("name", "\"" + target.name + "\" is another's already", "what waits is kept by name");
+    return target;
+  });
 }
 
 bool PolicySettings::is_immutable(std::string_view repository, std::string_view tag) const {
@@ -124,15 +133,6 @@ const QuotaRule* PolicySettings::quota_of(std::string_view repository) const {
   const auto rule = std::ranges::find_if(
       quotas, [&](const QuotaRule& one) { return any_matches(one.repositories, repository); });
   return rule == quotas.end() ? nullptr : &*rule;
-}
-
-const UpstreamRule* PolicySettings::upstream_of(std::string_view repository) const {
-  const UpstreamRule* longest = nullptr;
-  for (const UpstreamRule& rule : upstreams)
-    if (repository.size() > rule.prefix.size() && repository.starts_with(rule.prefix) &&
-        repository[rule.prefix.size()] == '/' && (!longest || rule.prefix.size() > longest->prefix.size()))
-      longest = &rule;
-  return longest;
 }
 
 std::optional<uint64_t> parse_bytes(std::string_view text) {

@@ -21,7 +21,8 @@ struct QuotaRule {
 
 // What goes by itself. A tag goes when it is neither among the `keep_last` most recently pushed that the rule
 // means, nor younger than `keep_for`; a manifest that no tag leads to, when nobody has asked for it for
-// `untagged_for`. Immutable tags stay.
+// `untagged_for`. Of several rules the first that means a tag (or, for untagged ones, the repository) counts.
+// Immutable tags stay.
 struct RetentionRule {
   std::vector<std::string> repositories;
   std::vector<std::string> tags{"*"};
@@ -38,6 +39,7 @@ struct UpstreamRule {
 
 // Who is told of pushes and deletions.
 struct NotificationTarget {
+  // CloudEvents are about manifests (and mounts of blobs); Docker's, as distribution's, also about blobs.
   enum class Format { Docker, CloudEvents } format = Format::CloudEvents;
   std::string name, url;
   std::vector<std::string> actions{"push", "delete"};  // also "pull" and "mount"
@@ -56,7 +58,6 @@ struct PolicySettings {
 
   bool is_immutable(std::string_view repository, std::string_view tag) const;
   const QuotaRule* quota_of(std::string_view repository) const;
-  const UpstreamRule* upstream_of(std::string_view repository) const;
 };
 
 // "10GB", "512MiB", "1000"; nullopt for anything else.

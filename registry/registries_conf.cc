@@ -45,9 +45,9 @@ struct File {
   std::string place(const json& table, const std::string& of, const char* key) const {
     std::string value = text(table, of, key);
     while (value.ends_with('/')) value.pop_back();
-    const std::string name = value.starts_with("*.") ? value.substr(2) : value;
-    auto reference = Reference::try_parse(name + "/x");
-    if (!reference) reference = Reference::try_parse(name);  // with a tag or digest
+    const std::string plain = value.starts_with("*.") ? value.substr(2) : value;
+    auto reference = Reference::try_parse(plain + "/x");
+    if (!reference) reference = Reference::try_parse(plain);  // with a tag or digest
     if (!value.empty() && (value.find("://") != std::string::npos || !reference || reference->is_local()))
       refuse(of + key, "\"" + value + "\" is not HOST[:PORT][/PATH]");
     return value;

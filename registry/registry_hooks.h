@@ -40,7 +40,7 @@ class RegistryHooks {
   }
   // Whether a tag that is there must stay what it is. Asked while the names are locked: must not block.
   virtual bool is_immutable(std::string_view /*repository*/, std::string_view /*tag*/) { return false; }
-  // Before an upload begins; `size` where the client has said it.
+  // Before an upload or a mount begins; `size` where the client has said it.
   virtual std::optional<Refusal> before_upload(std::string_view /*repository*/,
                                                std::optional<uint64_t> /*size*/) {
     return std::nullopt;
@@ -51,7 +51,11 @@ class RegistryHooks {
     return std::nullopt;
   }
 
-  // Before a read is answered: may bring what is not here into the store (and name it).
+  // Whether the repository is a copy of what lies on another machine. Asked for every read: must not block.
+  virtual bool is_elsewhere(std::string_view /*repository*/) { return false; }
+  // Before a read of such a repository is answered: may bring what is not here into the store (and name it).
+  // On threads of their own, so that waiting for it keeps nobody else waiting. NotFound becomes 404 and
+  // Unavailable 503, with the message.
   virtual void before_manifest(std::string_view /*repository*/, std::string_view /*reference*/) {}
   virtual void before_blob(std::string_view /*repository*/, const Digest& /*digest*/) {}
 

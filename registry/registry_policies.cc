@@ -7,25 +7,23 @@
 #include "base/text.h"
 #include "registry/retention.h"
 #include "registry/store.h"
+#include "registry/store_walk.h"
 
 namespace kiln::registry {
 namespace {
 
 using Refusal = RegistryHooks::Refusal;
 
-std::optional<Refusal> of_upstream(const PolicySettings& settings, std::string_view repository) {
-  const UpstreamRule* rule = settings.upstream_of(repository);
-  if (!rule) return std::nullopt;
-  return Refusal{405, "UNSUPPORTED",
-                 std::string(repository) + " is a copy of what " + rule->registry + " has; push there"};
-}
-
 }  // namespace
 
 RegistryPolicies::RegistryPolicies(Store& store, Client& client, Options options)
     : store_(store),
       options_(std::move(options)),
-      upstreams_(store, client, options_.settings, *options_.clock),
+      upstreams_(store, client,
+                 {.rules = options_.settings.upstreams,
+                  .guarded = options_.has_users,
+                  .clock = options_.clock,
+                  .stop = options_.stop}),
       blobs_(store) {
   if (!options_.settings.notifications.empty())
     notifications_ =
@@ -38,10 +36,17 @@ RegistryPolicies::RegistryPolicies(Store& store, Client& client, Options options
 
 RegistryPolicies::~RegistryPolicies() = default;
 
+std::optional<Refusal> RegistryPolicies::of_upstream(std::string_view repository) const {
+  const UpstreamRule* rule = upstreams_.rule_of(repository);
+  if (!rule) return std::nullopt;
+  return Refusal{405, "UNSUPPORTED",
+                 std::string(repository) + " is a copy of what " + rule->registry + " has; push there"};
+}
+
 std::optional<Refusal> RegistryPolicies::before_push(std::string_view repository,
                                                      std::span<const std::string>, const Descriptor& manifest,
                                                      std::string_view content) {
-  if (auto refusal = of_upstream(options_.settings, repository)) return refusal;
+  if (auto refusal = of_upstream(repository)) return refusal;
   if (!is_manifest(manifest.media_type)) return std::nullopt;  // an index brings no blobs of its own
   const Manifest document = parse_manifest(std::string(content));
   return beyond_quota(std::string(repository), &document, 0);
@@ -49,11 +54,27 @@ std::optional<Refusal> RegistryPolicies::before_push(std::string_view repository
 
 std::optional<Refusal> RegistryPolicies::before_upload(std::string_view repository,
                                                        std::optional<uint64_t> size) {
-  if (auto refusal = of_upstream(options_.settings, repository)) return refusal;
+  if (auto refusal = of_upstream(repository)) return refusal;
   return beyond_quota(std::string(repository), nullptr, size.value_or(0));
 }
 
-std::optional<Refusal> RegistryPolicies::before_delete(std::string_view, std::string_view) {
+// The tag's own manifest is looked at under the lock (is_immutable); this is for an index's images.
+std::optional<Refusal> RegistryPolicies::before_delete(std::string_view repository,
+                                                       std::string_view reference) {
+  const auto digest = Digest::parse(reference);
+  if (!digest || options_.settings.immutable_tags.empty()) return std::nullopt;
+  const auto index = store_.index();
+  for (const IndexEntry* entry : index->of_repository(repository)) {
+    if (entry->tag.empty() || !is_index(entry->descriptor.media_type) ||
+        !options_.settings.is_immutable(repository, entry->tag))
+      continue;
+    ContentWalk walk(store_);
+    walk.follow(entry->descriptor.digest);
+    if (walk.blobs().contains(*digest))
+      return Refusal{409, "DENIED",
+                     "tag " + entry->tag + " of repository " + std::string(repository) +
+                         " is immutable, and the manifest is part of it"};
+  }
   return std::nullopt;
 }
 
@@ -77,6 +98,10 @@ std::optional<Refusal> RegistryPolicies::beyond_quota(const std::string& reposit
                      "; this would make it " + format_bytes(bytes)};
 }
 
+bool RegistryPolicies::is_elsewhere(std::string_view repository) {
+  return upstreams_.rule_of(repository) != nullptr;
+}
+
 void RegistryPolicies::before_manifest(std::string_view repository, std::string_view reference) {
   upstreams_.manifest(repository, reference);
 }
@@ -92,10 +117,14 @@ void RegistryPolicies::happened(const RegistryEvent& event) {
 void RegistryPolicies::retain_hourly(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     try {
-      for (const Expired& gone : retain(store_, options_.settings, options_.clock->now()))
-        spdlog::info("retention: {} of {} is gone", gone.what, gone.repository);
+      for (const Expired& gone : retain(store_, options_.settings, options_.clock->now())) {
+        spdlog::info("retention: {} of {} is gone", gone.text(), gone.repository);
+        happened({RegistryEvent::Action::Delete, gone.repository, gone.tag, gone.target, {}, {}});
+      }
     } catch (const Error& error) {
       spdlog::error("retention: {}", error.full());
+    } catch (const std::exception& error) {
+      spdlog::error("retention: {}", error.what());
     }
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, stop, std::chrono::hours(1), [] { return false; });

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <thread>
 
 #include "base/clock.h"
@@ -22,9 +23,11 @@ class RegistryPolicies final : public RegistryHooks {
     PolicySettings settings;
     std::filesystem::path database;  // for events that wait; made when there is somebody to tell
     std::string source = "kiln";     // of events
+    bool has_users = false;          // repositories show their own blobs only
+    std::stop_token stop{};          // ends what waits for upstreams
     const Clock* clock = &system_clock();
   };
-  // Store and client must outlive this.
+  // Store and client must outlive this. Throws what is wrong with the database.
   RegistryPolicies(Store& store, Client& client, Options options);
   ~RegistryPolicies() override;
 
@@ -33,6 +36,7 @@ class RegistryPolicies final : public RegistryHooks {
   std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t> size) override;
   std::optional<Refusal> before_delete(std::string_view repository, std::string_view reference) override;
   bool is_immutable(std::string_view repository, std::string_view tag) override;
+  bool is_elsewhere(std::string_view repository) override;
   void before_manifest(std::string_view repository, std::string_view reference) override;
   void before_blob(std::string_view repository, const Digest& digest) override;
   void happened(const RegistryEvent& event) override;
@@ -41,6 +45,7 @@ class RegistryPolicies final : public RegistryHooks {
 
  private:
   std::optional<Refusal> beyond_quota(const std::string& repository, const Manifest* manifest, uint64_t more);
+  std::optional<Refusal> of_upstream(std::string_view repository) const;
   void retain_hourly(const std::stop_token& stop);
 
   Store& store_;

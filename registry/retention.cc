@@ -1,6 +1,7 @@
 #include "registry/retention.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <sys/stat.h>
 
@@ -53,47 +54,69 @@ class Repository {
   }
 
   std::vector<Expired> expired() {
-    for (const RetentionRule& rule : policies_.retention)
-      if (any_matches(rule.repositories, name_)) expire_tags(rule);
-    for (const RetentionRule& rule : policies_.retention)
-      if (rule.untagged_for && any_matches(rule.repositories, name_)) expire_untagged(*rule.untagged_for);
-    std::vector<Expired> out;
-    for (const std::string& what : gone_) out.push_back({name_, what});
-    return out;
+    expire_tags();
+    const auto rule = std::ranges::find_if(policies_.retention, [&](const RetentionRule& one) {
+      return one.untagged_for && any_matches(one.repositories, name_);
+    });
+    if (rule != policies_.retention.end()) expire_untagged(*rule->untagged_for);
+    return std::move(gone_);
   }
 
  private:
-  void expire_tags(const RetentionRule& rule) {
-    if (!rule.keep_last && !rule.keep_for) return;
-    uint64_t rank = 0;  // newest first
+  const RetentionRule* rule_of(const std::string& tag) const {
+    const auto rule = std::ranges::find_if(policies_.retention, [&](const RetentionRule& one) {
+      return (one.keep_last || one.keep_for) && any_matches(one.repositories, name_) &&
+             any_matches(one.tags, tag);
+    });
+    return rule == policies_.retention.end() ? nullptr : &*rule;
+  }
+
+  // Whatever is pushed has an entry of its own beside its tag's.
+  bool was_pushed(const IndexEntry& entry) const {
+    return entry.descriptor.annotations.contains(kPushed) ||
+           std::ranges::any_of(untagged_, [&](const IndexEntry* one) {
+             return one->descriptor.digest == entry.descriptor.digest;
+           });
+  }
+
+  void expire_tags() {
+    std::map<const RetentionRule*, uint64_t> ranks;  // newest first
     for (const Tagged& tag : tags_) {
-      if (!any_matches(rule.tags, tag.entry->tag)) continue;
-      const bool recent = rule.keep_last && rank++ < *rule.keep_last;
-      const bool young = rule.keep_for && now_ - tag.pushed < *rule.keep_for;
-      if (!recent && !young && !policies_.is_immutable(name_, tag.entry->tag)) gone_.insert(tag.entry->tag);
+      const RetentionRule* rule = was_pushed(*tag.entry) ? rule_of(tag.entry->tag) : nullptr;
+      if (!rule) continue;
+      const bool recent = rule->keep_last && ranks[rule]++ < *rule->keep_last;
+      const bool young = rule->keep_for && now_ - tag.pushed < *rule->keep_for;
+      if (recent || young || policies_.is_immutable(name_, tag.entry->tag)) continue;
+      gone_.push_back({name_, tag.entry->tag, tag.entry->descriptor});
+      tags_gone_.insert(tag.entry->tag);
     }
   }
 
   void expire_untagged(Duration untagged_for) {
-    ContentWalk led_to(store_);
+    ContentWalk stays(store_);
     for (const Tagged& tag : tags_)
-      if (!gone_.contains(tag.entry->tag)) led_to.follow(tag.entry->descriptor.digest);
-    std::set<Digest> stays = led_to.blobs();
-    // What is about one that stays does, too, and what is about that.
+      if (!tags_gone_.contains(tag.entry->tag)) stays.follow(tag.entry->descriptor.digest);
+    for (const IndexEntry* entry : untagged_)
+      if (now_ - touched(store_, entry->descriptor.digest, now_) < untagged_for)
+        stays.follow(entry->descriptor.digest);
+    follow_referrers(stays);
+    for (const IndexEntry* entry : untagged_)
+      if (!stays.blobs().contains(entry->descriptor.digest)) gone_.push_back({name_, "", entry->descriptor});
+  }
+
+  // What is about one that stays does, too, and what is about that.
+  void follow_referrers(ContentWalk& stays) const {
     for (bool more = true; more;) {
       more = false;
       for (const IndexEntry* entry : untagged_) {
         const auto subject = entry->descriptor.annotations.find(kSubject);
-        if (subject == entry->descriptor.annotations.end() || stays.contains(entry->descriptor.digest))
-          continue;
+        if (subject == entry->descriptor.annotations.end()) continue;
         const auto digest = Digest::parse(subject->second);
-        more |= digest && stays.contains(*digest) && stays.insert(entry->descriptor.digest).second;
+        if (!digest || !stays.blobs().contains(*digest) || stays.blobs().contains(entry->descriptor.digest))
+          continue;
+        stays.follow(entry->descriptor.digest);
+        more = true;
       }
-    }
-    for (const IndexEntry* entry : untagged_) {
-      const Digest& digest = entry->descriptor.digest;
-      if (!stays.contains(digest) && now_ - touched(store_, digest, now_) >= untagged_for)
-        gone_.insert(digest.text());
     }
   }
 
@@ -103,7 +126,8 @@ class Repository {
   const Time now_;
   std::vector<Tagged> tags_;
   std::vector<const IndexEntry*> untagged_;
-  std::set<std::string> gone_;
+  std::set<std::string> tags_gone_;
+  std::vector<Expired> gone_;
 };
 
 }  // namespace
@@ -114,25 +138,20 @@ std::vector<Expired> expired(const Store& store, const StoreIndex& index, const 
   if (policies.retention.empty()) return out;
   for (const std::string& name : index.repositories()) {
     std::vector<Expired> here = Repository(store, index, policies, name, now).expired();
-    out.insert(out.end(), here.begin(), here.end());
+    std::ranges::move(here, std::back_inserter(out));
   }
   return out;
 }
 
 std::vector<Expired> retain(Store& store, const PolicySettings& policies, Time now) {
-  const auto index = store.index();
-  std::vector<Expired> going = expired(store, *index, policies, now), gone;
-  if (going.empty()) return gone;
+  std::vector<Expired> gone;
+  if (expired(store, *store.index(), policies, now).empty()) return gone;
   store.update([&](IndexEdit& edit) {
-    for (const Expired& one : going) {
-      const size_t count = edit.remove_if(one.repository, [&](const IndexEntry& entry) {
-        if (entry.tag.empty()) return entry.descriptor.digest.text() == one.what;
-        // A tag that has moved since was pushed just now.
-        const IndexEntry* before = index->find(entry.name);
-        return entry.tag == one.what && before && before->text == entry.text;
+    gone = expired(store, *edit.finish(), policies, now);
+    for (const Expired& one : gone)
+      edit.remove_if(one.repository, [&](const IndexEntry& entry) {
+        return entry.tag == one.tag && entry.descriptor.digest == one.target.digest;
       });
-      if (count > 0) gone.push_back(one);
-    }
   });
   return gone;
 }

@@ -28,16 +28,16 @@ struct RegistryServer::State {
     blobs->prune();
   }
 
-  // The answer to what gets none from the endpoint itself; nullopt when that has sent it.
-  Awaitable<std::optional<Answer>> answer(HttpExchange& exchange);
+  Awaitable<Answer> answer(HttpExchange& exchange);
   Awaitable<std::optional<Answer>> refuse(HttpExchange& exchange, const Route& route, Caller& caller);
-  Awaitable<std::optional<Answer>> get_blob(HttpExchange& exchange, const Route& route);
+  Awaitable<void> bring(const Route& route);
+  Awaitable<Answer> get_blob(HttpExchange& exchange, const Route& route);
 
   Awaitable<Answer> answer(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<Answer> get_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
-  Awaitable<void> send_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
+  Awaitable<Answer> send_blob(HttpExchange& exchange, const Digest& digest);
 
   Store& store;
   const Options options;
@@ -46,6 +46,8 @@ struct RegistryServer::State {
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
   std::optional<detail::Authentication> authentication;  // where there are users
+  std::once_flag bringing;
+  std::unique_ptr<asio::thread_pool> bringers;  // last: they use the rest
 };
 
 RegistryServer::RegistryServer(Store& store) : RegistryServer(store, Options{}) {}
@@ -63,9 +65,13 @@ const RegistryMetrics& RegistryServer::metrics() const {
 
 namespace {
 
+// Who waits for another registry; beyond, they wait in line.
+constexpr size_t kBringers = 32;
+
 const char* endpoint_of(std::string_view path) {
   const auto route = detail::parse_route(path);
-  switch (route ? route->kind : Route::Kind::Base) {
+  if (!route) return "other";
+  switch (route->kind) {
     case Route::Kind::Base:
       return "base";
     case Route::Kind::Catalog:
@@ -82,7 +88,16 @@ const char* endpoint_of(std::string_view path) {
     case Route::Kind::Upload:
       return "uploads";
   }
-  return "base";
+  return "other";
+}
+
+Answer failure_answer(const Error& error, std::string_view path) {
+  const std::string message = error.full() + (error.hint().empty() ? "" : "; " + error.hint());
+  if (error.kind() == ErrorKind::NotFound)
+    return error_answer(
+        404, endpoint_of(path) == std::string_view("blobs") ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", message);
+  if (error.kind() == ErrorKind::Unavailable) return error_answer(503, "UNAVAILABLE", message);
+  return error_answer(500, "UNKNOWN", message);
 }
 
 // Counts a request when it is over, however it ends: a client that went away has no status.
@@ -107,23 +122,20 @@ class Counted {
 
 Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
   Counted counted(state_->metrics, exchange);
-  std::optional<Answer> answer;
-  std::string failure;
+  Answer answer;
   try {
     answer = co_await state_->answer(exchange);
-    if (!answer) counted.status = 200;
-    if (!answer) co_return;
   } catch (const Error& error) {
     if (exchange.started()) throw;
-    failure = error.full();
+    answer = failure_answer(error, exchange.path());
   }
-  if (!answer) answer = error_answer(500, "UNKNOWN", failure);
-  counted.status = answer->status;
-  answer->headers.add("Docker-Distribution-Api-Version", "registry/2.0");
-  co_await exchange.respond(answer->status, std::move(answer->headers), answer->body);
+  counted.status = answer.status;
+  if (answer.sent) co_return;
+  answer.headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
 }
 
-Awaitable<std::optional<Answer>> RegistryServer::State::answer(HttpExchange& exchange) {
+Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange) {
   if (authentication && exchange.path() == "/v2/token") co_return co_await authentication->token(exchange);
   const auto route = detail::parse_route(exchange.path());
   const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
@@ -134,7 +146,8 @@ Awaitable<std::optional<Answer>> RegistryServer::State::answer(HttpExchange& exc
                            "\"" + route->repository + "\" is not a repository name");
   Caller caller;
   caller.remote = exchange.remote_address();
-  if (auto refusal = co_await refuse(exchange, *route, caller)) co_return refusal;
+  if (auto refusal = co_await refuse(exchange, *route, caller)) co_return std::move(*refusal);
+  if (reads) co_await bring(*route);
   if (route->kind == Route::Kind::Blob && reads) co_return co_await get_blob(exchange, *route);
   co_return co_await answer(exchange, *route, caller);
 }
@@ -152,13 +165,27 @@ Awaitable<std::optional<Answer>> RegistryServer::State::refuse(HttpExchange& exc
   co_return std::nullopt;
 }
 
-Awaitable<std::optional<Answer>> RegistryServer::State::get_blob(HttpExchange& exchange, const Route& route) {
+// What a copy of another registry lacks to answer.
+Awaitable<void> RegistryServer::State::bring(const Route& route) {
+  const bool manifest = route.kind == Route::Kind::Manifest;
+  if (!options.hooks || (!manifest && route.kind != Route::Kind::Blob)) co_return;
+  if (!options.hooks->is_elsewhere(route.repository)) co_return;
+  std::call_once(bringing, [&] { bringers = std::make_unique<asio::thread_pool>(kBringers); });
+  const auto digest = Digest::parse(route.argument);
+  co_await on_pool(*bringers, [&] {
+    if (manifest)
+      options.hooks->before_manifest(route.repository, route.argument);
+    else if (digest)
+      options.hooks->before_blob(route.repository, *digest);
+  });
+}
+
+Awaitable<Answer> RegistryServer::State::get_blob(HttpExchange& exchange, const Route& route) {
   const auto digest = Digest::parse(route.argument);
   if (!digest) co_return error_answer(404, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
   const bool there = co_await has_blob(exchange, route, *digest);
   if (!there) co_return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route.argument);
-  co_await send_blob(exchange, route, *digest);
-  co_return std::nullopt;
+  co_return co_await send_blob(exchange, *digest);
 }
 
 Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Route& route,
@@ -217,11 +244,9 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
 
 Awaitable<Answer> RegistryServer::State::get_manifest(HttpExchange& exchange, const Route& route,
                                                       const Caller& caller) {
-  Answer answer = co_await exchange.on_pool([&] { return manifests.get(route, caller); });
-  if (answer.status == 200 &&
-      detail::matches_etag(exchange.header("If-None-Match"), answer.headers.get("ETag")))
-    answer.status = 304;
-  co_return answer;
+  const bool head = exchange.method() == "HEAD";
+  const std::string_view known = exchange.header("If-None-Match");
+  co_return co_await exchange.on_pool([&] { return manifests.get(route, caller, head, known); });
 }
 
 Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route,
@@ -249,15 +274,15 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
 Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Route& route,
                                                 const Digest& digest) {
   const bool head = exchange.method() == "HEAD";
-  if (head && !blobs && !options.hooks) co_return store.keep(digest);  // quick enough for this thread
+  if (head && !blobs) co_return store.keep(digest);  // quick enough for this thread
   co_return co_await exchange.on_pool([&] {
-    if (options.hooks) options.hooks->before_blob(route.repository, digest);
     if (blobs && !blobs->has(route.repository, digest)) return false;
     return head ? store.keep(digest) : store.heal(digest);
   });
 }
 
-Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const Route&, const Digest& digest) {
+Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const Digest& digest) {
+  Answer sent{200, {}, {}, /*sent=*/true};
   UniqueFd fd = store.open(digest);
   const uint64_t size = store.size(digest).value_or(0);
   HttpHeaders headers;
@@ -268,22 +293,21 @@ Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const R
   headers.add("Accept-Ranges", "bytes");
   if (detail::matches_etag(exchange.header("If-None-Match"), headers.get("ETag"))) {
     co_await exchange.begin(304, std::move(headers), size);
-    co_return;
+    sent.status = 304;
+    co_return sent;
   }
   detail::ByteRange range{0, size};
   switch (detail::parse_range(exchange.header("Range"), size, range)) {
     case detail::RangeKind::Unsatisfiable: {
-      headers.set("Content-Type", "application/json");
-      headers.add("Content-Range", "bytes */" + std::to_string(size));
-      const Answer answer =
-          error_answer(416, "RANGE_INVALID", "the blob has " + std::to_string(size) + " bytes");
-      co_await exchange.respond(416, std::move(headers), answer.body);
-      co_return;
+      Answer answer = error_answer(416, "RANGE_INVALID", "the blob has " + std::to_string(size) + " bytes");
+      answer.headers.add("Content-Range", "bytes */" + std::to_string(size));
+      co_return answer;
     }
     case detail::RangeKind::Partial:
       headers.add("Content-Range", "bytes " + std::to_string(range.from) + "-" +
                                        std::to_string(range.from + range.length - 1) + "/" +
                                        std::to_string(size));
+      sent.status = 206;
       co_await exchange.begin(206, std::move(headers), range.length);
       break;
     case detail::RangeKind::None:
@@ -293,6 +317,7 @@ Awaitable<void> RegistryServer::State::send_blob(HttpExchange& exchange, const R
   co_await exchange.send_file(fd.get(), range.from, range.length);
   if (exchange.method() != "HEAD") metrics.sent(range.length);
   co_await exchange.finish();
+  co_return sent;
 }
 
 }  // namespace kiln::registry

@@ -76,8 +76,8 @@ Answer page_of(const std::set<std::string>& names, const std::optional<std::stri
 
 }  // namespace
 
-Answer ManifestEndpoints::get(const Route& route, const Caller& caller) const {
-  if (options_.hooks) options_.hooks->before_manifest(route.repository, route.argument);
+Answer ManifestEndpoints::get(const Route& route, const Caller& caller, bool head,
+                              std::string_view if_none_match) const {
   const auto index = store_.index();
   const auto& entries = index->of_repository(route.repository);
   if (entries.empty()) return name_unknown(route.repository);
@@ -89,6 +89,7 @@ Answer ManifestEndpoints::get(const Route& route, const Caller& caller) const {
   const Descriptor& found = (*it)->descriptor;
   Answer answer;
   try {
+    store_.keep(found.digest);  // somebody has asked for it (retention.h)
     answer.body = store_.read(found.digest);
   } catch (const Error& error) {  // lost, or damaged and put aside: whoever has it may push it again
     if (error.kind() == ErrorKind::Infrastructure) throw;
@@ -97,7 +98,9 @@ Answer ManifestEndpoints::get(const Route& route, const Caller& caller) const {
   answer.headers.add("Content-Type", found.media_type);
   answer.headers.add("Docker-Content-Digest", found.digest.text());
   answer.headers.add("ETag", "\"" + found.digest.text() + "\"");
-  tell(options_.hooks, caller, RegistryEvent::Action::Pull, route.repository, (*it)->tag, found);
+  if (matches_etag(if_none_match, answer.headers.get("ETag"))) answer.status = 304;
+  if (!head && answer.status == 200)
+    tell(options_.hooks, caller, RegistryEvent::Action::Pull, route.repository, (*it)->tag, found);
   return answer;
 }
 

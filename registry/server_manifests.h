@@ -19,7 +19,8 @@ class ManifestEndpoints {
   ManifestEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs)
       : store_(store), options_(options), blobs_(blobs) {}
 
-  Answer get(const Route& route, const Caller& caller) const;
+  // `head` and what the client has already ("" or an If-None-Match) tell a look from a pull.
+  Answer get(const Route& route, const Caller& caller, bool head, std::string_view if_none_match) const;
   Answer put(const Route& route, const Caller& caller, std::string_view content_type,
              const std::vector<std::string>& extra_tags, const std::string& bytes) const;
   Answer remove(const Route& route, const Caller& caller) const;

@@ -22,6 +22,7 @@ struct Answer {
   int status = 200;
   HttpHeaders headers{};
   std::string body{};
+  bool sent = false;  // by the endpoint itself; `status` says what it was
 };
 
 // The standard error document (distribution-spec, "Error codes").

@@ -112,6 +112,13 @@ bool UploadEndpoints::mount(const Route& route, const Caller& caller, const Dige
 
 Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route, const Caller& caller) {
   if (sessions_.is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
+  if (options_.hooks) {
+    // Only who sends the blob with this very request says how large it is.
+    const auto size = exchange.query_value("digest") ? exchange.content_length() : std::nullopt;
+    const auto refusal = co_await exchange.on_pool(
+        [&] { return refused(options_.hooks->before_upload(route.repository, size)); });
+    if (refusal) co_return *refusal;
+  }
   if (const auto wanted = exchange.query_value("mount")) {
     const auto digest = Digest::parse(*wanted);
     if (!digest) co_return bad_digest(*wanted);
@@ -131,12 +138,6 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     digest = Digest::parse(*text);
     if (!digest) co_return bad_digest(*text);
     algorithm = digest->algorithm();
-  }
-  if (options_.hooks) {
-    const auto size = digest ? exchange.content_length() : std::nullopt;
-    const auto refusal = co_await exchange.on_pool(
-        [&] { return refused(options_.hooks->before_upload(route.repository, size)); });
-    if (refusal) co_return *refusal;
   }
   const std::shared_ptr<Upload> upload = sessions_.create(route.repository, algorithm);
   if (!upload) {

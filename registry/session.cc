@@ -67,7 +67,7 @@ bool Session::pause(int attempt, std::string_view retry_after, std::stop_token s
   return true;
 }
 
-HttpResponse Session::send(HttpRequest request, std::string_view target, const Access& access,
+HttpResponse Session::send(HttpRequest request, std::string_view target, const RepositoryAccess& access,
                            const HttpSink& sink, std::stop_token stop) {
   for (int attempt = 1;; ++attempt) {
     try {
@@ -88,7 +88,7 @@ HttpResponse Session::send(HttpRequest request, std::string_view target, const A
   }
 }
 
-HttpResponse Session::send_once(HttpRequest request, std::string_view target, const Access& access,
+HttpResponse Session::send_once(HttpRequest request, std::string_view target, const RepositoryAccess& access,
                                 const HttpSink& sink, std::stop_token stop) {
   auto url = origin_.resolve(target);
   if (!url) throw Error(ErrorKind::Infrastructure, "registry " + host_ + " sent an address that is none");
@@ -190,7 +190,7 @@ bool Session::authorize(const HttpResponse& refused, const std::string& scope, s
   return false;
 }
 
-void Session::deny(const HttpResponse& response, const Access& access) const {
+void Session::deny(const HttpResponse& response, const RepositoryAccess& access) const {
   const bool may_write = access.actions.find("push") != std::string_view::npos;
   const std::string what = repository_.empty() ? "in" : (may_write ? "push to " : "pull from ") + repository_;
   throw Denied(ErrorKind::Infrastructure,

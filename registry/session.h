@@ -27,8 +27,8 @@ struct Denied : Error {
 };
 
 // What is to be done with a repository: the scope that a token is asked for.
-struct Access {
-  Access(const char* given) : actions(given) {}  // "pull", "pull,push"
+struct RepositoryAccess {
+  RepositoryAccess(const char* given) : actions(given) {}  // "pull", "pull,push"
   std::string_view actions;
   std::string_view mount_from{};  // another repository that is pulled from
 };
@@ -44,10 +44,10 @@ class Session {
   // `target` is a path below the registry ("/v2/…") or an absolute URL on it (an upload's Location). The
   // request's url is filled in here. Statuses other than 401, 403, 429 and 5xx come back as they are. Throws
   // Unavailable "registry HOST did not answer …", or Denied.
-  HttpResponse send(HttpRequest request, std::string_view target, const Access& access, const HttpSink& sink,
-                    std::stop_token stop);
+  HttpResponse send(HttpRequest request, std::string_view target, const RepositoryAccess& access,
+                    const HttpSink& sink, std::stop_token stop);
   // The same, once: for bodies that the caller starts anew himself.
-  HttpResponse send_once(HttpRequest request, std::string_view target, const Access& access,
+  HttpResponse send_once(HttpRequest request, std::string_view target, const RepositoryAccess& access,
                          const HttpSink& sink, std::stop_token stop);
 
   // Waits before attempt number `attempt` (from 1), at least as long as a Retry-After says; false when the
@@ -64,7 +64,7 @@ class Session {
                       const std::stop_token& stop);
   bool authorize(const HttpResponse& refused, const std::string& scope, std::string_view used,
                  const std::stop_token& stop);
-  [[noreturn]] void deny(const HttpResponse& response, const Access& access) const;
+  [[noreturn]] void deny(const HttpResponse& response, const RepositoryAccess& access) const;
 
   const HttpClient& http_;
   const CredentialFiles files_;

@@ -160,7 +160,7 @@ bool mount_blob(Session& session, const Descriptor& blob, const std::vector<std:
                 std::stop_token stop) {
   for (const std::string& repository : repositories) {
     if (repository == session.repository()) continue;
-    Access access("pull,push");
+    RepositoryAccess access("pull,push");
     access.mount_from = repository;
     const std::string target = "/v2/" + session.repository() + "/blobs/uploads/?mount=" + blob.digest.text() +
                                "&from=" + percent_encode(repository, "/");

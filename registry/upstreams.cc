@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "registry/entry_notes.h"
 #include "registry/image_place.h"
-#include "registry/repository_blobs.h"
+#include "registry/session.h"
 #include "registry/store.h"
 #include "registry/store_index.h"
 #include "registry/store_place.h"
@@ -21,31 +21,55 @@ Reference at_upstream(const std::string& repository, const std::string& referenc
   return Reference::parse(rule.registry + rest + separator + reference);
 }
 
-std::optional<Descriptor> blob_in(const Store& store, const Digest& manifest, const Digest& digest) {
-  const Manifest document = parse_manifest(store.read(manifest));
+std::optional<Descriptor> blob_in(const Manifest& document, const Digest& digest) {
   if (document.config.digest == digest) return document.config;
   for (const Descriptor& layer : document.layers)
     if (layer.digest == digest) return layer;
   return std::nullopt;
 }
 
+struct Needed {
+  Digest manifest;
+  Descriptor blob;
+};
+
 // As one of the repository's manifests has it: size and type are needed to fetch it.
-std::optional<Descriptor> find_blob(const Store& store, const std::string& repository, const Digest& digest) {
+std::optional<Needed> find_blob(const Store& store, const std::string& repository, const Digest& digest) {
   const auto index = store.index();
   for (const IndexEntry* entry : index->of_repository(repository)) {
     if (!is_manifest(entry->descriptor.media_type) || !store.has(entry->descriptor.digest)) continue;
-    if (auto found = blob_in(store, entry->descriptor.digest, digest)) return found;
+    try {
+      const Manifest document = parse_manifest(store.read(entry->descriptor.digest));
+      if (auto found = blob_in(document, digest)) return Needed{entry->descriptor.digest, std::move(*found)};
+    } catch (const Error& error) {  // damaged: the next who asks for it brings it anew
+      if (error.kind() == ErrorKind::Infrastructure) throw;
+    }
   }
   return std::nullopt;
 }
 
+// What the upstream did wrong, in words for whoever asked here.
+[[noreturn]] void explain(const Error& error, const std::string& repository, const UpstreamRule& rule) {
+  const std::string what = repository + " is a copy of what " + rule.registry + " has";
+  if (dynamic_cast<const Denied*>(&error))
+    throw Error(ErrorKind::NotFound,
+                what + ", which denies it to this server, or has no such name: " + error.full(),
+                error.hint());
+  throw Error(ErrorKind::Unavailable, what + ", and it could not be asked: " + error.full(), error.hint());
+}
+
 }  // namespace
 
-Upstreams::Upstreams(Store& store, Client& client, const PolicySettings& policies, const Clock& clock)
-    : store_(store), client_(client), policies_(policies), clock_(clock) {}
+Upstreams::Upstreams(Store& store, Client& client, Options options)
+    : store_(store), client_(client), options_(std::move(options)), blobs_(store) {}
 
-Upstreams::~Upstreams() {
-  stop_.request_stop();
+const UpstreamRule* Upstreams::rule_of(std::string_view repository) const {
+  const UpstreamRule* longest = nullptr;
+  for (const UpstreamRule& rule : options_.rules)
+    if (repository.size() > rule.prefix.size() && repository.starts_with(rule.prefix) &&
+        repository[rule.prefix.size()] == '/' && (!longest || rule.prefix.size() > longest->prefix.size()))
+      longest = &rule;
+  return longest;
 }
 
 void Upstreams::once(const std::string& name, const std::function<void()>& work) {
@@ -88,22 +112,31 @@ bool Upstreams::is_known(const std::string& repository, const std::string& refer
   const auto asked = entry->descriptor.annotations.find(kPushed);
   const auto time =
       asked == entry->descriptor.annotations.end() ? std::nullopt : parse_rfc3339(asked->second);
-  return time && clock_.now() - *time < rule.tag_age;
+  return time && options_.clock->now() - *time < rule.tag_age;
 }
 
 void Upstreams::manifest(std::string_view repository, std::string_view reference) {
-  const UpstreamRule* rule = policies_.upstream_of(repository);
-  if (!rule) return;
+  const UpstreamRule* rule = rule_of(repository);
+  if (!rule || !(is_tag(reference) || Digest::parse(reference))) return;
   const std::string name(repository), which(reference);
   if (is_known(name, which, *rule)) return;
-  once(name + " " + which, [&] { fetch_manifest(name, which, *rule); });
+  once(name + " " + which, [&] {
+    // Whoever was a little quicker may have brought it.
+    if (!is_known(name, which, *rule)) fetch_manifest(name, which, *rule);
+  });
 }
 
 void Upstreams::blob(std::string_view repository, const Digest& digest) {
-  const UpstreamRule* rule = policies_.upstream_of(repository);
-  if (!rule || store_.has(digest)) return;
+  const UpstreamRule* rule = rule_of(repository);
   const std::string name(repository);
-  once(name + " " + digest.text(), [&] { fetch_blob(name, digest, *rule); });
+  if (!rule || is_here(name, digest)) return;
+  once(name + " " + digest.text(), [&] {
+    if (!is_here(name, digest)) fetch_blob(name, digest, *rule);
+  });
+}
+
+bool Upstreams::is_here(const std::string& repository, const Digest& blob) {
+  return store_.has(blob) && (!options_.guarded || blobs_.has(repository, blob));
 }
 
 void Upstreams::fetch_manifest(const std::string& repository, const std::string& reference,
@@ -115,14 +148,14 @@ void Upstreams::fetch_manifest(const std::string& repository, const std::string&
   try {
     const Reference upstream = at_upstream(repository, reference, rule);
     if (there) {
-      const auto now = client_.resolve(upstream, stop_.get_token());
+      const auto now = client_.resolve(upstream, options_.stop);
       if (now && now->digest == older->descriptor.digest)
         return keep(repository, reference, {older->descriptor, store_.read(now->digest)});
     }
-    keep(repository, by_digest ? "" : reference, client_.fetch_manifest(upstream, stop_.get_token()));
+    keep(repository, by_digest ? "" : reference, client_.fetch_manifest(upstream, options_.stop));
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::NotFound) return;  // what is here of it, if anything, is the answer
-    if (!there) throw;
+    if (!there) explain(error, repository, rule);
     spdlog::warn("{}:{} is as it was: {}", repository, reference, error.full());
   }
 }
@@ -135,13 +168,13 @@ void Upstreams::keep(const std::string& repository, const std::string& tag, cons
     writer.write(fetched.bytes);
     writer.commit(entry.digest);
   }
+  entry.annotations[RepositoryBlobs::kSparse] = "true";
   Descriptor untagged = entry;
   untagged.annotations[Store::kRepository] = repository;
-  untagged.annotations[RepositoryBlobs::kSparse] = "true";  // its blobs come when they are asked for
   const auto document = nlohmann::json::parse(fetched.bytes, nullptr, false);
   if (document.is_object() && document.contains("subject") && document["subject"].is_object())
     untagged.annotations[kSubject] = parse_descriptor(document["subject"]).digest.text();
-  entry.annotations[kPushed] = format_rfc3339(clock_.now());
+  entry.annotations[kPushed] = format_rfc3339(options_.clock->now());
   store_.update([&](IndexEdit& edit) {
     edit.add(untagged);
     if (!tag.empty()) edit.name(repository + ":" + tag, entry);
@@ -149,19 +182,23 @@ void Upstreams::keep(const std::string& repository, const std::string& tag, cons
 }
 
 void Upstreams::fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule) {
-  const auto blob = find_blob(store_, repository, digest);
-  if (!blob) return;  // no manifest of this repository needs it
-  const Reference upstream = at_upstream(repository, digest.text(), rule);
-  const auto source = client_.source(upstream);
-  StoreTarget target(store_);
+  const auto needed = find_blob(store_, repository, digest);
+  if (!needed) return;  // no manifest of this repository needs it
+  const auto no_progress = [](uint64_t) {};
   try {
-    target.put_blob(
-        *blob, *source, [](uint64_t) {}, stop_.get_token());
+    const auto source = client_.source(at_upstream(repository, needed->manifest.text(), rule));
+    source->manifest({}, options_.stop);  // finds which of the upstream's mirrors has the image
+    if (store_.has(digest)) {
+      DigestSink proof(needed->blob);
+      source->read_blob(needed->blob, proof, no_progress, options_.stop);
+    } else {
+      StoreTarget(store_).put_blob(needed->blob, *source, no_progress, options_.stop);
+    }
   } catch (const Error& error) {
-    if (error.kind() != ErrorKind::NotFound) throw;
-    return;
+    if (error.kind() == ErrorKind::NotFound) return;
+    explain(error, repository, rule);
   }
-  RepositoryBlobs(store_).add(repository, digest);
+  blobs_.add(repository, digest);
 }
 
 }  // namespace kiln::registry

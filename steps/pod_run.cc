@@ -12,18 +12,6 @@
 #include "steps/stream_files.h"
 
 namespace kiln::steps {
-namespace {
-
-bool is_infrastructure(ErrorKind kind) {
-  return kind == ErrorKind::Infrastructure || kind == ErrorKind::Unavailable;
-}
-
-std::string with_hint(const Error& error) {
-  return error.full() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
-}
-
-}  // namespace
-
 std::string_view to_string(StepReason reason) {
   switch (reason) {
     case StepReason::Completed:
@@ -101,7 +89,7 @@ void PodRun::resolve_images() {
   const bool sidecar = std::ranges::find(all, step) - all.begin() >= std::ssize(spec_.steps);
   fail("TaskRunImagePullFailed",
        "the image \"" + step->image + "\" of " + (sidecar ? "sidecar " : "step ") + step->name +
-           " cannot be had: " + with_hint(error),
+           " cannot be had: " + error.full_with_hint(),
        is_infrastructure(error.kind()));
 }
 
@@ -111,8 +99,8 @@ void PodRun::prepare_network() {
   try {
     network_ = make_pod_network();
   } catch (const Error& error) {
-    return fail("Failed", "sidecars share the steps' network, which cannot be made: " + with_hint(error),
-                true);
+    return fail("Failed",
+                "sidecars share the steps' network, which cannot be made: " + error.full_with_hint(), true);
   }
   world_.set_network(network_.network.get(), network_.owner.get());
 }
@@ -147,7 +135,7 @@ void PodRun::start_sidecars(Sidecars& sidecars) {
       fail("TaskRunTimeout", "TaskRun " + spec_.name + " failed to finish within " +
                                  format_seconds(seconds(timeout_)) + ", while its sidecars started");
   } catch (const Error& error) {
-    fail(is_infrastructure(error.kind()) ? "Failed" : "CreateContainerConfigError", with_hint(error),
+    fail(is_infrastructure(error.kind()) ? "Failed" : "CreateContainerConfigError", error.full_with_hint(),
          is_infrastructure(error.kind()));
   }
 }
@@ -263,7 +251,7 @@ StepOutcome PodRun::run_step(size_t index) {
   } catch (const Error& error) {
     outcome.reason = StepReason::NotStarted;
     outcome.exit_code = 128;
-    outcome.message = with_hint(error);
+    outcome.message = error.full_with_hint();
     fail(is_infrastructure(error.kind()) ? "Failed" : "CreateContainerConfigError",
          "step " + step.name + " could not be started: " + outcome.message, is_infrastructure(error.kind()));
   }

@@ -19,6 +19,9 @@ namespace {
 
 using Steady = std::chrono::steady_clock;
 
+constexpr std::array<std::pair<Network, std::string_view>, 3> kNetworks{
+    {{Network::Host, "host"}, {Network::None, "none"}, {Network::Private, "private"}}};
+
 constexpr size_t kPipe = 256 << 10;  // stays in the processor's cache
 
 struct Pipe {
@@ -58,6 +61,15 @@ int milliseconds_until(Steady::time_point moment) {
 }
 
 }  // namespace
+
+std::string_view to_string(Network network) {
+  return std::ranges::find(kNetworks, network, &std::pair<Network, std::string_view>::first)->second;
+}
+
+std::optional<Network> network_named(std::string_view name) {
+  const auto found = std::ranges::find(kNetworks, name, &std::pair<Network, std::string_view>::second);
+  return found == kNetworks.end() ? std::nullopt : std::optional(found->first);
+}
 
 std::unique_ptr<SandboxRuntime> make_runtime(std::string_view name, const fs::path& runtime_dir) {
   if (name == "native") return std::make_unique<NativeRuntime>(runtime_dir);
@@ -139,7 +151,7 @@ std::string sandbox_problem() {
     NativeRuntime(folder.path()).probe();
     return {};
   } catch (const Error& error) {
-    return error.full() + (error.hint().empty() ? "" : " (" + error.hint() + ")");
+    return error.full_with_hint();
   }
 }
 

@@ -46,6 +46,9 @@ enum class Network {
   None,
   Private
 };  // Private: own namespace, loopback up, reachable by Sandbox::dial
+// "host", "none", "private".
+std::string_view to_string(Network network);
+std::optional<Network> network_named(std::string_view name);
 
 struct Resources {  // 0 = no limit
   uint64_t memory_bytes = 0;

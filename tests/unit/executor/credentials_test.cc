@@ -50,7 +50,7 @@ TEST_F(Credentials, OfABasicSecretAreForGit) {
             "[credential \"https://other.example\"]\n\tusername = \"bob \\\"b\\\"\"\n");
   EXPECT_EQ(
       made.at(".git-credentials"),
-      "https://bob%20%22b%22:p%40%3a%2f@forge.example\nhttps://bob%20%22b%22:p%40%3a%2f@other.example\n");
+      "https://bob%20%22b%22:p%40%3A%2F@forge.example\nhttps://bob%20%22b%22:p%40%3A%2F@other.example\n");
 }
 
 TEST_F(Credentials, OfAKeyAreForSsh) {

@@ -335,22 +335,5 @@ TEST_F(Copy, LayersThatAreNotDistributedMayBeElsewhere) {
   }
 }
 
-TEST(ImagePlaces, AreReadAsWritten) {
-  using K = ImagePlace::Kind;
-  const auto parsed = [](const char* text) { return ImagePlace::parse(text); };
-  EXPECT_EQ(parsed("alpine").kind, K::Store);
-  EXPECT_EQ(parsed("alpine").name, "alpine:latest");
-  EXPECT_EQ(parsed("docker://localhost:5000/a").kind, K::Registry);
-  EXPECT_EQ(parsed("docker://localhost:5000/a").name, "localhost:5000/a:latest");
-  EXPECT_EQ(parsed("oci:/tmp/x:localhost:8080/hello:latest").path, "/tmp/x");
-  EXPECT_EQ(parsed("oci:/tmp/x:localhost:8080/hello:latest").name, "localhost:8080/hello:latest");
-  EXPECT_EQ(parsed("dir:a:b").path, "a:b");
-  for (const char* text :
-       {"docker://h:1/a:v1", "oci:x:y", "oci-archive:x.tar", "docker-archive:x:a:v1", "dir:x"})
-    EXPECT_EQ(parsed(text).text(), text);
-  for (const char* bad : {"", "oci:", "oci-archive:", "docker-archive::x", "dir:", "docker://", "UPPER"})
-    EXPECT_THROW(parsed(bad), Error) << bad;
-}
-
 }  // namespace
 }  // namespace kiln::registry

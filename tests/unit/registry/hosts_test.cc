@@ -75,8 +75,8 @@ TEST(Hosts, ABlockedRegistryIsNotAsked) {
 }
 
 // Gives tokens that say how long they live, and remembers what they were asked for.
-struct Tokens {
-  explicit Tokens(std::string given)
+struct TokenIssuer {
+  explicit TokenIssuer(std::string given)
       : answer(std::move(given)),
         issuer(on_free_port(), [this](HttpExchange& exchange) { return issue(exchange); }),
         remote([this](HttpExchange& exchange) { return guard(exchange); }) {}
@@ -109,7 +109,7 @@ struct Tokens {
 };
 
 TEST(Hosts, OneTokenServesAllBlobsOfATransfer) {
-  Tokens tokens(R"({"token":"t","expires_in":300})");
+  TokenIssuer tokens(R"({"token":"t","expires_in":300})");
   TempDir dir;
   Store store(dir.path());
   const Image image = make_image(store, {some_tar("a"), some_tar("b"), some_tar("c"), some_tar("d")});
@@ -119,7 +119,7 @@ TEST(Hosts, OneTokenServesAllBlobsOfATransfer) {
 }
 
 TEST(Hosts, AMountAsksForItsSource) {
-  Tokens tokens(R"({"access_token":"t"})");
+  TokenIssuer tokens(R"({"access_token":"t"})");
   tokens.hides_blobs = true;
   const Image image = make_image(tokens.remote.store, {some_tar("a")});
   std::vector<TransferEvent::Kind> kinds;

@@ -420,7 +420,7 @@ TEST_F(Server, TellsOfPushesAndLetsThemFail) {
 TEST_F(Server, AsksItsOwnerBeforeItTakesOrRemoves) {
   struct Hooks final : RegistryHooks {
     std::optional<Refusal> before_push(std::string_view, std::span<const std::string> tags,
-                                       const Descriptor&) override {
+                                       const Descriptor&, std::string_view) override {
       if (std::ranges::find(tags, "fixed") == tags.end()) return std::nullopt;
       return Refusal{409, "TAG_INVALID", "it stays"};
     }
@@ -430,6 +430,7 @@ TEST_F(Server, AsksItsOwnerBeforeItTakesOrRemoves) {
     std::optional<Refusal> before_delete(std::string_view, std::string_view reference) override {
       return reference == "kept" ? std::optional<Refusal>({403, "DENIED", "it stays"}) : std::nullopt;
     }
+    bool is_elsewhere(std::string_view repository) override { return repository == "x"; }
     void before_manifest(std::string_view repository, std::string_view reference) override {
       if (reference != "far") return;
       std::string name(repository);
