@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Clients push and pull while the store is collected and the server is killed again and again: what was acknowledged is there.
 
-KILN_CRASH_CLIENTS, KILN_CRASH_KILLS and KILN_CRASH_PUSHES (acknowledged between two kills) make it longer.
+KILN_CRASH_CLIENTS, KILN_CRASH_KILLS and KILN_CRASH_PUSHES (acknowledged between two kills) make it longer; `tests/nightly registry`
+is 64 clients and ten kills, for a minute and more.
 """
 
 import hashlib
@@ -32,6 +33,7 @@ class RegistryCrash(unittest.TestCase):
         self.addCleanup(self.world.close)
         self.world.env["XDG_DATA_HOME"] = str(self.world.folder / "data")
         self.acknowledged, self.wrong = [], []
+        self.collections = 0
         self.changed = threading.Condition()
         self.done = threading.Event()
 
@@ -98,6 +100,7 @@ class RegistryCrash(unittest.TestCase):
         while not self.done.is_set():
             # Spares nothing for its age: harder than what anybody would run.
             self.world.kiln("image", "gc", "--grace", "0s", check=0)
+            self.collections += 1
 
     def test_what_was_acknowledged_is_readable_and_right(self):
         world = self.world
@@ -118,6 +121,9 @@ class RegistryCrash(unittest.TestCase):
             for thread in threads:
                 thread.join()
         self.assertEqual(self.wrong, [])
+        print(f"{CLIENTS} clients: {len(self.acknowledged)} pushes acknowledged, {KILLS} kills, {self.collections} collections",
+              flush=True)
+        self.assertGreater(self.collections, 0)
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
         for pushed in self.acknowledged:
             self.check(connection, pushed)

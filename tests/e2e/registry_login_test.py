@@ -127,7 +127,7 @@ class Commands:
         self.assertFalse((self.folder / "auth.json").exists())
         self.log_in("alice")
         subprocess.run(["htpasswd", "-Bb", self.users, "alice", "another"], check=True, capture_output=True)
-        self.failure("image", "push", "hello", f"docker://{self.host}/team/app:v1", says="does not let push to team/app",
+        self.failure("image", "push", "hello", f"docker://{self.host}/team/app:v1", says="does not let (push to|pull from) team/app",
                      hint=f"kiln login {self.host}")
 
     def test_without_a_login_the_next_step_is_to_log_in(self):

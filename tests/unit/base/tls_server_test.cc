@@ -40,7 +40,7 @@ class TlsServer : public testing::Test {
   }
   HttpClient trusting(const TestCertificate& certificate) {
     HttpClient::Options options;
-    options.ca_file = certificate.certificate;
+    options.tls.ca_file = certificate.certificate;
     return HttpClient(options);
   }
   // A client of bytes, over TLS.
