@@ -9,6 +9,7 @@
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "registry/copy.h"
+#include "registry/entry_notes.h"
 #include "registry/reference.h"
 #include "registry/store.h"
 
@@ -87,7 +88,9 @@ void add_image(CLI::App& app, Context& context) {
   tagger->add_option("image", options->name, "Image")->required();
   tagger->add_option("target", options->target, "The new name")->required();
   tagger->callback([options, &context] {
-    context.store().tag(registry::Reference::parse(options->target).familiar, find(context, options->name));
+    registry::Descriptor image = find(context, options->name);
+    image.annotations.erase(registry::kPushed);  // this name was not: retention is not for it
+    context.store().tag(registry::Reference::parse(options->target).familiar, image);
   });
 
   CLI::App* remover = verb->add_subcommand("rm", "Remove a name from the store");

@@ -18,7 +18,7 @@ immutable-tags = "v*"
 repositories = "small"
 bytes = "100B"
 [[registry.retention]]
-repositories = "ci"
+repositories = ["ci", "own"]
 tags = "pr-*"
 keep-last = 1
 [[registry.upstream]]
@@ -115,13 +115,16 @@ class Policies(unittest.TestCase):
         for number in "1", "2":
             self.copy(self.layout(number), f"docker://{self.host}/ci:pr-{number}")
         self.copy(self.layout("3"), f"docker://{self.host}/ci:latest")
+        for name in "own:pr-a", "own:pr-b":
+            self.world.kiln("image", "tag", "ci:latest", name, check=0)
         self.world.stop_server()
         self.world.serve()
         with self.hook.came:
             self.assertTrue(self.hook.came.wait_for(lambda: "delete ci:pr-1" in self.hook.subjects, timeout=60),
                             self.hook.subjects)
         names = [image["name"] for image in json.loads(self.world.kiln("image", "list", "-o", "json", check=0).stdout)]
-        self.assertEqual([name for name in names if name.startswith("ci:")], ["ci:latest", "ci:pr-2"])
+        self.assertEqual([name for name in names if name.startswith(("ci:", "own:"))],
+                         ["ci:latest", "ci:pr-2", "own:pr-a", "own:pr-b"])
 
 
 if __name__ == "__main__":
