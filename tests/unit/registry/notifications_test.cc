@@ -128,7 +128,7 @@ TEST_F(NotificationsTest, WritesCloudEvents) {
   EXPECT_EQ(json::parse(cloud_event(untagged, "ID", "x", now_))["subject"],
             "team/app@" + sha256("v1").text());
   untagged.user = "\xff";
-  EXPECT_NO_THROW(json::parse(cloud_event(untagged, "ID", "x", now_))) << "whatever a client calls itself";
+  EXPECT_TRUE(json::accept(cloud_event(untagged, "ID", "x", now_))) << "whatever a client calls itself";
 }
 
 TEST_F(NotificationsTest, ArriveInOrder) {
