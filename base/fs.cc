@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
+#include "base/file_replacement.h"
 
 namespace kiln {
 
@@ -75,19 +76,31 @@ void write_file(const fs::path& path, std::string_view content, mode_t mode) {
   write_all(fd.get(), content, "cannot write " + path.string());
 }
 
-void write_file_atomic(const fs::path& path, std::string_view content, mode_t mode) {
+FileReplacement::FileReplacement(fs::path path, std::string_view content, mode_t mode)
+    : path_(std::move(path)) {
   static std::atomic<unsigned> serial{0};
-  fs::path temporary = path;
+  fs::path temporary = path_;
   temporary += ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(serial++);
   OnExit cleanup([&] { ::unlink(temporary.c_str()); });
-  {
-    UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
-    write_all(fd.get(), content, "cannot write " + path.string());
-    if (::fsync(fd.get()) != 0) throw_errno("cannot write " + path.string());
-  }
-  if (::rename(temporary.c_str(), path.c_str()) != 0) throw_errno("cannot write " + path.string());
+  UniqueFd fd = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
+  write_all(fd.get(), content, "cannot write " + path_.string());
+  if (::fsync(fd.get()) != 0) throw_errno("cannot write " + path_.string());
   cleanup.dismiss();
-  fsync_dir(path.has_parent_path() ? path.parent_path() : ".");
+  temporary_ = std::move(temporary);
+}
+
+FileReplacement::~FileReplacement() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+void FileReplacement::publish() {
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_errno("cannot write " + path_.string());
+  temporary_.clear();
+  fsync_dir(path_.has_parent_path() ? path_.parent_path() : ".");
+}
+
+void write_file_atomic(const fs::path& path, std::string_view content, mode_t mode) {
+  FileReplacement(path, content, mode).publish();
 }
 
 bool is_within(const fs::path& path, const fs::path& folder) {

@@ -156,7 +156,7 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
 
   BlobWriter writer = store_.begin_blob(digest.algorithm());
   writer.write(bytes);
-  writer.commit(digest);
+  writer.commit_before_update(digest);
   std::map<std::string, std::string> of_tag = marks;
   of_tag[kPushed] = format_rfc3339(options_.clock->now());
   std::optional<Digest> lost;

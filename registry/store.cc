@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/file_replacement.h"
 #include "base/fs.h"
 #include "registry/store_blobs.h"
 
@@ -61,10 +62,15 @@ void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch)
       waiting->failure = std::current_exception();
     }
   }
-  if (!edit.changed()) return;
+  if (!edit.changed()) {
+    store.files_->sync_folders();
+    return;
+  }
   auto changed = edit.finish();
   const fs::path file = store.root() / "index.json";
-  write_file_atomic(file, changed->text());
+  FileReplacement replacement(file, changed->text());
+  store.files_->sync_folders();  // what it names is there before it
+  replacement.publish();
   remember(std::move(changed), open_file(file, O_RDONLY));
 }
 

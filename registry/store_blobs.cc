@@ -106,6 +106,26 @@ void BlobFiles::forget(const Digest& digest) {
   good_.erase(digest);
 }
 
+void BlobFiles::note_new_in(const fs::path& folder) {
+  std::lock_guard lock(mutex_);
+  changed_folders_.insert(folder);
+}
+
+void BlobFiles::sync_folders() {
+  std::set<fs::path> folders;
+  {
+    std::lock_guard lock(mutex_);
+    folders.swap(changed_folders_);  // what comes while this one syncs is noted for the next
+  }
+  try {
+    for (const fs::path& folder : folders) fsync_dir(folder);
+  } catch (...) {
+    std::lock_guard lock(mutex_);
+    changed_folders_.merge(folders);
+    throw;
+  }
+}
+
 bool BlobFiles::is_known(const Digest& digest, int fd, const struct stat& st) {
   {
     std::lock_guard lock(mutex_);
@@ -135,6 +155,9 @@ void BlobFiles::note_good(const Digest& digest, int fd) {
 namespace {
 
 constexpr size_t kWriterIdSize = 32;
+// So much of a blob is sent to the disk while the rest still comes, so that the fsync at the end finds little
+// to do.
+constexpr uint64_t kWriteBack = 8u << 20;
 
 Error damaged(const Store& store, const Digest& digest) {
   return Error(
@@ -153,6 +176,7 @@ struct BlobWriter::State {
   Hasher hasher;
   uint64_t size = 0;
   bool suspended = false;
+  uint64_t written_back = 0;
 
   ~State() {
     if (!path.empty() && !suspended) ::unlink(path.c_str());
@@ -177,6 +201,11 @@ void BlobWriter::write(std::string_view bytes) {
   }
   state_->hasher.update(bytes);
   state_->size += bytes.size();
+  if (state_->size - state_->written_back < kWriteBack) return;
+  // Only begins it, and is no promise: where it fails, fsync will say so.
+  ::sync_file_range(state_->fd.get(), static_cast<off_t>(state_->written_back),
+                    static_cast<off_t>(state_->size - state_->written_back), SYNC_FILE_RANGE_WRITE);
+  state_->written_back = state_->size;
 }
 
 uint64_t BlobWriter::size() const {
@@ -192,6 +221,18 @@ void BlobWriter::suspend() {
 }
 
 Digest BlobWriter::commit(const std::optional<Digest>& expected) {
+  const Digest digest = publish(expected);
+  fsync_dir(state_->files->path(digest).parent_path());
+  return digest;
+}
+
+Digest BlobWriter::commit_before_update(const std::optional<Digest>& expected) {
+  const Digest digest = publish(expected);
+  state_->files->note_new_in(state_->files->path(digest).parent_path());
+  return digest;
+}
+
+Digest BlobWriter::publish(const std::optional<Digest>& expected) {
   State& state = *state_;
   Digest digest = state.hasher.finish();
   if (expected && expected->algorithm() != digest.algorithm())
@@ -201,10 +242,8 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
                 "it was damaged on its way, or the digest belongs to something else");
   const auto target = state.files->path(digest);
   const auto folder = target.parent_path();
-  if (state.files->heal(digest) && state.files->keep(digest)) {
-    fsync_dir(folder);  // who put it there may not have come so far
-    return digest;
-  }
+  // The folder is brought to disk then, too: who put it there may not have come so far.
+  if (state.files->heal(digest) && state.files->keep(digest)) return digest;
   if (::fsync(state.fd.get()) != 0) throw_errno("cannot write into the image store");
   make_dirs(folder);
   {
@@ -217,7 +256,6 @@ Digest BlobWriter::commit(const std::optional<Digest>& expected) {
   failpoint("blob.published");
   state.path.clear();
   state.files->note_good(digest, state.fd.get());
-  fsync_dir(folder);
   return digest;
 }
 

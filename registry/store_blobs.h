@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <sys/stat.h>
 #include <tuple>
 
@@ -47,6 +48,10 @@ class BlobFiles {
   // The file open as `fd` is that blob.
   void note_good(const Digest& digest, int fd);
   void forget(const Digest& digest);
+  // A blob came into this folder; the next sync_folders() brings its entry to disk. That is to be called by
+  // one thread at a time (the one that writes index.json): another's is not waited for.
+  void note_new_in(const fs::path& folder);
+  void sync_folders();
 
  private:
   bool is_known(const Digest& digest, int fd, const struct stat& st);
@@ -54,6 +59,7 @@ class BlobFiles {
   const fs::path root_;
   std::mutex mutex_;
   std::map<Digest, FileStamp> good_;
+  std::set<fs::path> changed_folders_;
 };
 
 }  // namespace kiln::registry::detail

@@ -82,7 +82,11 @@ std::set<std::string> StoreIndex::repositories() const {
 }
 
 std::string StoreIndex::text() const {
-  std::string out = others_;
+  size_t size = others_.size() + 64;
+  for (const Entry& entry : entries_) size += entry->text.size() + 1;
+  std::string out;
+  out.reserve(size);
+  out = others_;
   out.back() = others_ == "{}" ? ' ' : ',';
   out += "\"manifests\":[";
   for (const Entry& entry : entries_) {
@@ -93,6 +97,8 @@ std::string StoreIndex::text() const {
 }
 
 IndexEdit::IndexEdit(std::shared_ptr<const StoreIndex> base) : base_(std::move(base)) {
+  slots_.reserve(base_->entries().size() + 2);
+  names_.reserve(base_->entries().size() + 2);
   for (const StoreIndex::Entry& entry : base_->entries()) append(entry);
 }
 
@@ -172,6 +178,7 @@ size_t IndexEdit::remove_if(std::string_view repository, const std::function<boo
 
 std::shared_ptr<const StoreIndex> IndexEdit::finish() const {
   std::vector<StoreIndex::Entry> entries;
+  entries.reserve(slots_.size());
   for (const StoreIndex::Entry& entry : slots_)
     if (entry) entries.push_back(entry);
   return std::make_shared<const StoreIndex>(std::move(entries), base_->others_);

@@ -5,6 +5,7 @@ KILN_CRASH_CLIENTS, KILN_CRASH_KILLS and KILN_CRASH_PUSHES (acknowledged between
 is 64 clients and ten kills, for a minute and more.
 """
 
+import base64
 import hashlib
 import http.client
 import json
@@ -15,6 +16,7 @@ import threading
 import unittest
 
 import harness
+from peers import make_users
 
 CLIENTS = int(os.environ.get("KILN_CRASH_CLIENTS", "8"))
 KILLS = int(os.environ.get("KILN_CRASH_KILLS", "3"))
@@ -37,8 +39,10 @@ class RegistryCrash(unittest.TestCase):
         self.changed = threading.Condition()
         self.done = threading.Event()
 
+    headers = {}  # of every request
+
     def request(self, connection, method, path, body=None, headers=None):
-        connection.request(method, path, body, headers or {})
+        connection.request(method, path, body, {**self.headers, **(headers or {})})
         answer = connection.getresponse()
         body = answer.read()
         if answer.status == 503:
@@ -130,6 +134,23 @@ class RegistryCrash(unittest.TestCase):
         connection.close()
         self.assertEqual(self.wrong, [])
         self.assertIn(" 0 damaged", world.kiln("image", "verify", check=0).stdout)
+
+    def test_the_same_where_blobs_are_shown_to_their_repositories_only(self):
+        config = self.world.folder / "config/kiln"
+        config.mkdir(parents=True)
+        (config / "config.toml").write_text('[registry]\nhtpasswd = "users"\n')
+        make_users(config / "users")
+        self.world.serve()  # its tokens hold for those after it, too
+        connection = http.client.HTTPConnection("127.0.0.1", self.world.port, timeout=20)
+        scopes = "".join(f"&scope=repository:r{number}:pull,push" for number in range(4))
+        credentials = base64.b64encode(b"alice:alice-secret").decode()
+        status, _, body = self.request(connection, "GET", f"/v2/token?service=kiln{scopes}",
+                                       headers={"Authorization": f"Basic {credentials}"})
+        connection.close()
+        self.assertEqual(status, 200, body)
+        self.headers = {"Authorization": f"Bearer {json.loads(body)['token']}"}
+        self.world.stop_server()
+        self.test_what_was_acknowledged_is_readable_and_right()
 
     def chunked(self, content, location, offset, size, cut=None, number=None):
         """One chunk; with `cut`, the server is ended by a signal when so many of its bytes were sent."""

@@ -10,6 +10,7 @@
 
 #include "base/dirs.h"
 #include "base/error.h"
+#include "base/file_replacement.h"
 #include "base/fs.h"
 #include "base/git.h"
 #include "base/process.h"
@@ -32,6 +33,21 @@ TEST(FsTest, AnAtomicWriteReplacesTheWholeFileAndLeavesNothingBeside) {
   write_file_atomic(dir.path() / "f", "new", 0600);
   EXPECT_EQ(read_file(dir.path() / "f"), "new");
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()), 1);
+}
+
+TEST(FsTest, AReplacementShowsWhenItIsPublishedAndElseLeavesNothing) {
+  const TempDir dir;
+  const fs::path file = dir.path() / "f";
+  write_file(file, "old");
+  {
+    FileReplacement replacement(file, "new");
+    EXPECT_EQ(read_file(file), "old");
+  }
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
+  FileReplacement replacement(file, "new");
+  replacement.publish();
+  EXPECT_EQ(read_file(file), "new");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
 }
 
 TEST(FsTest, ReadingIsBounded) {

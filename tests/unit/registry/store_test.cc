@@ -53,6 +53,24 @@ TEST(Store, KeepsWhatIsCommittedAndNothingElse) {
   EXPECT_EQ(files_below(dir.path() / "uploads"), 0u);
 }
 
+TEST(Store, ABlobThatAnUpdateWillNameIsThereAtOnceAndCheckedAlike) {
+  TempDir dir;
+  Store store(dir.path());
+  for (const bool again : {false, true}) {
+    BlobWriter writer = store.begin_blob();
+    writer.write("manifest");
+    EXPECT_EQ(writer.commit_before_update(sha256("manifest")), sha256("manifest")) << again;
+    EXPECT_EQ(store.read(sha256("manifest")), "manifest");
+  }
+  store.tag("x", {std::string(media::kManifest), sha256("manifest"), 8, {}, {}, {}, {}});
+  store.tag("x", {std::string(media::kManifest), sha256("manifest"), 8, {}, {}, {}, {}});
+  EXPECT_TRUE(Store(dir.path()).has(store.resolve("x")->digest));
+  BlobWriter wrong = store.begin_blob();
+  wrong.write("other");
+  EXPECT_THROW(wrong.commit_before_update(sha256("manifest")), Error);
+  EXPECT_FALSE(store.has(sha256("other")));
+}
+
 TEST(Store, TakesSha512Blobs) {
   TempDir dir;
   Store store(dir.path());

@@ -244,13 +244,13 @@ TEST_F(GitResolver, APrivateCaIsTheOneOfTheEnvironment) {
   auto params = at("main");
   params["url"] = "https://" + front.authority() + "/app";
   const Error error = world.error("git", params);
-  EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
+  EXPECT_EQ(error.kind(), ErrorKind::Infrastructure);
   EXPECT_THAT(error.hint(), HasSubstr("SSL_CERT_FILE"));
   {
     const ScopedVariable trusted("SSL_CERT_FILE", front.certificate().string());
     EXPECT_EQ(world.fetch("git", params), task_named("two"));
   }
-  EXPECT_EQ(world.error("git", params).kind(), ErrorKind::Unavailable);
+  EXPECT_EQ(world.error("git", params).kind(), ErrorKind::Infrastructure);
   const ScopedVariable trusted("GIT_SSL_CAINFO", front.certificate().string());
   EXPECT_EQ(world.fetch("git", params), task_named("two"));
 }

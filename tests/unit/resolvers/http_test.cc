@@ -117,7 +117,7 @@ TEST(HttpResolver, APrivateCaIsTheOneOfTheEnvironment) {
   pages.put("/task.yaml", {200, task_named("one")});
   const TlsFront front(pages.server.authority());
   const std::string url = "https://" + front.authority() + "/task.yaml";
-  EXPECT_EQ(world.error("http", {{"url", url}}).kind(), ErrorKind::Unavailable);
+  EXPECT_EQ(world.error("http", {{"url", url}}).kind(), ErrorKind::Infrastructure);
   const ScopedVariable trusted("SSL_CERT_FILE", front.certificate().string());
   EXPECT_EQ(world.fetch("http", {{"url", url}}), task_named("one"));
 }
