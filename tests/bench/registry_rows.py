@@ -12,7 +12,7 @@ import statistics
 import subprocess
 
 import harness
-from peers import DockerRegistry
+from registry_peers import DockerRegistry
 from run_rows import timed
 
 BLOB = 256 << 20

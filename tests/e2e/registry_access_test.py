@@ -15,7 +15,7 @@ import subprocess
 import unittest
 
 import harness
-from peers import make_certificate, make_users
+from registry_peers import make_certificate, make_users
 
 BLOB_SIZE = int(os.environ.get("KILN_BLOB_SIZE", str(1500 << 20)))
 PEAK_LIMIT = 64 << 20

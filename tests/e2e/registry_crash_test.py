@@ -16,7 +16,7 @@ import threading
 import unittest
 
 import harness
-from peers import make_users
+from registry_peers import make_users
 
 CLIENTS = int(os.environ.get("KILN_CRASH_CLIENTS", "8"))
 KILLS = int(os.environ.get("KILN_CRASH_KILLS", "3"))

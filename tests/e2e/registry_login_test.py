@@ -11,7 +11,7 @@ import subprocess
 import unittest
 
 import harness
-from peers import DockerRegistry, make_certificate, make_users
+from registry_peers import DockerRegistry, make_certificate, make_users
 
 RULES = """
 [registry]

@@ -9,7 +9,7 @@ import unittest
 import urllib.request
 
 import harness
-from peers import DockerRegistry
+from registry_peers import DockerRegistry
 
 CONFIG = """
 [registry]

@@ -419,8 +419,8 @@ TEST_F(Server, TellsOfPushesAndLetsThemFail) {
 
 TEST_F(Server, AsksItsOwnerBeforeItTakesOrRemoves) {
   struct Hooks final : RegistryHooks {
-    std::optional<Refusal> before_push(std::string_view, std::span<const std::string> tags,
-                                       const Descriptor&, std::string_view) override {
+    std::optional<Refusal> before_push(std::string_view, std::span<const std::string> tags, const Descriptor&,
+                                       std::string_view) override {
       if (std::ranges::find(tags, "fixed") == tags.end()) return std::nullopt;
       return Refusal{409, "TAG_INVALID", "it stays"};
     }
