@@ -158,6 +158,7 @@ bool Sidecars::ask_until(One& one, Until until, const Probe& probe, const char* 
       }
     }
   } catch (const Error& error) {
+    if (stop.stop_requested() || one.ending.stop_requested()) return false;  // it was ended meanwhile
     kill(one, "its " + std::string(kind) + " probe cannot be asked: " + error.full(), grace_, sandbox, stop);
   }
   return false;
