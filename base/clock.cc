@@ -2,8 +2,10 @@
 
 #include <charconv>
 #include <cmath>
+#include <condition_variable>
 #include <cstdio>
 #include <ctime>
+#include <mutex>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -103,6 +105,14 @@ std::string boot_id() {
 
 double seconds(Duration duration) {
   return std::chrono::duration<double>(duration).count();
+}
+
+bool pause(const std::stop_token& stop, Duration duration) {
+  std::mutex mutex;
+  std::unique_lock lock(mutex);
+  std::condition_variable_any never;
+  never.wait_for(lock, stop, duration, [] { return false; });
+  return !stop.stop_requested();
 }
 
 }  // namespace kiln

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,9 @@ std::optional<Time> parse_rfc3339(std::string_view text);
 std::optional<Duration> parse_duration(std::string_view text);
 
 double seconds(Duration duration);
+
+// Waits so long, or until it is asked to stop: false then.
+bool pause(const std::stop_token& stop, Duration duration);
 
 // This start of the machine; "unknown" where the kernel does not say.
 std::string boot_id();

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "base/toml.h"
 #include "builders/app_source.h"
-#include "builders/tar_writer.h"
+#include "builders/tree_entries.h"
 
 extern "C" const unsigned char kiln_launcher_program_begin[], kiln_launcher_program_end[];
 

@@ -6,7 +6,7 @@
 #include "builders/layer_writer.h"
 #include "builders/previous_image.h"
 #include "registry/image.h"
-#include "registry/store.h"
+#include "registry/store/store.h"
 
 namespace kiln::builders {
 

@@ -12,8 +12,8 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "builders/tar_writer.h"
-#include "registry/store.h"
+#include "builders/tree_entries.h"
+#include "registry/store/store.h"
 
 namespace kiln::builders {
 namespace {

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/digest.h"
+#include "builders/tree_entries.h"
 #include "registry/image.h"
 
 namespace kiln::registry {
@@ -65,7 +66,6 @@ class LayerCache {
 
 // One layer from whatever `fill` writes. `key` (may be empty) names the input before it is read: when the
 // cache knows it, `fill` is not even called. `reused` tells whether nothing had to be stored.
-class TarWriter;
 Layer store_layer(registry::Store& store, LayerCache& cache, std::string_view key,
                   const std::function<void(TarWriter&)>& fill, bool& reused);
 

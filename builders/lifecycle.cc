@@ -9,9 +9,9 @@
 #include "builders/build_room.h"
 #include "builders/detect.h"
 #include "builders/export.h"
-#include "registry/leases.h"
-#include "registry/snapshots.h"
-#include "registry/store.h"
+#include "registry/store/leases.h"
+#include "registry/store/snapshots.h"
+#include "registry/store/store.h"
 
 namespace kiln::builders {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "registry/store.h"
+#include "registry/store/store.h"
 
 namespace kiln::builders {
 

@@ -5,7 +5,7 @@
 #include <map>
 #include <string>
 
-#include "builders/tar_writer.h"
+#include "builders/tree_entries.h"
 
 namespace kiln::builders {
 

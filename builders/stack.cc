@@ -14,8 +14,8 @@
 #include "base/text.h"
 #include "builders/layer_writer.h"
 #include "builders/root_archive.h"
-#include "registry/leases.h"
-#include "registry/store.h"
+#include "registry/store/leases.h"
+#include "registry/store/store.h"
 
 namespace kiln::builders {
 namespace {

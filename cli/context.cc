@@ -10,7 +10,7 @@
 #include "cli/screen.h"
 #include "registry/client.h"
 #include "registry/images.h"
-#include "registry/store.h"
+#include "registry/store/store.h"
 #include "steps/sandbox.h"
 
 namespace kiln::cli {

@@ -10,7 +10,7 @@
 #include "base/dirs.h"
 #include "base/error.h"
 #include "registry/image_aliases.h"
-#include "registry/registry_settings.h"
+#include "registry/server/registry_settings.h"
 
 namespace CLI {
 class App;

@@ -5,7 +5,7 @@
 #include "cli/context.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "registry/store.h"
+#include "registry/store/store.h"
 #include "steps/sandbox.h"
 
 namespace kiln::cli {

@@ -8,10 +8,10 @@
 #include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "registry/copy.h"
-#include "registry/entry_notes.h"
+#include "registry/copy/copy.h"
 #include "registry/reference.h"
-#include "registry/store.h"
+#include "registry/server/entry_notes.h"
+#include "registry/store/store.h"
 
 namespace kiln::cli {
 namespace {

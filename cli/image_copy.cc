@@ -11,10 +11,10 @@
 #include "cli/terminal.h"
 #include "cli/transfer_progress.h"
 #include "cli/verbs.h"
-#include "registry/leases.h"
+#include "registry/copy/store_place.h"
 #include "registry/reference.h"
-#include "registry/store.h"
-#include "registry/store_place.h"
+#include "registry/store/leases.h"
+#include "registry/store/store.h"
 
 namespace kiln::cli {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "registry/copy.h"
+#include "registry/copy/copy.h"
 
 namespace kiln::cli {
 

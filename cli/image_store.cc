@@ -10,9 +10,9 @@
 #include "cli/output.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "registry/collect.h"
-#include "registry/scrub.h"
-#include "registry/store.h"
+#include "registry/store/collect.h"
+#include "registry/store/scrub.h"
+#include "registry/store/store.h"
 #include "serving/records.h"
 
 namespace kiln::cli {

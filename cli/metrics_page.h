@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "registry/registry_metrics.h"
+#include "registry/server/registry_metrics.h"
 
 namespace kiln::cli {
 

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <condition_variable>
 
+#include "base/clock.h"
 #include "base/text.h"
 #include "cli/task_words.h"
 #include "cli/terminal.h"
@@ -98,15 +98,11 @@ void PlainPrinter::task_skipped(const executor::RunningTask& task, std::string_v
 
 // CI systems end a job that says nothing for long; people think that it hangs.
 void PlainPrinter::beat(std::stop_token stop) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
+  constexpr auto kLook = std::chrono::seconds(1);
   auto silent = std::chrono::steady_clock::duration::zero();
-  while (!stop.stop_requested()) {
-    constexpr auto kLook = std::chrono::seconds(1);
-    never.wait_for(lock, stop, kLook, [] { return false; });
+  while (pause(stop, kLook)) {
     silent = spoke_.exchange(false) ? silent.zero() : silent + kLook;
-    if (silent < kSilence || stop.stop_requested()) continue;
+    if (silent < kSilence) continue;
     silent = silent.zero();
     cli::say(heartbeat_words());
   }

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "registry/image_place.h"
+#include "registry/copy/image_place.h"
 
 namespace kiln::cli {
 

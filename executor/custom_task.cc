@@ -1,8 +1,6 @@
 #include "executor/custom_task.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -23,15 +21,6 @@ std::string param(const CustomRequest& request, std::string_view name) {
 
 fs::path with(const fs::path& approval, std::string_view suffix) {
   return fs::path(approval).concat(suffix);
-}
-
-// False when stopped.
-bool pause(std::stop_token stop, Duration duration) {
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  never.wait_for(lock, stop, duration, [] { return false; });
-  return !stop.stop_requested();
 }
 
 Outcome ended(bool succeeded, std::string reason, std::string message) {

@@ -1,11 +1,11 @@
 #include "registry/client.h"
 
 #include "base/error.h"
-#include "registry/copy.h"
-#include "registry/hosts.h"
-#include "registry/registry_place.h"
-#include "registry/store.h"
-#include "registry/store_place.h"
+#include "registry/client/hosts.h"
+#include "registry/copy/copy.h"
+#include "registry/copy/registry_place.h"
+#include "registry/copy/store_place.h"
+#include "registry/store/store.h"
 
 namespace kiln::registry {
 

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <filesystem>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -9,47 +7,15 @@
 #include <string_view>
 #include <vector>
 
-#include "base/http_client.h"
-#include "registry/credentials.h"
+#include "registry/client/client_options.h"
+#include "registry/client/credentials.h"
+#include "registry/client/transfer_options.h"
 #include "registry/image.h"
 #include "registry/reference.h"
-#include "registry/session.h"
 
 namespace kiln::registry {
 
 class Store;
-
-// What happens to one blob or manifest under way.
-struct TransferEvent {
-  enum class Kind {
-    Waiting,   // it belongs to the image; nothing has moved yet
-    Progress,  // `done` of `total`
-    Done,      // all has moved
-    Present,   // the target has it
-    Mounted,   // the target took it over from another of its repositories
-    Elsewhere  // a layer that may not be distributed; its manifest says where it is
-  } kind = Kind::Progress;
-  Digest digest;
-  uint64_t done = 0, total = 0;  // bytes
-  std::string media_type{};
-};
-// May be called from several threads, never from two at once.
-using TransferObserver = std::function<void(const TransferEvent&)>;
-
-struct TransferOptions {
-  TransferObserver observer{};
-  std::stop_token stop{};
-  // push: a repository on the same registry that may hold the blobs already, for a cross-repository mount.
-  std::string mount_from{};
-  // pull: Docker's config.json as texts, each asked for credentials before the files that the user has.
-  std::vector<std::string> credentials{};
-};
-
-// A manifest as a registry gives it.
-struct FetchedManifest {
-  Descriptor descriptor;
-  std::string bytes;
-};
 
 class ImageSource;
 class ImageTarget;
@@ -64,14 +30,7 @@ class ImageTarget;
 // says.
 class Client {
  public:
-  struct Options {
-    HttpClient::Options http{.lowest_rate = 1024};
-    RetryPolicy retries{};
-    int connections = 6;                              // blobs at once
-    Environment environment = current_environment();  // where people's files are looked for
-    std::filesystem::path system_folder = "/etc";     // the machine's
-    std::filesystem::path blob_locations{};           // a file of the cache folder (blob_locations.h)
-  };
+  using Options = ClientOptions;
   Client();
   explicit Client(Options options);
   ~Client();

@@ -101,4 +101,10 @@ std::string machine_architecture();
 Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture,
                            std::string_view variant = {});
 
+// A manifest as a registry gives it.
+struct FetchedManifest {
+  Descriptor descriptor;
+  std::string bytes;
+};
+
 }  // namespace kiln::registry

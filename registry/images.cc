@@ -7,9 +7,9 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "registry/client.h"
-#include "registry/leases.h"
 #include "registry/reference.h"
-#include "registry/store.h"
+#include "registry/store/leases.h"
+#include "registry/store/store.h"
 
 namespace kiln::registry {
 namespace {

@@ -7,7 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "base/utf8_locale.h"
-#include "registry/decompress.h"
+#include "registry/layers/decompress.h"
 
 namespace kiln::resolvers {
 namespace {

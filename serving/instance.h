@@ -11,7 +11,7 @@
 
 #include "base/http_server.h"
 #include "registry/images.h"
-#include "registry/leases.h"
+#include "registry/store/leases.h"
 #include "serving/service_spec.h"
 #include "steps/sandbox.h"
 

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/text.h"
-#include "registry/snapshots.h"
-#include "registry/store.h"
+#include "registry/store/snapshots.h"
+#include "registry/store/store.h"
 
 namespace kiln::serving {
 namespace {

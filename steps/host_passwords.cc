@@ -6,7 +6,7 @@
 #include "base/fs.h"
 #include "base/http.h"
 #include "base/text.h"
-#include "registry/credentials.h"
+#include "registry/client/credentials.h"
 
 namespace kiln::steps {
 namespace {

@@ -5,9 +5,9 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "registry/leases.h"
-#include "registry/snapshots.h"
-#include "registry/store.h"
+#include "registry/store/leases.h"
+#include "registry/store/snapshots.h"
+#include "registry/store/store.h"
 #include "steps/host_network.h"
 #include "steps/pod_images.h"
 #include "steps/pod_run.h"

@@ -19,8 +19,8 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "builders/layer_writer.h"
-#include "registry/snapshots.h"
-#include "registry/store.h"
+#include "registry/store/snapshots.h"
+#include "registry/store/store.h"
 #include "tests/bench/timing.h"
 
 namespace {

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "registry/copy.h"
-#include "registry/file_places.h"
+#include "registry/copy/copy.h"
+#include "registry/copy/file_places.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kiln::registry;

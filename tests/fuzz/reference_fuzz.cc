@@ -3,7 +3,7 @@
 #include <string_view>
 
 #include "base/error.h"
-#include "registry/image_place.h"
+#include "registry/copy/image_place.h"
 #include "registry/reference.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

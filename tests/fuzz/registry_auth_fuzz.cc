@@ -3,10 +3,10 @@
 #include <string>
 #include <string_view>
 
-#include "registry/access.h"
-#include "registry/htpasswd.h"
-#include "registry/server_auth.h"
-#include "registry/tokens.h"
+#include "registry/server/access.h"
+#include "registry/server/htpasswd.h"
+#include "registry/server/server_auth.h"
+#include "registry/server/tokens.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kiln;

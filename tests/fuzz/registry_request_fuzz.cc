@@ -4,8 +4,8 @@
 #include <string_view>
 
 #include "registry/reference.h"
-#include "registry/server_route.h"
-#include "registry/upload_record.h"
+#include "registry/server/server_route.h"
+#include "registry/server/upload_record.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kiln::registry;

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
-#include "builders/tar_writer.h"
+#include "builders/tree_entries.h"
 #include "registry/image.h"
 
 namespace kiln::builders {

@@ -12,7 +12,7 @@
 #include "builders/lifecycle.h"
 #include "registry/client.h"
 #include "registry/images.h"
-#include "registry/store.h"
+#include "registry/store/store.h"
 #include "steps/sandbox.h"
 #include "tests/unit/builders/tar_reader.h"
 

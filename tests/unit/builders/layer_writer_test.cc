@@ -6,8 +6,8 @@
 
 #include "base/fs.h"
 #include "base/process.h"
-#include "builders/tar_writer.h"
-#include "registry/store.h"
+#include "builders/tree_entries.h"
+#include "registry/store/store.h"
 #include "tests/unit/builders/tar_reader.h"
 
 namespace kiln::builders {

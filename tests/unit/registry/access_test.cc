@@ -1,10 +1,10 @@
-#include "registry/access.h"
+#include "registry/server/access.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
-#include "registry/tokens.h"
+#include "registry/server/tokens.h"
 
 namespace kiln::registry {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "registry/challenge.h"
+#include "registry/client/challenge.h"
 #include "registry/images.h"
 #include "tests/unit/registry/bad_registry.h"
 

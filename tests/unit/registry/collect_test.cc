@@ -1,13 +1,13 @@
-#include "registry/collect.h"
+#include "registry/store/collect.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <thread>
 
 #include "base/error.h"
-#include "registry/leases.h"
-#include "registry/scrub.h"
-#include "registry/snapshots.h"
+#include "registry/store/leases.h"
+#include "registry/store/scrub.h"
+#include "registry/store/snapshots.h"
 #include "tests/unit/registry/fixtures.h"
 
 namespace kiln::registry {

@@ -1,4 +1,4 @@
-#include "registry/copy.h"
+#include "registry/copy/copy.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,8 +6,8 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
-#include "registry/file_tree.h"
-#include "registry/store_place.h"
+#include "registry/copy/file_tree.h"
+#include "registry/copy/store_place.h"
 #include "tests/unit/registry/fixtures.h"
 
 namespace kiln::registry {

@@ -1,4 +1,4 @@
-#include "registry/file_tree.h"
+#include "registry/copy/file_tree.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/process.h"
-#include "registry/tar_header.h"
+#include "registry/layers/tar_writer.h"
 #include "tests/unit/registry/tar_builder.h"
 
 namespace kiln::registry {
@@ -58,8 +58,12 @@ TEST_F(TarTrees, GiveMembersByTheirPaths) {
 
 TEST_F(TarTrees, ReadWhatWeWrite) {
   const std::string name(150, 'x');
-  const std::string bytes = detail::tar_header("a", 3) + "abc" + std::string(detail::tar_padding(3), '\0') +
-                            detail::tar_header(name, 0) + std::string(1024, '\0');
+  std::string bytes;
+  TarWriter tar([&](std::string_view piece) { bytes += piece; });
+  tar.entry({.name = "a", .size = 3});
+  tar.content("abc");
+  tar.entry({.name = name});
+  tar.finish();
   EXPECT_EQ(tree(bytes).read("a", 10), "abc");
   EXPECT_EQ(tree(bytes).read(name, 10), "");
   write_file(dir_.path() / "b.tar", bytes);

@@ -7,8 +7,8 @@
 #include "base/http_client.h"
 #include "base/http_server.h"
 #include "registry/client.h"
-#include "registry/server.h"
-#include "registry/store.h"
+#include "registry/server/server.h"
+#include "registry/store/store.h"
 #include "tests/unit/registry/tar_builder.h"
 
 namespace kiln::registry {

@@ -5,8 +5,8 @@
 #include <mutex>
 
 #include "base/process.h"
-#include "registry/copy.h"
-#include "registry/store_place.h"
+#include "registry/copy/copy.h"
+#include "registry/copy/store_place.h"
 #include "tests/unit/registry/bad_registry.h"
 #include "tests/unit/registry/docker_registry.h"
 

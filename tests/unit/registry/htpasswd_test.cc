@@ -1,4 +1,4 @@
-#include "registry/htpasswd.h"
+#include "registry/server/htpasswd.h"
 
 #include <crypt.h>
 #include <gmock/gmock.h>

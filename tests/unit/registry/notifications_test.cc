@@ -1,4 +1,4 @@
-#include "registry/notifications.h"
+#include "registry/server/notifications.h"
 
 #include <boost/asio/steady_timer.hpp>
 #include <condition_variable>

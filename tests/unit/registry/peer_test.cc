@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "registry/copy.h"
-#include "registry/snapshots.h"
+#include "registry/copy/copy.h"
+#include "registry/store/snapshots.h"
 #include "tests/unit/registry/docker_registry.h"
 #include "tests/unit/registry/fixtures.h"
 

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "registry/registry_policies.h"
+#include "registry/server/registry_policies.h"
 #include "tests/unit/registry/fixtures.h"
 
 namespace kiln::registry {

@@ -1,4 +1,4 @@
-#include "registry/policy_settings.h"
+#include "registry/server/policy_settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/toml.h"
-#include "registry/registry_settings.h"
+#include "registry/server/registry_settings.h"
 
 namespace kiln::registry {
 namespace {

@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "registry/image_place.h"
+#include "registry/copy/image_place.h"
 
 namespace kiln::registry {
 namespace {

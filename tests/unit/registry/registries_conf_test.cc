@@ -1,12 +1,12 @@
-#include "registry/registries_conf.h"
+#include "registry/client/registries_conf.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "registry/blob_locations.h"
-#include "registry/host_certificates.h"
+#include "registry/client/blob_locations.h"
+#include "registry/client/host_certificates.h"
 
 namespace kiln::registry {
 namespace {

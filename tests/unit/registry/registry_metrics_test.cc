@@ -1,4 +1,4 @@
-#include "registry/registry_metrics.h"
+#include "registry/server/registry_metrics.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

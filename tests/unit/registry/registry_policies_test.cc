@@ -1,5 +1,5 @@
 // Immutable tags and quotas, as clients meet them.
-#include "registry/registry_policies.h"
+#include "registry/server/registry_policies.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

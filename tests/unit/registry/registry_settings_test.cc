@@ -1,4 +1,4 @@
-#include "registry/registry_settings.h"
+#include "registry/server/registry_settings.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // Blobs are shared on disk; where there are rights, nobody reads by way of one repository what is another's.
-#include "registry/repository_blobs.h"
+#include "registry/store/repository_blobs.h"
 
 #include <crypt.h>
 #include <gtest/gtest.h>

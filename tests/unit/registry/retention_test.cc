@@ -1,12 +1,12 @@
-#include "registry/retention.h"
+#include "registry/server/retention.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
-#include "registry/entry_notes.h"
-#include "registry/store.h"
+#include "registry/server/entry_notes.h"
+#include "registry/store/store.h"
 #include "tests/unit/registry/policy_registry.h"
 
 namespace kiln::registry {

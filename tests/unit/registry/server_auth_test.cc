@@ -1,5 +1,5 @@
 // Who may do what, as clients see it: challenges, passwords, tokens, rights.
-#include "registry/server_auth.h"
+#include "registry/server/server_auth.h"
 
 #include <crypt.h>
 #include <gmock/gmock.h>

@@ -1,5 +1,5 @@
 // The rules of the distribution-spec 1.1, endpoint by endpoint, as its conformance suite asks for them.
-#include "registry/server.h"
+#include "registry/server/server.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "registry/registry_hooks.h"
-#include "registry/server_route.h"
+#include "registry/server/registry_hooks.h"
+#include "registry/server/server_route.h"
 #include "tests/unit/registry/fixtures.h"
 
 namespace kiln::registry {

@@ -1,4 +1,4 @@
-#include "registry/snapshots.h"
+#include "registry/store/snapshots.h"
 
 #include <filesystem>
 #include <gtest/gtest.h>
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "registry/image.h"
-#include "registry/store.h"
+#include "registry/store/store.h"
 #include "tests/unit/registry/unpack_fixture.h"
 
 namespace kiln::registry {

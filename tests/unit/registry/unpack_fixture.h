@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "registry/unpack.h"
+#include "registry/layers/unpack.h"
 #include "tests/unit/registry/tar_builder.h"
 
 namespace kiln::registry {

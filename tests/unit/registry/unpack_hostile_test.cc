@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
-#include "registry/unpack.h"
+#include "registry/layers/unpack.h"
 #include "tests/unit/registry/unpack_fixture.h"
 
 // What archives of others have done to those who unpacked them, and what they must not do to us.

@@ -1,4 +1,4 @@
-#include "registry/unpack.h"
+#include "registry/layers/unpack.h"
 
 #include <filesystem>
 #include <gmock/gmock.h>

@@ -1,9 +1,9 @@
 // Uploads are carried on by the next process: the one before may have ended in any way.
-#include "registry/upload_sessions.h"
+#include "registry/server/upload_sessions.h"
 
 #include <gtest/gtest.h>
 
-#include "registry/upload_record.h"
+#include "registry/server/upload_record.h"
 #include "tests/unit/registry/fixtures.h"
 
 namespace kiln::registry::detail {

@@ -1,5 +1,5 @@
 // Repositories that are another registry's: one server before another.
-#include "registry/upstreams.h"
+#include "registry/server/upstreams.h"
 
 #include <boost/asio/steady_timer.hpp>
 #include <crypt.h>
@@ -12,7 +12,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "registry/scrub.h"
+#include "registry/store/scrub.h"
 #include "tests/unit/registry/bad_registry.h"
 #include "tests/unit/registry/policy_registry.h"
 

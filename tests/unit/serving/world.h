@@ -10,7 +10,7 @@
 #include "base/http_server.h"
 #include "registry/client.h"
 #include "registry/images.h"
-#include "registry/store.h"
+#include "registry/store/store.h"
 #include "serving/serving.h"
 #include "steps/sandbox.h"
 

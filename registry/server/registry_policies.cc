@@ -1,0 +1,131 @@
+#include "registry/server/registry_policies.h"
+
+#include <set>
+#include <spdlog/spdlog.h>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "registry/server/retention.h"
+#include "registry/store/store.h"
+#include "registry/store/store_walk.h"
+
+namespace kiln::registry {
+
+using Refusal = RegistryHooks::Refusal;
+
+RegistryPolicies::RegistryPolicies(Store& store, Client& client, Options options)
+    : store_(store),
+      options_(std::move(options)),
+      upstreams_(store, client,
+                 {.rules = options_.settings.upstreams,
+                  .guarded = options_.has_users,
+                  .clock = options_.clock,
+                  .stop = options_.stop}),
+      blobs_(store) {
+  if (!options_.settings.notifications.empty())
+    notifications_ =
+        std::make_unique<Notifications>(Notifications::Options{.targets = options_.settings.notifications,
+                                                               .database = options_.database,
+                                                               .source = options_.source});
+  if (!options_.settings.retention.empty())
+    retention_ = std::jthread([this](const std::stop_token& stop) { retain_hourly(stop); });
+}
+
+RegistryPolicies::~RegistryPolicies() = default;
+
+std::optional<Refusal> RegistryPolicies::of_upstream(std::string_view repository) const {
+  const UpstreamRule* rule = upstreams_.rule_of(repository);
+  if (!rule) return std::nullopt;
+  return Refusal{405, "UNSUPPORTED",
+                 std::string(repository) + " is a copy of what " + rule->registry + " has; push there"};
+}
+
+std::optional<Refusal> RegistryPolicies::before_push(std::string_view repository,
+                                                     std::span<const std::string>, const Descriptor& manifest,
+                                                     std::string_view content) {
+  if (auto refusal = of_upstream(repository)) return refusal;
+  if (!is_manifest(manifest.media_type)) return std::nullopt;  // an index brings no blobs of its own
+  const Manifest document = parse_manifest(std::string(content));
+  return beyond_quota(std::string(repository), &document, 0);
+}
+
+std::optional<Refusal> RegistryPolicies::before_upload(std::string_view repository,
+                                                       std::optional<uint64_t> size) {
+  if (auto refusal = of_upstream(repository)) return refusal;
+  return beyond_quota(std::string(repository), nullptr, size.value_or(0));
+}
+
+// The tag's own manifest is looked at under the lock (is_immutable); this is for an index's images.
+std::optional<Refusal> RegistryPolicies::before_delete(std::string_view repository,
+                                                       std::string_view reference) {
+  const auto digest = Digest::parse(reference);
+  if (!digest || options_.settings.immutable_tags.empty()) return std::nullopt;
+  const auto index = store_.index();
+  for (const IndexEntry* entry : index->of_repository(repository)) {
+    if (entry->tag.empty() || !is_index(entry->descriptor.media_type) ||
+        !options_.settings.is_immutable(repository, entry->tag))
+      continue;
+    ContentWalk walk(store_);
+    walk.follow(entry->descriptor.digest);
+    if (walk.blobs().contains(*digest))
+      return Refusal{409, "DENIED",
+                     "tag " + entry->tag + " of repository " + std::string(repository) +
+                         " is immutable, and the manifest is part of it"};
+  }
+  return std::nullopt;
+}
+
+bool RegistryPolicies::is_immutable(std::string_view repository, std::string_view tag) {
+  return options_.settings.is_immutable(repository, tag);
+}
+
+// What the repository would have with the manifest, or with so many bytes more.
+std::optional<Refusal> RegistryPolicies::beyond_quota(const std::string& repository, const Manifest* manifest,
+                                                      uint64_t more) {
+  const QuotaRule* rule = options_.settings.quota_of(repository);
+  if (!rule) return std::nullopt;
+  std::set<Digest> blobs = *blobs_.needed_by_manifests(repository);
+  if (manifest)
+    for (const Digest& digest : required_blobs(*manifest)) blobs.insert(digest);
+  uint64_t bytes = more;
+  for (const Digest& digest : blobs) bytes += store_.size(digest).value_or(0);
+  if (bytes <= rule->bytes) return std::nullopt;
+  return Refusal{403, "DENIED",
+                 "repository " + repository + " may hold " + format_bytes(rule->bytes) +
+                     "; this would make it " + format_bytes(bytes)};
+}
+
+bool RegistryPolicies::is_elsewhere(std::string_view repository) {
+  return upstreams_.rule_of(repository) != nullptr;
+}
+
+void RegistryPolicies::before_manifest(std::string_view repository, std::string_view reference) {
+  upstreams_.manifest(repository, reference);
+}
+
+void RegistryPolicies::before_blob(std::string_view repository, const Digest& digest) {
+  upstreams_.blob(repository, digest);
+}
+
+void RegistryPolicies::happened(const RegistryEvent& event) {
+  if (notifications_) notifications_->post(event, options_.clock->now());
+}
+
+void RegistryPolicies::retain_hourly(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    try {
+      for (const Expired& gone : retain(store_, options_.settings, options_.clock->now())) {
+        spdlog::info("retention: {} of {} is gone", gone.text(), gone.repository);
+        happened({RegistryEvent::Action::Delete, gone.repository, gone.tag, gone.target, {}, {}});
+      }
+    } catch (const Error& error) {
+      spdlog::error("retention: {}", error.full());
+    } catch (const std::exception& error) {
+      spdlog::error("retention: {}", error.what());
+    }
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, stop, std::chrono::hours(1), [] { return false; });
+  }
+}
+
+}  // namespace kiln::registry

@@ -1,0 +1,61 @@
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+
+#include "base/clock.h"
+#include "registry/server/notifications.h"
+#include "registry/server/policy_settings.h"
+#include "registry/server/registry_hooks.h"
+#include "registry/server/upstreams.h"
+#include "registry/store/repository_blobs.h"
+
+namespace kiln::registry {
+
+// All policies of an embedded registry: immutable tags, quotas, pull-through, notifications, and retention,
+// looked at every hour and at the start. Thread-safe.
+class RegistryPolicies final : public RegistryHooks {
+ public:
+  struct Options {
+    PolicySettings settings;
+    std::filesystem::path database;  // for events that wait; made when there is somebody to tell
+    std::string source = "kiln";     // of events
+    bool has_users = false;          // repositories show their own blobs only
+    std::stop_token stop{};          // ends what waits for upstreams
+    const Clock* clock = &system_clock();
+  };
+  // Store and client must outlive this. Throws what is wrong with the database.
+  RegistryPolicies(Store& store, Client& client, Options options);
+  ~RegistryPolicies() override;
+
+  std::optional<Refusal> before_push(std::string_view repository, std::span<const std::string> tags,
+                                     const Descriptor& manifest, std::string_view content) override;
+  std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t> size) override;
+  std::optional<Refusal> before_delete(std::string_view repository, std::string_view reference) override;
+  bool is_immutable(std::string_view repository, std::string_view tag) override;
+  bool is_elsewhere(std::string_view repository) override;
+  void before_manifest(std::string_view repository, std::string_view reference) override;
+  void before_blob(std::string_view repository, const Digest& digest) override;
+  void happened(const RegistryEvent& event) override;
+
+  size_t events_waiting() const { return notifications_ ? notifications_->waiting() : 0; }
+
+ private:
+  std::optional<Refusal> beyond_quota(const std::string& repository, const Manifest* manifest, uint64_t more);
+  std::optional<Refusal> of_upstream(std::string_view repository) const;
+  void retain_hourly(const std::stop_token& stop);
+
+  Store& store_;
+  const Options options_;
+  Upstreams upstreams_;
+  RepositoryBlobs blobs_;
+  std::unique_ptr<Notifications> notifications_;  // null: nobody is told
+  std::mutex mutex_;
+  std::condition_variable_any wake_;
+  std::jthread retention_;
+};
+
+}  // namespace kiln::registry

@@ -1,0 +1,323 @@
+#include "registry/server/server.h"
+
+#include "base/error.h"
+#include "registry/reference.h"
+#include "registry/server/registry_metrics.h"
+#include "registry/server/server_auth.h"
+#include "registry/server/server_manifests.h"
+#include "registry/server/server_route.h"
+#include "registry/server/server_uploads.h"
+#include "registry/store/store.h"
+
+namespace kiln::registry {
+
+using detail::Answer;
+using detail::Caller;
+using detail::error_answer;
+using detail::Route;
+
+namespace {
+
+// Who waits for another registry; beyond, they wait in line.
+constexpr size_t kBringers = 32;
+
+const char* endpoint_of(std::string_view path) {
+  const auto route = detail::parse_route(path);
+  if (!route) return "other";
+  switch (route->kind) {
+    case Route::Kind::Base:
+      return "base";
+    case Route::Kind::Catalog:
+      return "catalog";
+    case Route::Kind::Tags:
+      return "tags";
+    case Route::Kind::Referrers:
+      return "referrers";
+    case Route::Kind::Manifest:
+      return "manifests";
+    case Route::Kind::Blob:
+      return "blobs";
+    case Route::Kind::Uploads:
+    case Route::Kind::Upload:
+      return "uploads";
+  }
+  return "other";
+}
+
+Answer failure_answer(const Error& error, std::string_view path) {
+  const std::string message = error.full() + (error.hint().empty() ? "" : "; " + error.hint());
+  if (error.kind() == ErrorKind::NotFound)
+    return error_answer(
+        404, endpoint_of(path) == std::string_view("blobs") ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", message);
+  if (error.kind() == ErrorKind::Unavailable) return error_answer(503, "UNAVAILABLE", message);
+  return error_answer(500, "UNKNOWN", message);
+}
+
+// Counts a request when it is over, however it ends: a client that went away has no status.
+class Counted {
+ public:
+  Counted(RegistryMetrics& metrics, const HttpExchange& exchange) : metrics_(metrics), exchange_(exchange) {
+    metrics_.request_began();
+  }
+  ~Counted() {
+    metrics_.request_ended(endpoint_of(exchange_.path()), exchange_.method(), status,
+                           std::chrono::steady_clock::now() - began_);
+  }
+  int status = 499;
+
+ private:
+  RegistryMetrics& metrics_;
+  const HttpExchange& exchange_;
+  const std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
+
+struct RegistryServer::State {
+  State(Store& content, Options given)
+      : store(content),
+        options(std::move(given)),
+        blobs(options.settings.htpasswd.empty() ? nullptr : std::make_unique<RepositoryBlobs>(store)),
+        manifests(store, options, blobs.get()),
+        uploads(store, options, blobs.get(), metrics) {
+    if (!blobs) return;
+    authentication.emplace(options.settings, options.token_key, *options.clock);
+    blobs->prune();
+  }
+
+  Awaitable<Answer> answer(HttpExchange& exchange);
+  Awaitable<std::optional<Answer>> refuse(HttpExchange& exchange, const Route& route, Caller& caller);
+  Awaitable<void> bring(const Route& route);
+  Awaitable<Answer> get_blob(HttpExchange& exchange, const Route& route);
+
+  Awaitable<Answer> answer(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<Answer> get_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
+  Awaitable<Answer> send_blob(HttpExchange& exchange, const Digest& digest);
+
+  Store& store;
+  const Options options;
+  RegistryMetrics metrics;
+  const std::unique_ptr<RepositoryBlobs> blobs;  // where there are users
+  detail::ManifestEndpoints manifests;
+  detail::UploadEndpoints uploads;
+  std::optional<detail::Authentication> authentication;  // where there are users
+  std::once_flag bringing;
+  std::unique_ptr<asio::thread_pool> bringers;  // last: they use the rest
+};
+
+RegistryServer::RegistryServer(Store& store) : RegistryServer(store, Options{}) {}
+RegistryServer::RegistryServer(Store& store, Options options)
+    : state_(std::make_unique<State>(store, std::move(options))) {}
+RegistryServer::~RegistryServer() = default;
+
+bool RegistryServer::handles(std::string_view path) {
+  return path == "/v2" || path.starts_with("/v2/");
+}
+
+const RegistryMetrics& RegistryServer::metrics() const {
+  return state_->metrics;
+}
+
+Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
+  Counted counted(state_->metrics, exchange);
+  Answer answer;
+  try {
+    answer = co_await state_->answer(exchange);
+  } catch (const Error& error) {
+    if (exchange.started()) throw;
+    answer = failure_answer(error, exchange.path());
+  }
+  counted.status = answer.status;
+  if (answer.sent) co_return;
+  answer.headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
+}
+
+Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange) {
+  if (authentication && exchange.path() == "/v2/token") co_return co_await authentication->token(exchange);
+  const auto route = detail::parse_route(exchange.path());
+  const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
+  if (!route) co_return error_answer(404, "UNSUPPORTED", "the registry has no such endpoint");
+  if (route->kind != Route::Kind::Base && route->kind != Route::Kind::Catalog &&
+      !is_repository_name(route->repository))
+    co_return error_answer(reads ? 404 : 400, "NAME_INVALID",
+                           "\"" + route->repository + "\" is not a repository name");
+  Caller caller;
+  caller.remote = exchange.remote_address();
+  if (auto refusal = co_await refuse(exchange, *route, caller)) co_return std::move(*refusal);
+  if (reads) co_await bring(*route);
+  if (route->kind == Route::Kind::Blob && reads) co_return co_await get_blob(exchange, *route);
+  co_return co_await answer(exchange, *route, caller);
+}
+
+// What the owner does not let this caller do. Tells who the caller is.
+Awaitable<std::optional<Answer>> RegistryServer::State::refuse(HttpExchange& exchange, const Route& route,
+                                                               Caller& caller) {
+  if (authentication) {
+    if (auto refusal = co_await authentication->identify(exchange, caller)) co_return refusal;
+    if (auto refusal = authentication->refuse(exchange, caller, route)) co_return refusal;
+  }
+  const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
+  if (!reads && options.settings.read_only)
+    co_return error_answer(405, "UNSUPPORTED", "this registry is read-only");
+  co_return std::nullopt;
+}
+
+// What a copy of another registry lacks to answer.
+Awaitable<void> RegistryServer::State::bring(const Route& route) {
+  const bool manifest = route.kind == Route::Kind::Manifest;
+  if (!options.hooks || (!manifest && route.kind != Route::Kind::Blob)) co_return;
+  if (!options.hooks->is_elsewhere(route.repository)) co_return;
+  std::call_once(bringing, [&] { bringers = std::make_unique<asio::thread_pool>(kBringers); });
+  const auto digest = Digest::parse(route.argument);
+  co_await on_pool(*bringers, [&] {
+    if (manifest)
+      options.hooks->before_manifest(route.repository, route.argument);
+    else if (digest)
+      options.hooks->before_blob(route.repository, *digest);
+  });
+}
+
+Awaitable<Answer> RegistryServer::State::get_blob(HttpExchange& exchange, const Route& route) {
+  const auto digest = Digest::parse(route.argument);
+  if (!digest) co_return error_answer(404, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
+  const bool there = co_await has_blob(exchange, route, *digest);
+  if (!there) co_return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route.argument);
+  co_return co_await send_blob(exchange, *digest);
+}
+
+Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Route& route,
+                                                const Caller& caller) {
+  const std::string_view method = exchange.method();
+  const bool reads = method == "GET" || method == "HEAD";
+  const auto n = exchange.query_value("n"), last = exchange.query_value("last");
+  Answer result = error_answer(405, "UNSUPPORTED", "the endpoint does not know this method");
+  switch (route.kind) {
+    case Route::Kind::Base:
+      if (reads) {
+        result = {200, {}, "{}"};
+        result.headers.add("Content-Type", "application/json");
+      }
+      break;
+    case Route::Kind::Catalog:
+      if (reads) result = co_await exchange.on_pool([&] { return manifests.catalog(caller, n, last); });
+      break;
+    case Route::Kind::Tags:
+      if (reads) result = co_await exchange.on_pool([&] { return manifests.tags(route, n, last); });
+      break;
+    case Route::Kind::Referrers:
+      if (reads) {
+        const auto type = exchange.query_value("artifactType");
+        result = co_await exchange.on_pool([&] { return manifests.referrers(route, type); });
+      }
+      break;
+    case Route::Kind::Manifest:
+      if (reads)
+        result = co_await get_manifest(exchange, route, caller);
+      else if (method == "PUT")
+        result = co_await put_manifest(exchange, route, caller);
+      else if (method == "DELETE")
+        result = co_await exchange.on_pool([&] { return manifests.remove(route, caller); });
+      break;
+    case Route::Kind::Blob:
+      if (method == "DELETE")
+        result = co_await exchange.on_pool([&] { return manifests.remove_blob(route, caller); });
+      break;
+    case Route::Kind::Uploads:
+      if (method == "POST") result = co_await uploads.begin(exchange, route, caller);
+      break;
+    case Route::Kind::Upload:
+      if (method == "PATCH")
+        result = co_await uploads.append(exchange, route);
+      else if (method == "PUT")
+        result = co_await uploads.finish(exchange, route, caller);
+      else if (method == "GET")
+        result = co_await uploads.status(exchange, route);
+      else if (method == "DELETE")
+        result = co_await uploads.cancel(exchange, route);
+      break;
+  }
+  co_return result;
+}
+
+Awaitable<Answer> RegistryServer::State::get_manifest(HttpExchange& exchange, const Route& route,
+                                                      const Caller& caller) {
+  const bool head = exchange.method() == "HEAD";
+  const std::string_view known = exchange.header("If-None-Match");
+  co_return co_await exchange.on_pool([&] { return manifests.get(route, caller, head, known); });
+}
+
+Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, const Route& route,
+                                                      const Caller& caller) {
+  std::string bytes;
+  bool too_large = exchange.content_length().value_or(0) > options.manifest_limit;
+  if (!too_large) {
+    try {
+      bytes = co_await exchange.read_all(options.manifest_limit);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::Invalid) throw;
+      too_large = true;
+    }
+  }
+  if (too_large)
+    co_return error_answer(
+        413, "SIZE_INVALID",
+        "a manifest may have " + std::to_string(options.manifest_limit) + " bytes at most");
+  const std::vector<std::string> tags = exchange.query_values("tag");
+  co_return co_await exchange.on_pool(
+      [&] { return manifests.put(route, caller, exchange.header("Content-Type"), tags, bytes); });
+}
+
+// What is sent is verified first; who asks by HEAD may be about to rely on it, so it is kept.
+Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Route& route,
+                                                const Digest& digest) {
+  const bool head = exchange.method() == "HEAD";
+  if (head && !blobs) co_return store.keep(digest);  // quick enough for this thread
+  co_return co_await exchange.on_pool([&] {
+    if (blobs && !blobs->has(route.repository, digest)) return false;
+    return head ? store.keep(digest) : store.heal(digest);
+  });
+}
+
+Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const Digest& digest) {
+  Answer sent{200, {}, {}, /*sent=*/true};
+  UniqueFd fd = store.open(digest);
+  const uint64_t size = store.size(digest).value_or(0);
+  HttpHeaders headers;
+  headers.add("Content-Type", "application/octet-stream");
+  headers.add("Docker-Content-Digest", digest.text());
+  headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  headers.add("ETag", "\"" + digest.text() + "\"");
+  headers.add("Accept-Ranges", "bytes");
+  if (detail::matches_etag(exchange.header("If-None-Match"), headers.get("ETag"))) {
+    co_await exchange.begin(304, std::move(headers), size);
+    sent.status = 304;
+    co_return sent;
+  }
+  detail::ByteRange range{0, size};
+  switch (detail::parse_range(exchange.header("Range"), size, range)) {
+    case detail::RangeKind::Unsatisfiable: {
+      Answer answer = error_answer(416, "RANGE_INVALID", "the blob has " + std::to_string(size) + " bytes");
+      answer.headers.add("Content-Range", "bytes */" + std::to_string(size));
+      co_return answer;
+    }
+    case detail::RangeKind::Partial:
+      headers.add("Content-Range", "bytes " + std::to_string(range.from) + "-" +
+                                       std::to_string(range.from + range.length - 1) + "/" +
+                                       std::to_string(size));
+      sent.status = 206;
+      co_await exchange.begin(206, std::move(headers), range.length);
+      break;
+    case detail::RangeKind::None:
+      co_await exchange.begin(200, std::move(headers), size);
+      break;
+  }
+  co_await exchange.send_file(fd.get(), range.from, range.length);
+  if (exchange.method() != "HEAD") metrics.sent(range.length);
+  co_await exchange.finish();
+  co_return sent;
+}
+
+}  // namespace kiln::registry

@@ -1,0 +1,210 @@
+#include "registry/server/server_uploads.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "registry/reference.h"
+
+namespace kiln::registry::detail {
+namespace {
+
+constexpr size_t kPiece = 1u << 20;
+
+Answer upload_unknown(const Route& route) {
+  return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
+}
+
+Answer bad_digest(std::string_view text) {
+  return error_answer(400, "DIGEST_INVALID",
+                      "\"" + std::string(text) + "\" is not a digest this registry knows");
+}
+
+Answer created(const Route& route, const Digest& digest) {
+  Answer answer{201, {}, {}};
+  answer.headers.add("Location", "/v2/" + route.repository + "/blobs/" + digest.text());
+  answer.headers.add("Docker-Content-Digest", digest.text());
+  return answer;
+}
+
+// Ends a session at scope exit.
+struct DropIt {
+  UploadSessions& sessions;
+  const std::string id;
+  ~DropIt() { sessions.drop(id); }
+};
+
+}  // namespace
+
+Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(HttpExchange& exchange, const Route& route) {
+  auto upload = sessions_.find(route.argument, route.repository);
+  if (upload || !Store::is_writer_id(route.argument)) co_return upload;
+  co_return co_await exchange.on_pool([&] { return sessions_.resume(route.argument, route.repository); });
+}
+
+Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
+  return {"application/octet-stream", digest, store_.size(digest).value_or(0), {}, {}, {}, {}};
+}
+
+// Reading happens on the connection's executor, hashing and writing on the pool, so that uploads on several
+// connections use several cores.
+Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
+  std::string buffer;
+  for (bool more = true; more;) {
+    buffer.resize(kPiece);
+    size_t filled = 0;
+    while (filled < buffer.size()) {
+      const size_t count = co_await exchange.read_some({buffer.data() + filled, buffer.size() - filled});
+      if (count == 0) {
+        more = false;
+        break;
+      }
+      filled += count;
+    }
+    const std::string_view piece(buffer.data(), filled);
+    if (filled > 0) co_await exchange.on_pool([&] { writer.write(piece); });
+    metrics_.received(filled);
+  }
+}
+
+Answer UploadEndpoints::located(int status, const Upload& upload) {
+  Answer answer{status, {}, {}};
+  const uint64_t size = upload.writer.size();
+  answer.headers.add("Location", "/v2/" + upload.repository + "/blobs/uploads/" + upload.id());
+  answer.headers.add("Range", "0-" + std::to_string(size == 0 ? 0 : size - 1));
+  answer.headers.add("Docker-Upload-UUID", upload.id());
+  return answer;
+}
+
+Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, const Caller& caller,
+                                          Upload& upload, const Digest& digest) {
+  std::string problem;
+  const DropIt drop_it{sessions_, upload.id()};  // whatever comes of it
+  co_await exchange.on_pool([&] {
+    try {
+      upload.writer.commit(digest);
+      if (blobs_) blobs_->add(route.repository, digest);
+      tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::Invalid) throw;
+      problem = error.message();
+    }
+  });
+  co_return problem.empty() ? created(route, digest) : error_answer(400, "DIGEST_INVALID", problem);
+}
+
+bool UploadEndpoints::mount(const Route& route, const Caller& caller, const Digest& digest,
+                            const std::optional<std::string>& from) {
+  if (blobs_) {
+    const auto gives = [&](const std::string& repository) {
+      return caller.may(repository, Right::Pull) && blobs_->has(repository, digest);
+    };
+    bool readable = blobs_->has(route.repository, digest);
+    if (!readable && from) readable = gives(*from);
+    if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
+    if (!readable) return false;
+  }
+  if (!store_.keep(digest)) return false;
+  if (blobs_) blobs_->add(route.repository, digest);
+  tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, descriptor_of(digest));
+  return true;
+}
+
+Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  if (sessions_.is_time_to_sweep()) co_await exchange.on_pool([&] { store_.remove_abandoned_uploads(); });
+  if (options_.hooks) {
+    // Only who sends the blob with this very request says how large it is.
+    const auto size = exchange.query_value("digest") ? exchange.content_length() : std::nullopt;
+    const auto refusal = co_await exchange.on_pool(
+        [&] { return refused(options_.hooks->before_upload(route.repository, size)); });
+    if (refusal) co_return *refusal;
+  }
+  if (const auto wanted = exchange.query_value("mount")) {
+    const auto digest = Digest::parse(*wanted);
+    if (!digest) co_return bad_digest(*wanted);
+    const auto from = exchange.query_value("from");
+    if (from && !is_repository_name(*from))
+      co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
+    const bool mounted = co_await exchange.on_pool([&] { return mount(route, caller, *digest, from); });
+    if (mounted) co_return created(route, *digest);
+  }
+  std::string algorithm = "sha256";
+  if (const auto wanted = exchange.query_value("digest-algorithm")) {
+    if (*wanted != "sha256" && *wanted != "sha512") co_return bad_digest(*wanted);
+    algorithm = *wanted;
+  }
+  std::optional<Digest> digest;
+  if (const auto text = exchange.query_value("digest")) {
+    digest = Digest::parse(*text);
+    if (!digest) co_return bad_digest(*text);
+    algorithm = digest->algorithm();
+  }
+  const std::shared_ptr<Upload> upload = sessions_.create(route.repository, algorithm);
+  if (!upload) {
+    Answer busy = error_answer(429, "TOOMANYREQUESTS", "too many uploads at once");
+    busy.headers.add("Retry-After", "1");
+    co_return busy;
+  }
+  if (!digest) {
+    co_await exchange.on_pool([&] { upload->save(/*flush=*/false); });
+    co_return located(202, *upload);
+  }
+  const UploadSessions::Claim claim(sessions_, upload);
+  // If the client breaks off here, nobody knows of the upload: it would only wait to expire.
+  const DropIt drop_it{sessions_, upload->id()};
+  co_await receive(exchange, upload->writer);
+  co_return co_await commit(exchange, route, caller, *upload, *digest);
+}
+
+std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange, const Upload& upload) {
+  const std::string_view header = exchange.header("Content-Range");
+  if (header.empty()) return std::nullopt;
+  const auto range = parse_content_range(header);
+  const auto length = exchange.content_length();
+  if (range && range->from == upload.writer.size() && (!length || *length == range->length))
+    return std::nullopt;
+  Answer answer = error_answer(416, "BLOB_UPLOAD_INVALID", "the chunk does not follow on what is there");
+  for (const auto& [name, value] : located(416, upload).headers) answer.headers.add(name, value);
+  return answer;
+}
+
+Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  if (!upload) co_return upload_unknown(route);
+  const UploadSessions::Claim claim(sessions_, upload);
+  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
+  co_await receive(exchange, upload->writer);
+  co_await exchange.on_pool([&] { upload->save(); });
+  co_return located(202, *upload);
+}
+
+Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  if (!upload) co_return upload_unknown(route);
+  const UploadSessions::Claim claim(sessions_, upload);
+  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  const auto text = exchange.query_value("digest");
+  const auto digest = Digest::parse(text.value_or(""));
+  if (!digest) co_return bad_digest(text.value_or(""));
+  if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
+  co_await receive(exchange, upload->writer);
+  co_return co_await commit(exchange, route, caller, *upload, *digest);
+}
+
+Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  if (!upload) co_return upload_unknown(route);
+  const UploadSessions::Claim claim(sessions_, upload);
+  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
+  co_return located(204, *upload);
+}
+
+Awaitable<Answer> UploadEndpoints::cancel(HttpExchange& exchange, const Route& route) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  if (!upload) co_return upload_unknown(route);
+  sessions_.drop(upload->id());
+  co_return Answer{204, {}, {}};
+}
+
+}  // namespace kiln::registry::detail

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "base/http_server.h"
+#include "registry/server/registry_metrics.h"
+#include "registry/server/server.h"
+#include "registry/server/server_caller.h"
+#include "registry/server/server_route.h"
+#include "registry/server/upload_sessions.h"
+#include "registry/store/repository_blobs.h"
+
+// Inside of registry/server/server.cc: blob uploads. Thread-safe; each upload takes one request at a time.
+namespace kiln::registry::detail {
+
+class UploadEndpoints {
+ public:
+  // `blobs`: null where every blob is everybody's.
+  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs,
+                  RegistryMetrics& metrics)
+      : store_(store),
+        options_(options),
+        blobs_(blobs),
+        metrics_(metrics),
+        sessions_(store, {options.upload_expiry, options.upload_limit, options.clock}) {}
+
+  Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
+  Awaitable<Answer> append(HttpExchange& exchange, const Route& route);                        // PATCH
+  Awaitable<Answer> finish(HttpExchange& exchange, const Route& route, const Caller& caller);  // PUT
+  Awaitable<Answer> status(HttpExchange& exchange, const Route& route);                        // GET
+  Awaitable<Answer> cancel(HttpExchange& exchange, const Route& route);                        // DELETE
+
+ private:
+  Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route);
+  // Makes a blob that is here, and that the caller may read, belong to the repository. False: it is not.
+  bool mount(const Route& route, const Caller& caller, const Digest& digest,
+             const std::optional<std::string>& from);
+  Descriptor descriptor_of(const Digest& digest) const;
+  Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
+  static Answer located(int status, const Upload& upload);
+  // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
+  static std::optional<Answer> out_of_order(const HttpExchange& exchange, const Upload& upload);
+  Awaitable<Answer> commit(HttpExchange& exchange, const Route& route, const Caller& caller, Upload& upload,
+                           const Digest& digest);
+
+  Store& store_;
+  const RegistryServer::Options& options_;
+  RepositoryBlobs* const blobs_;
+  RegistryMetrics& metrics_;
+  UploadSessions sessions_;
+};
+
+}  // namespace kiln::registry::detail

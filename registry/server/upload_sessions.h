@@ -1,0 +1,93 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.h"
+#include "base/fs.h"
+#include "registry/store/store.h"
+
+// Inside of registry/server_uploads: the uploads under way. What one needs to go on in another process lies
+// on disk (upload_record.h): it ends by its commit, by being cancelled or by its age, not with the process.
+namespace kiln::registry::detail {
+
+class Upload {
+ public:
+  // `record` is the file about it.
+  Upload(std::string repository_name, std::string algorithm, BlobWriter blob_writer, fs::path record);
+  Upload(const Upload&) = delete;
+  Upload& operator=(const Upload&) = delete;
+  ~Upload();  // removes it, unless it was suspended
+
+  const std::string& id() const { return writer.id(); }
+  // What was received is on disk, and the next process will know. `flush` may be left out while it is
+  // nothing.
+  void save(bool flush = true);
+  void suspend();
+
+  const std::string repository;
+  BlobWriter writer;
+
+ private:
+  friend class UploadSessions;
+  const std::string algorithm_;
+  const fs::path record_;
+  bool suspended_ = false;
+  bool busy_ = false;  // guarded by the sessions' mutex, as is `used_`
+  Time used_{};
+};
+
+// Thread-safe; each upload takes one request at a time.
+class UploadSessions {
+ public:
+  struct Limits {
+    Duration expiry;
+    size_t count;
+    const Clock* clock;
+  };
+  UploadSessions(Store& store, Limits limits) : store_(store), limits_(limits) {}
+  ~UploadSessions();  // suspends them
+
+  // Null when there are too many.
+  std::shared_ptr<Upload> create(const std::string& repository, std::string_view algorithm);
+  // Null when this process has none.
+  std::shared_ptr<Upload> find(std::string_view id, std::string_view repository);
+  // As find(); also what an earlier process has left, whose bytes are read again: blocks. Null, too, for
+  // what a living process has.
+  std::shared_ptr<Upload> resume(std::string_view id, std::string_view repository);
+  void drop(const std::string& id);
+  // What writers that were killed have left is removed every now and then, not at the next start only.
+  bool is_time_to_sweep();
+
+  // Exclusive use of an upload for one request; false when another has it.
+  class Claim {
+   public:
+    Claim(UploadSessions& sessions, std::shared_ptr<Upload> upload);
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    ~Claim();
+    explicit operator bool() const { return upload_ != nullptr; }
+
+   private:
+    UploadSessions& sessions_;
+    std::shared_ptr<Upload> upload_;
+  };
+
+ private:
+  std::shared_ptr<Upload> enter(std::shared_ptr<Upload> upload);
+  fs::path record_of(std::string_view id) const;
+  void expire();
+
+  Store& store_;
+  const Limits limits_;
+  std::mutex mutex_;
+  std::mutex resuming_;  // held while one is read; whoever wants the same one finds it afterwards
+  Time swept_{};
+  std::map<std::string, std::shared_ptr<Upload>, std::less<>> uploads_;
+};
+
+}  // namespace kiln::registry::detail

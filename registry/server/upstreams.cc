@@ -1,0 +1,189 @@
+#include "registry/server/upstreams.h"
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <spdlog/spdlog.h>
+
+#include "base/error.h"
+#include "registry/client/session.h"
+#include "registry/copy/image_place.h"
+#include "registry/copy/store_place.h"
+#include "registry/server/entry_notes.h"
+#include "registry/store/store.h"
+#include "registry/store/store_index.h"
+
+namespace kiln::registry {
+namespace {
+
+Reference at_upstream(const std::string& repository, const std::string& reference, const UpstreamRule& rule) {
+  const std::string rest = repository.substr(rule.prefix.size());
+  const char separator = Digest::parse(reference) ? '@' : ':';
+  return Reference::parse(rule.registry + rest + separator + reference);
+}
+
+std::optional<Descriptor> blob_in(const Manifest& document, const Digest& digest) {
+  if (document.config.digest == digest) return document.config;
+  for (const Descriptor& layer : document.layers)
+    if (layer.digest == digest) return layer;
+  return std::nullopt;
+}
+
+struct Needed {
+  Digest manifest;
+  Descriptor blob;
+};
+
+// As one of the repository's manifests has it: size and type are needed to fetch it.
+std::optional<Needed> find_blob(const Store& store, const std::string& repository, const Digest& digest) {
+  const auto index = store.index();
+  for (const IndexEntry* entry : index->of_repository(repository)) {
+    if (!is_manifest(entry->descriptor.media_type) || !store.has(entry->descriptor.digest)) continue;
+    try {
+      const Manifest document = parse_manifest(store.read(entry->descriptor.digest));
+      if (auto found = blob_in(document, digest)) return Needed{entry->descriptor.digest, std::move(*found)};
+    } catch (const Error& error) {  // damaged: the next who asks for it brings it anew
+      if (error.kind() == ErrorKind::Infrastructure) throw;
+    }
+  }
+  return std::nullopt;
+}
+
+// What the upstream did wrong, in words for whoever asked here.
+[[noreturn]] void explain(const Error& error, const std::string& repository, const UpstreamRule& rule) {
+  const std::string what = repository + " is a copy of what " + rule.registry + " has";
+  if (dynamic_cast<const Denied*>(&error))
+    throw Error(ErrorKind::NotFound,
+                what + ", which denies it to this server, or has no such name: " + error.full(),
+                error.hint());
+  throw Error(ErrorKind::Unavailable, what + ", and it could not be asked: " + error.full(), error.hint());
+}
+
+}  // namespace
+
+Upstreams::Upstreams(Store& store, Client& client, Options options)
+    : store_(store), client_(client), options_(std::move(options)), blobs_(store) {}
+
+const UpstreamRule* Upstreams::rule_of(std::string_view repository) const {
+  const UpstreamRule* longest = nullptr;
+  for (const UpstreamRule& rule : options_.rules)
+    if (repository.size() > rule.prefix.size() && repository.starts_with(rule.prefix) &&
+        repository[rule.prefix.size()] == '/' && (!longest || rule.prefix.size() > longest->prefix.size()))
+      longest = &rule;
+  return longest;
+}
+
+void Upstreams::once(const std::string& name, const std::function<void()>& work) {
+  std::packaged_task<void()> task(work);
+  std::unique_lock lock(mutex_);
+  const auto [it, mine] = under_way_.try_emplace(name);
+  if (mine) it->second = task.get_future().share();
+  const std::shared_future<void> outcome = it->second;
+  lock.unlock();
+  if (mine) {
+    task();
+    lock.lock();
+    under_way_.erase(name);
+    lock.unlock();
+  }
+  outcome.get();
+}
+
+bool Upstreams::is_known(const std::string& repository, const std::string& reference,
+                         const UpstreamRule& rule) const {
+  const auto index = store_.index();
+  if (const auto digest = Digest::parse(reference)) {
+    for (const IndexEntry* entry : index->of_repository(repository))
+      if (entry->descriptor.digest == *digest) return store_.has(*digest);
+    return false;
+  }
+  const IndexEntry* entry = index->find(repository + ":" + reference);
+  if (!entry || !store_.has(entry->descriptor.digest)) return false;
+  const auto asked = pushed_at(entry->descriptor);
+  return asked && options_.clock->now() - *asked < rule.tag_age;
+}
+
+void Upstreams::manifest(std::string_view repository, std::string_view reference) {
+  const UpstreamRule* rule = rule_of(repository);
+  if (!rule || !(is_tag(reference) || Digest::parse(reference))) return;
+  const std::string name(repository), which(reference);
+  if (is_known(name, which, *rule)) return;
+  once(name + " " + which, [&] {
+    // Whoever was a little quicker may have brought it.
+    if (!is_known(name, which, *rule)) fetch_manifest(name, which, *rule);
+  });
+}
+
+void Upstreams::blob(std::string_view repository, const Digest& digest) {
+  const UpstreamRule* rule = rule_of(repository);
+  const std::string name(repository);
+  if (!rule || is_here(name, digest)) return;
+  once(name + " " + digest.text(), [&] {
+    if (!is_here(name, digest)) fetch_blob(name, digest, *rule);
+  });
+}
+
+bool Upstreams::is_here(const std::string& repository, const Digest& blob) {
+  return store_.has(blob) && (!options_.guarded || blobs_.has(repository, blob));
+}
+
+void Upstreams::fetch_manifest(const std::string& repository, const std::string& reference,
+                               const UpstreamRule& rule) {
+  const bool by_digest = Digest::parse(reference).has_value();
+  const auto index = store_.index();
+  const IndexEntry* older = by_digest ? nullptr : index->find(repository + ":" + reference);
+  const bool there = older && store_.has(older->descriptor.digest);
+  try {
+    const Reference upstream = at_upstream(repository, reference, rule);
+    if (there) {
+      const auto now = client_.resolve(upstream, options_.stop);
+      if (now && now->digest == older->descriptor.digest)
+        return keep(repository, reference, {older->descriptor, store_.read(now->digest)});
+    }
+    keep(repository, by_digest ? "" : reference, client_.fetch_manifest(upstream, options_.stop));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::NotFound) return;  // what is here of it, if anything, is the answer
+    if (!there) explain(error, repository, rule);
+    spdlog::warn("{}:{} is as it was: {}", repository, reference, error.full());
+  }
+}
+
+void Upstreams::keep(const std::string& repository, const std::string& tag, const FetchedManifest& fetched) {
+  Descriptor entry{
+      fetched.descriptor.media_type, fetched.descriptor.digest, fetched.bytes.size(), {}, {}, {}, {}};
+  if (!store_.keep(entry.digest)) {
+    BlobWriter writer = store_.begin_blob(entry.digest.algorithm());
+    writer.write(fetched.bytes);
+    writer.commit(entry.digest);
+  }
+  entry.annotations[RepositoryBlobs::kSparse] = "true";
+  Descriptor untagged = entry;
+  untagged.annotations[Store::kRepository] = repository;
+  note_subject(untagged, nlohmann::json::parse(fetched.bytes, nullptr, false));
+  entry.annotations[kPushed] = format_rfc3339(options_.clock->now());
+  store_.update([&](IndexEdit& edit) {
+    edit.add(untagged);
+    if (!tag.empty()) edit.name(repository + ":" + tag, entry);
+  });
+}
+
+void Upstreams::fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule) {
+  const auto needed = find_blob(store_, repository, digest);
+  if (!needed) return;  // no manifest of this repository needs it
+  const auto no_progress = [](uint64_t) {};
+  try {
+    const auto source = client_.source(at_upstream(repository, needed->manifest.text(), rule));
+    source->manifest({}, options_.stop);  // finds which of the upstream's mirrors has the image
+    if (store_.has(digest)) {
+      DigestSink proof(needed->blob);
+      source->read_blob(needed->blob, proof, no_progress, options_.stop);
+    } else {
+      StoreTarget(store_).put_blob(needed->blob, *source, no_progress, options_.stop);
+    }
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::NotFound) return;
+    explain(error, repository, rule);
+  }
+  blobs_.add(repository, digest);
+}
+
+}  // namespace kiln::registry

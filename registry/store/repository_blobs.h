@@ -1,0 +1,62 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/digest.h"
+#include "base/fs.h"
+#include "registry/store/store_index.h"
+
+namespace kiln::registry {
+
+class Store;
+
+// The blobs a manifest cannot do without; layers that may lie elsewhere ("foreign") are not among them.
+std::vector<Digest> required_blobs(const Manifest& manifest);
+
+// Which blobs belong to which repository of the embedded registry. All repositories share one set of blobs
+// on disk; where users have rights, a blob is only shown in repositories that
+//  - need it for a manifest of theirs, or
+//  - received it: an upload or a mount leaves an empty file links/REPOSITORY/ALGORITHM-HEX in the store
+//    ('/' of the name is '+').
+// Whoever lets a manifest in must see to it that all its blobs belong to the repository already, or mark it
+// as sparse: a marked one gives nothing away. Thread-safe; several processes may use one store.
+class RepositoryBlobs {
+ public:
+  explicit RepositoryBlobs(const Store& store) : store_(store) {}
+
+  bool has(const std::string& repository, const Digest& blob);
+  void add(const std::string& repository, const Digest& blob);     // on disk when it returns
+  void remove(const std::string& repository, const Digest& blob);  // manifests that name it still count
+  // Those that its manifests need, but for marked ones'.
+  using Blobs = std::set<Digest>;
+  std::shared_ptr<const Blobs> needed_by_manifests(const std::string& repository);
+  // Did some repository receive it?
+  bool is_linked(const Digest& blob) const;
+  // Removes the files of blobs that are gone.
+  void prune() const;
+
+  // Annotation of a manifest's entry in the store's index: some of its blobs were not there.
+  static constexpr const char* kSparse = "dev.kiln.registry.sparse";
+
+ private:
+  struct Named {
+    std::shared_ptr<const StoreIndex> index;
+    std::shared_ptr<const Blobs> blobs;
+  };
+
+  std::shared_ptr<const Blobs> blobs_of(const Digest& manifest);
+  fs::path link(std::string_view repository, const Digest& blob) const;
+
+  const Store& store_;
+  std::mutex mutex_;
+  std::map<std::string, Named> repositories_;                 // as of an index
+  std::map<Digest, std::shared_ptr<const Blobs>> manifests_;  // manifests do not change
+};
+
+}  // namespace kiln::registry

@@ -1,0 +1,175 @@
+#include "registry/store/snapshots.h"
+
+#include <atomic>
+#include <cerrno>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <thread>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "base/fs.h"
+#include "base/text.h"
+#include "registry/layers/unpack.h"
+#include "registry/store/leases.h"
+#include "registry/store/store.h"
+
+namespace kiln::registry {
+namespace {
+
+// snapshots/sha256/<hex>/fs is the folder, beside it `boot`: the boot in which it was unpacked. A snapshot is
+// not synced when it is made (that would cost more than unpacking it); so one that an earlier boot left may
+// be torn, and is unpacked anew, unless it was synced meanwhile: then `boot` is gone.
+constexpr auto kSyncAfter = std::chrono::minutes(2);
+
+// Usable as it stands? Called under the snapshot's lock.
+bool is_sound(const fs::path& snapshot) {
+  struct stat st;
+  if (::lstat((snapshot / "fs").c_str(), &st) != 0) return false;
+  if (::stat((snapshot / "boot").c_str(), &st) != 0) return true;
+  if (read_file(snapshot / "boot", 256) != boot_id()) return false;
+  if (::time(nullptr) - st.st_mtime > std::chrono::seconds(kSyncAfter).count()) {
+    const UniqueFd fd = open_file(snapshot, O_RDONLY | O_DIRECTORY);
+    if (::syncfs(fd.get()) == 0) ::unlink((snapshot / "boot").c_str());
+  }
+  return true;
+}
+
+void unpack_into(const Store& store, const Descriptor& layer, const Digest& diff_id, const fs::path& target) {
+  const UniqueFd blob = store.open(layer.digest);
+  UnpackOptions options;
+  options.privileged = may_unpack_privileged();
+  const LayerReader read = [&](char* buffer, size_t size) -> size_t {
+    for (;;) {
+      const ssize_t count = ::read(blob.get(), buffer, size);
+      if (count >= 0) return static_cast<size_t>(count);
+      if (errno != EINTR) throw_errno("cannot read " + store.blob_path(layer.digest).string());
+    }
+  };
+  try {
+    unpack_layer(read, target, layer.digest, diff_id, options);
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::Invalid) store.heal(layer.digest);  // the next pull brings it anew
+    throw error.because("cannot unpack layer " + layer.digest.short_text());
+  }
+}
+
+// The lock of one snapshot, whose file goes with the snapshot: whoever waited for a file that is gone by then
+// takes the new one. Without `wait`, an empty one when somebody else has it.
+UniqueFd lock_snapshot(const fs::path& file, bool wait) {
+  for (;;) {
+    UniqueFd fd = open_file(file, O_RDWR | O_CREAT);
+    while (::flock(fd.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) return {};
+      if (errno != EINTR) throw_errno("cannot lock " + file.string());
+    }
+    struct stat held, there;
+    if (::fstat(fd.get(), &held) != 0) throw_errno("cannot lock " + file.string());
+    if (::stat(file.c_str(), &there) == 0 && held.st_ino == there.st_ino) return fd;
+  }
+}
+
+uint64_t bytes_below(const fs::path& folder) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (auto it = fs::recursive_directory_iterator(folder, error); it != fs::recursive_directory_iterator();
+       it.increment(error)) {
+    struct stat st;
+    if (::lstat(it->path().c_str(), &st) == 0 && S_ISREG(st.st_mode))
+      bytes += static_cast<uint64_t>(st.st_size) / st.st_nlink;
+    if (error) break;
+  }
+  return bytes;
+}
+
+fs::path prepare_one(const Store& store, const Descriptor& layer, const Digest& diff_id) {
+  const fs::path folder = store.root() / "snapshots" / diff_id.algorithm();
+  const fs::path snapshot = folder / diff_id.encoded();
+  make_dirs(folder);
+  const UniqueFd lock = lock_snapshot(folder / (std::string(diff_id.encoded()) + ".lock"), /*wait=*/true);
+  if (is_sound(snapshot)) return snapshot / "fs";
+
+  // Whoever holds the lock may clear away what a killed process left.
+  const fs::path partial = folder / (std::string(diff_id.encoded()) + ".partial");
+  remove_tree(partial);
+  remove_tree(snapshot);
+  make_dirs(partial / "fs");
+  OnExit cleanup([&] {
+    try {
+      remove_tree(partial);
+    } catch (const Error&) {  // the error under way says more
+    }
+  });
+  unpack_into(store, layer, diff_id, partial / "fs");
+  write_file(partial / "boot", boot_id());
+  if (::rename(partial.c_str(), snapshot.c_str()) != 0) throw_errno("cannot make " + snapshot.string());
+  cleanup.dismiss();
+  return snapshot / "fs";
+}
+
+}  // namespace
+
+Snapshots::Snapshots(const Store& store) : store_(store) {}
+
+std::vector<std::filesystem::path> Snapshots::prepare(const Image& image, Lease* lease) const {
+  const auto& layers = image.manifest.layers;
+  const auto& diff_ids = image.config.diff_ids;
+  if (layers.size() != diff_ids.size())
+    throw Error(ErrorKind::Invalid,
+                "the image " + image.descriptor.digest.short_text() + " has " +
+                    std::to_string(layers.size()) + " layers but " + std::to_string(diff_ids.size()) +
+                    " diff IDs",
+                "it is broken or no container image; pull or build it again");
+  if (lease) lease->add(image.descriptor.digest, diff_ids);
+  const size_t count = layers.size();
+  std::vector<fs::path> folders(count);
+  std::vector<std::exception_ptr> failures(count);
+  std::atomic<size_t> next{0};
+  const auto work = [&] {
+    for (size_t i = next++; i < count; i = next++) {
+      try {
+        folders[count - 1 - i] = prepare_one(store_, layers[i], diff_ids[i]);
+      } catch (...) {
+        failures[i] = std::current_exception();
+        next = count;
+      }
+    }
+  };
+  {
+    std::vector<std::jthread> helpers;
+    const size_t threads = std::min<size_t>(count, std::max(2u, std::thread::hardware_concurrency()));
+    for (size_t i = 1; i < threads; ++i) helpers.emplace_back(work);
+    work();
+  }
+  for (const std::exception_ptr& failure : failures)
+    if (failure) std::rethrow_exception(failure);
+  // overlayfs takes no folder twice; the upper of two equal layers covers all of the lower one.
+  std::vector<fs::path> distinct;
+  for (fs::path& folder : folders)
+    if (std::find(distinct.begin(), distinct.end(), folder) == distinct.end())
+      distinct.push_back(std::move(folder));
+  return distinct;
+}
+
+std::optional<uint64_t> Snapshots::remove(const Digest& diff_id,
+                                          const std::function<bool(const struct stat&)>& goes,
+                                          bool trial) const {
+  const fs::path folder = store_.root() / "snapshots" / diff_id.algorithm();
+  const std::string name(diff_id.encoded());
+  const fs::path lock_file = folder / (name + ".lock"), partial = folder / (name + ".partial");
+  const UniqueFd lock = lock_snapshot(lock_file, /*wait=*/false);
+  struct stat st;
+  if (!lock || ::stat((folder / name).c_str(), &st) != 0 || !goes(st)) return std::nullopt;
+  const uint64_t bytes = bytes_below(folder / name / "fs");
+  if (trial) return bytes;
+  remove_tree(partial);
+  if (::rename((folder / name).c_str(), partial.c_str()) != 0)
+    throw_errno("cannot remove " + (folder / name).string());
+  remove_tree(partial);
+  ::unlink(lock_file.c_str());
+  return bytes;
+}
+
+}  // namespace kiln::registry
