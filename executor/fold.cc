@@ -238,8 +238,8 @@ class Fold {
     end(i, state_.counts.failed);
   }
 
-  // Only a TaskRun says in its own reason that nobody minds, and only where its steps failed: one that ran out
-  // of time, or never began, keeps the reason for that (pod/status.go, updateCompletedTaskRunStatus).
+  // Only a TaskRun says in its own reason that nobody minds, and only where its steps failed: one that ran
+  // out of time, or never began, keeps the reason for that (pod/status.go, updateCompletedTaskRunStatus).
   void ignore(size_t i) {
     TaskState& task = state_.tasks[i];
     task.ignored = true;
