@@ -271,7 +271,7 @@ void PodRun::read_results() {
 }
 
 void PodRun::run_steps() {
-  Sidecars sidecars(runtime_, network_->dial(), spec_.grace,
+  Sidecars sidecars(runtime_, network_ ? network_->dial() : Dial(), spec_.grace,
                     [this](size_t index, bool is_stderr, std::string_view bytes) {
                       const std::lock_guard lock(observing_);
                       observer_.sidecar_output(index, is_stderr, bytes);
