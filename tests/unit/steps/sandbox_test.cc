@@ -190,6 +190,16 @@ TEST_F(SandboxTest, WorkingDirectoryIsMadeAndOwned) {
             std::string::npos);
 }
 
+TEST_F(SandboxTest, AWorkingDirectoryNeedNotBeTheUsersOwn) {
+  KILN_NEEDS_ROOT();
+  make_dirs(world.rootfs() / "root", 0700);
+  SandboxSpec spec = world.shell("umask; echo x > /tmp/x && stat -c %a /tmp/x; ls /.. | sort | head -n 1");
+  ::chmod((world.rootfs() / "tmp").c_str(), 01777);
+  spec.cwd = "/root";
+  spec.uid = spec.gid = 1234;
+  EXPECT_EQ(world.run(spec).out, "0022\n644\nbin\n");
+}
+
 TEST_F(SandboxTest, AnUpperOfItsOwnIsThrownAway) {
   EXPECT_EQ(world.run("echo changed > /etc/origin && rm /etc/group && mkdir /new && cat /etc/origin").out,
             "changed\n");
