@@ -93,16 +93,25 @@ void PodRun::resolve_images() {
        is_infrastructure(error.kind()));
 }
 
-// Steps that run one after the other may each have a network of their own; what runs beside them may not.
+// Steps that run one after the other may each have a network of their own; what runs beside them, or wants
+// out of it, may not.
 void PodRun::prepare_network() {
-  if (spec_.network == Network::Host || spec_.sidecars.empty()) return;
+  const bool outward = spec_.network == Network::Private && Egress::is_available();
+  if (spec_.network == Network::Private && !outward)
+    no_way_out_ = "pasta is not installed (apt-get install passt)";
+  if (spec_.network == Network::Host || (spec_.sidecars.empty() && !outward)) return;
   try {
     network_ = make_pod_network();
   } catch (const Error& error) {
-    return fail("Failed",
-                "sidecars share the steps' network, which cannot be made: " + error.full_with_hint(), true);
+    return fail("Failed", "the pod's network cannot be made: " + error.full_with_hint(), true);
   }
   world_.set_network(network_.network.get(), network_.owner.get());
+  if (!outward) return;
+  try {
+    egress_.emplace(network_);
+  } catch (const Error& error) {
+    no_way_out_ = error.full();
+  }
 }
 
 // How its sidecars are reached: by their sandboxes where this process may not enter the pod's network.
@@ -220,6 +229,8 @@ void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcom
         output(index, is_stderr, bytes);
       },
       stop_, pod_time ? left : step.timeout, spec_.grace);
+  if (index == 0 && !no_way_out_.empty())
+    output(index, true, "kiln: warning: the private network has no way out: " + no_way_out_ + "\n");
   for (const std::string& warning : result.warnings) output(index, true, "kiln: warning: " + warning + "\n");
   conclude(index, result, pod_time, outcome);
 }

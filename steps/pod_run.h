@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 
+#include "steps/egress.h"
 #include "steps/network_namespace.h"
 #include "steps/pod.h"
 #include "steps/pod_folder.h"
@@ -49,8 +50,10 @@ class PodRun {
   Duration timeout_;
   PodFolder folder_;
   StepWorld world_;
-  PodNetwork network_;    // that steps and sidecars share; none when it is the host's, or each its own
-  std::mutex observing_;  // sidecars have threads of their own
+  PodNetwork network_;  // that steps and sidecars share; none when it is the host's, or each its own
+  std::optional<Egress> egress_;
+  std::string no_way_out_;            // why a private network has none
+  std::mutex observing_;              // sidecars have threads of their own
   std::vector<StepImage> images_of_;  // of steps, then of sidecars; empty for `kiln` and `host`
   PodOutcome outcome_;
   bool failed_ = false;
