@@ -236,6 +236,23 @@ TEST_F(SandboxTest, HundredsOfLayersMakeOneRoot) {
   EXPECT_EQ(ran.out, "301\n0\n") << ran.err;  // the topmost layer's file wins
 }
 
+TEST_F(SandboxTest, MoreLayersThanLinuxStacksAreRefusedWithTheirNumber) {
+  SandboxSpec spec = world.command({"true"});
+  for (int i = 0; i < 499; ++i) {
+    spec.rootfs.lowers.push_back(world.folder() / std::to_string(i));
+    make_dirs(spec.rootfs.lowers.back());
+  }
+  EXPECT_EQ(world.run(spec).status.code, 0) << "500 are possible";
+  spec.rootfs.lowers.push_back(world.folder() / "1");
+  try {
+    world.run(spec);
+    FAIL() << "started";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Invalid);
+    EXPECT_NE(error.full().find("501 layers"), std::string::npos) << error.full();
+  }
+}
+
 TEST_F(SandboxTest, ReadOnlyRootIsReadOnly) {
   SandboxSpec spec = world.shell("touch /x 2>&1; touch /mnt/kept/y && echo ok");
   spec.rootfs.read_only = true;
