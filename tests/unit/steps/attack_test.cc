@@ -197,7 +197,7 @@ TEST_F(AttackTest, AForkBombUnderALimitEndsWithItsSandbox) {
        "print $n < 50 ? 'bounded' : 'UNBOUNDED'"});
   spec.resources.pids = 40;
   std::vector<std::string> warnings;
-  const Cgroup probe("kiln-test-pids", {.pids = 10}, warnings);
+  const Cgroup probe("probe-of-" + spec.id, {.pids = 10}, warnings);
   if (!warnings.empty()) GTEST_SKIP() << "cgroups are not ours here: " << warnings[0];
   const auto ran = world.run(spec);
   EXPECT_EQ(ran.out, "bounded");
