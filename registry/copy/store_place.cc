@@ -10,6 +10,7 @@ class StoreSink : public BlobSink {
   StoreSink(Store& store, const Descriptor& blob)
       : store_(store), blob_(blob), writer_(store.begin_blob(blob.digest.algorithm())) {}
   void write(std::string_view bytes) override { writer_->write(bytes); }
+  std::string write_piece(std::string piece) override { return writer_->write_piece(std::move(piece)); }
   uint64_t size() const override { return writer_->size(); }
   void restart() override { writer_.emplace(store_.begin_blob(blob_.digest.algorithm())); }
   void commit() override { writer_->commit(blob_.digest); }
