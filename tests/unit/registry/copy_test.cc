@@ -331,7 +331,7 @@ TEST_F(Copy, ALayoutForOthersHoldsNothingElse) {
   read_back(at("oci:", ":one"));
 }
 
-TEST_F(Copy, AFailedCopyLeavesWhatWasThere) {
+TEST_F(Copy, AFailedCopyLeavesNothingHalfDone) {
   const Image given = image("a");
   CopyOptions one;
   one.connections = 1;  // the layers come first
