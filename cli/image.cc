@@ -67,7 +67,10 @@ void inspect(const ImageOptions& options, Context& context) {
 }  // namespace
 
 void add_image(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("image", "OCI images of the store");
+  CLI::App* verb = app.add_subcommand("image",
+                                      "OCI images of the store\n\n"
+                                      "  kiln image list\n"
+                                      "  kiln image copy hello oci-archive:hello.tar\n");
   verb->require_subcommand(1);
   auto options = std::make_shared<ImageOptions>();
   CLI::App* lister = verb->add_subcommand("list", "List images");
