@@ -72,11 +72,16 @@ json converted(const FetchedManifest& image, ManifestFormat format) {
 
 // Docker's documents know none.
 void drop_annotations(json& document) {
-  document.erase("annotations");
-  for (const char* list : {"manifests", "layers"})
-    if (document.contains(list))
-      for (json& entry : document[list]) entry.erase("annotations");
-  if (document.contains("config")) document["config"].erase("annotations");
+  const auto drop = [](json& from) {
+    if (from.is_object()) from.erase("annotations");
+  };
+  drop(document);
+  for (const char* member : {"manifests", "layers", "config"}) {
+    if (!document.contains(member)) continue;
+    drop(document[member]);
+    if (document[member].is_array())
+      for (json& entry : document[member]) drop(entry);
+  }
 }
 
 }  // namespace
@@ -96,7 +101,7 @@ FetchedManifest ConvertedSource::convert(const FetchedManifest& image, const std
     document = json::parse(image.bytes);
     document["mediaType"] = of(kIndexes, format_);
     for (size_t i = 0; i < children.size(); ++i) {
-      const FetchedManifest child = convert(from_.manifest(children[i], stop), stop, depth + 1);
+      const FetchedManifest child = converted_child(children[i], stop, depth + 1);
       json& entry = document["manifests"][i];
       entry["mediaType"] = child.descriptor.media_type;
       entry["digest"] = child.descriptor.digest.text();
@@ -110,6 +115,15 @@ FetchedManifest ConvertedSource::convert(const FetchedManifest& image, const std
   if (document != json::parse(image.bytes))
     out = checked_manifest(document.dump(), document["mediaType"].get<std::string>(), {});
   converted_.insert_or_assign(out.descriptor.digest, out);
+  return out;
+}
+
+// Each once, however often an index names it.
+FetchedManifest ConvertedSource::converted_child(const Descriptor& child, const std::stop_token& stop,
+                                                 int depth) {
+  if (const auto it = became_.find(child.digest); it != became_.end()) return converted_.at(it->second);
+  FetchedManifest out = convert(from_.manifest(child, stop), stop, depth);
+  became_.emplace(child.digest, out.descriptor.digest);
   return out;
 }
 

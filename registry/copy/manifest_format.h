@@ -31,10 +31,12 @@ class ConvertedSource : public ImageSource {
 
  private:
   FetchedManifest convert(const FetchedManifest& image, const std::stop_token& stop, int depth);
+  FetchedManifest converted_child(const Descriptor& child, const std::stop_token& stop, int depth);
 
   ImageSource& from_;
   const ManifestFormat format_;
-  std::map<Digest, FetchedManifest> converted_;
+  std::map<Digest, FetchedManifest> converted_;  // by their own digests
+  std::map<Digest, Digest> became_;              // of children: what they were, what they are
 };
 
 }  // namespace kiln::registry
