@@ -1,5 +1,7 @@
 #include "registry/background_hasher.h"
 
+#include <system_error>
+
 namespace kiln::registry {
 namespace {
 
@@ -24,7 +26,15 @@ void BackgroundHasher::update(std::string_view bytes) {
 
 std::string BackgroundHasher::update_later(std::string piece) {
   std::unique_lock lock(mutex_);
-  if (!thread_.joinable()) thread_ = std::thread([this] { work(); });
+  if (!thread_.joinable()) {
+    try {
+      thread_ = std::thread([this] { work(); });
+    } catch (const std::system_error&) {  // no more threads for this user: it is only slower
+      hasher_.update(piece);
+      piece.clear();
+      return piece;
+    }
+  }
   changed_.wait(lock, [&] { return pieces_.size() < kOnTheirWay; });
   const size_t room = piece.capacity();
   pieces_.push_back(std::move(piece));
