@@ -60,4 +60,9 @@ class OpenFolder {
   std::filesystem::path path_;
 };
 
+// What `below` names in `folder`, or the folder itself when that is empty. Links on the way are followed as
+// long as they stay in the folder (openat2(2), RESOLVE_BENEATH); what leads to `folder` is trusted. Throws
+// Invalid for what leads out, NotFound.
+UniqueFd open_beneath(const std::filesystem::path& folder, const std::filesystem::path& below, int flags);
+
 }  // namespace kiln

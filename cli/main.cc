@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "cli/context.h"
 #include "cli/options.h"
+#include "cli/step_mode.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 
@@ -40,7 +41,7 @@ void add_verbs(CLI::App& app, Context& context) {
 // The user's own file lies where --root or KILN_ROOT say, if they do; the project's wins over it.
 void load_files(Context& context, const std::vector<std::string>& words) {
   const fs::path project = ".kiln/config.toml";
-  const nlohmann::json nearer = load_settings(project);
+  const nlohmann::json nearer = load_project_settings(project);
   const std::optional<std::string> root = root_of(words);
   const fs::path own = (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
   const nlohmann::json farther = load_settings(own);
@@ -48,7 +49,6 @@ void load_files(Context& context, const std::vector<std::string>& words) {
   add_image_aliases(context.aliases, nearer, project);
   try {
     if (farther.contains("registry")) context.registry_settings.apply(farther["registry"], own);
-    if (nearer.contains("registry")) context.registry_settings.apply(nearer["registry"], project);
   } catch (const Error& error) {
     context.settings_problem = error;
   }
@@ -70,6 +70,7 @@ int run(int argc, char** argv) {
   app.add_option("--server", context.server, "Address of a running `kiln serve`");
   add_verbs(app, context);
   add_environment_names(app);
+  confine_to_step(app);
   context.catch_interrupts();
   try {
     std::vector<std::string> words = arguments_of(argc, argv);

@@ -57,12 +57,36 @@ std::pair<std::string, std::string> split_pair(const std::string& flag, const st
   return {pair.substr(0, equals), pair.substr(equals + 1)};
 }
 
-nlohmann::json load_settings(const fs::path& file) {
+namespace {
+
+nlohmann::json read_settings(const fs::path& file) {
   if (!fs::exists(file)) return nlohmann::json::object();
-  nlohmann::json settings = parse_toml(read_file(file, 1 << 20), file.string());
-  for (const auto& [name, value] : settings.items()) {
+  return parse_toml(read_file(file, 1 << 20), file.string());
+}
+
+void set_defaults(const nlohmann::json& settings) {
+  for (const auto& [name, value] : settings.items())
     if (!value.is_structured()) set_default(name, value);
-  }
+}
+
+}  // namespace
+
+nlohmann::json load_settings(const fs::path& file) {
+  nlohmann::json settings = read_settings(file);
+  set_defaults(settings);
+  return settings;
+}
+
+nlohmann::json load_project_settings(const fs::path& file) {
+  constexpr std::string_view kOfProjects[] = {
+      "images", "jobs",   "param",   "pipeline",  "progress",        "builder",
+      "tag",    "strict", "service", "namespace", "git-default-url", "git-default-revision"};
+  nlohmann::json settings = read_settings(file);
+  for (const auto& [name, value] : settings.items())
+    if (std::ranges::find(kOfProjects, name) == std::end(kOfProjects))
+      throw Error(ErrorKind::Invalid, file.string() + ": \"" + name + "\" is not for a project to set",
+                  "put it into your own config.toml, or give --" + name);
+  set_defaults(settings);
   return settings;
 }
 

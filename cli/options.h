@@ -32,6 +32,10 @@ std::pair<std::string, std::string> split_pair(const std::string& flag, const st
 // one throws Invalid.
 nlohmann::json load_settings(const std::filesystem::path& file);
 
+// The same of a project's file, which whoever wrote the project has written: what widens the rights of its
+// pipelines, names other folders or belongs to the server is refused (Invalid).
+nlohmann::json load_project_settings(const std::filesystem::path& file);
+
 // The folder that --root gives, or KILN_ROOT, before options are parsed.
 std::optional<std::string> root_of(const std::vector<std::string>& words);
 

@@ -56,9 +56,13 @@ std::vector<steps::VolumeMount> PodMounts::of(const dag::Container& container, c
 }
 
 steps::VolumeMount PodMounts::workspace_mount(const dag::TaskWorkspace& workspace, Path inside) {
-  return {
+  return mount_of(
       workspace_source(workspace), std::move(inside),
-      workspace.declaration.read_only || workspace.binding.source.read_only || is_made_of_files(workspace)};
+      workspace.declaration.read_only || workspace.binding.source.read_only || is_made_of_files(workspace));
+}
+
+steps::VolumeMount PodMounts::mount_of(const Place& place, fs::path inside, bool read_only) {
+  return {place.path, std::move(inside), read_only, place.within};
 }
 
 // The folder of a volume or workspace that is made of objects; written once, however often it is mounted.
@@ -77,14 +81,14 @@ fs::path PodMounts::made_of_files(const dag::VolumeSource& source, const fs::pat
   return folder / below;
 }
 
-fs::path PodMounts::host_path(const dag::Volume& volume, const fs::path& below) {
+PodMounts::Place PodMounts::host_path(const dag::Volume& volume, const fs::path& below) {
   const fs::path path = fs::path(volume.source.name.value).lexically_normal();
   for (const fs::path& allowed : places_.host_paths) {
     if (!is_within(path, allowed)) continue;
     out_.host_paths.push_back({path, allowed});
-    if (below.empty()) return path;
-    out_.host_paths.push_back({path / below, path});
-    return path / below;
+    if (!below.empty()) out_.host_paths.push_back({path / below, path});
+    const fs::path all = below.empty() ? path : path / below;
+    return {all, all == allowed ? fs::path() : allowed};
   }
   throw Error(ErrorKind::Invalid,
               "task " + task_.name + ": volume \"" + volume.name.value + "\" is the folder " + path.string() +
@@ -98,31 +102,32 @@ void PodMounts::note_empty_dir(const std::string& name, const dag::VolumeSource&
                          "\" is a folder on disk without a limit: medium and sizeLimit are not kept");
 }
 
-fs::path PodMounts::folder(fs::path base, const fs::path& below, bool make) {
-  fs::path path = below.empty() ? base : base / below;
-  if (make) out_.folders.push_back({path, std::move(base)});
-  return path;
+PodMounts::Place PodMounts::folder(const Place& base, const fs::path& below, bool make) {
+  const fs::path& top = base.within.empty() ? base.path : base.within;
+  Place place = below.empty() ? base : Place{base.path / below, top, base.of_user};
+  if (make) out_.folders.push_back({place.path, top, place.of_user});
+  return place;
 }
 
-fs::path PodMounts::workspace_source(const dag::TaskWorkspace& workspace) {
+PodMounts::Place PodMounts::workspace_source(const dag::TaskWorkspace& workspace) {
   const dag::WorkspaceBinding& binding = workspace.binding;
   const fs::path below = safe_sub_path(binding.sub_path, "workspace " + workspace.declaration.name.value);
   switch (binding.kind) {
     case dag::WorkspaceBinding::Kind::HostFolder:
-      return folder(binding.folder, below, !below.empty());
+      return folder({binding.folder, {}, true}, below, !below.empty());
     case dag::WorkspaceBinding::Kind::RunFolder:
-      return folder(places_.workspaces / binding.folder, below);
+      return folder({places_.workspaces / binding.folder}, below);
     case dag::WorkspaceBinding::Kind::Volume:
       break;
   }
   if (binding.source.kind == dag::VolumeSource::Kind::PersistentVolumeClaim)
-    return folder(places_.claims / binding.source.name.value, below);
+    return folder({places_.claims / binding.source.name.value}, below);
   if (binding.source.kind == dag::VolumeSource::Kind::EmptyDir) {
     note_empty_dir(workspace.declaration.name, binding.source);
-    return folder(out_.spec.folder / "emptydir" / workspace.declaration.name.value, below);
+    return folder({out_.spec.folder / "emptydir" / workspace.declaration.name.value}, below);
   }
   if (executor::is_made_of_files(binding.source))
-    return made_of_files(binding.source, fs::path("workspaces") / workspace.declaration.name.value, below);
+    return {made_of_files(binding.source, fs::path("workspaces") / workspace.declaration.name.value, below)};
   throw Error(ErrorKind::Invalid,
               "workspace " + workspace.declaration.name.value + ": not a kind that can be run");
 }
@@ -137,21 +142,22 @@ steps::VolumeMount PodMounts::volume_mount(const dag::VolumeMount& mount, const 
         return {made_of_files(workspace.binding.source,
                               fs::path("workspaces") / workspace.declaration.name.value, below),
                 inside, true};
-      return {folder(workspace_source(workspace), below), inside, mount.read_only};
+      return mount_of(folder(workspace_source(workspace), below), inside, mount.read_only);
     }
   for (const dag::Volume& volume : resolved_.spec.volumes) {
     if (volume.name.value != mount.name.value) continue;
     const std::string& name = volume.name.value;
     if (executor::is_made_of_files(volume.source))
       return {made_of_files(volume.source, fs::path("volumes") / name, below), inside, true};
-    if (volume.source.kind == Kind::HostPath) return {host_path(volume, below), inside, mount.read_only};
+    if (volume.source.kind == Kind::HostPath)
+      return mount_of(host_path(volume, below), inside, mount.read_only);
     if (volume.source.kind == Kind::PersistentVolumeClaim)
-      return {folder(places_.claims / volume.source.name.value, below), inside,
-              mount.read_only || volume.source.read_only};
+      return mount_of(folder({places_.claims / volume.source.name.value}, below), inside,
+                      mount.read_only || volume.source.read_only);
     if (volume.source.kind != Kind::EmptyDir)
       throw Error(ErrorKind::Invalid, "task " + task_.name + ", " + who + ": volume \"" + name +
                                           "\" is of a kind that only a cluster has");
-    return {folder(out_.spec.folder / "volumes" / name, below), inside, mount.read_only};
+    return mount_of(folder({out_.spec.folder / "volumes" / name}, below), inside, mount.read_only);
   }
   throw Error(ErrorKind::Invalid, "task " + task_.name + ", " + who + ": volume \"" + mount.name.value +
                                       "\" is not among the task's volumes");

@@ -23,10 +23,16 @@ class PodMounts {
 
  private:
   using Path = std::filesystem::path;
-  Path folder(Path base, const Path& below, bool make = true);
+  // A path of the host, and what it must not leave (steps::Mount::within).
+  struct Place {
+    Path path, within{};
+    bool of_user = false;
+  };
+  Place folder(const Place& base, const Path& below, bool make = true);
   Path made_of_files(const dag::VolumeSource& source, const Path& name, const Path& below);
-  Path host_path(const dag::Volume& volume, const Path& below);
-  Path workspace_source(const dag::TaskWorkspace& workspace);
+  Place host_path(const dag::Volume& volume, const Path& below);
+  Place workspace_source(const dag::TaskWorkspace& workspace);
+  static steps::VolumeMount mount_of(const Place& place, Path inside, bool read_only);
   steps::VolumeMount workspace_mount(const dag::TaskWorkspace& workspace, Path inside);
   steps::VolumeMount volume_mount(const dag::VolumeMount& mount, const std::string& who);
   void note_empty_dir(const std::string& name, const dag::VolumeSource& source);

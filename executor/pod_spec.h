@@ -35,6 +35,7 @@ struct PodRequest {
   // A folder that has to exist first, and the folder it must not leave (through a link that a step made).
   struct Folder {
     std::filesystem::path path, inside;
+    bool of_user = false;  // `inside` is a folder that the user named: it has to be there, and stays as it is
   };
   std::vector<Folder> folders;
   // Folders of this machine that have to be there already, each inside one that is allowed.

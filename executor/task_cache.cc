@@ -1,13 +1,30 @@
 #include "executor/task_cache.h"
 
 #include <algorithm>
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/open_folder.h"
 #include "base/utf8.h"
 
 namespace kiln::executor {
 namespace {
+
+// A folder that steps see, for as long as this lives: where it is now, whatever they do to what leads there.
+class HeldFolder {
+ public:
+  explicit HeldFolder(const steps::VolumeMount& mount) : path_(mount.source) {
+    if (mount.within.empty()) return;
+    fd_ = open_beneath(mount.within, mount.source.lexically_relative(mount.within), O_PATH | O_DIRECTORY);
+    path_ = "/proc/self/fd/" + std::to_string(fd_.get()) + "/.";
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  UniqueFd fd_;
+  fs::path path_;
+};
 
 using nlohmann::json;
 
@@ -101,7 +118,7 @@ TaskInputs task_inputs(const steps::PodSpec& pod, const std::vector<std::string>
   for (const steps::StepSpec& step : pod.steps) add("step " + step.name + ": ", step);
   for (const steps::SidecarSpec& sidecar : pod.sidecars) add("sidecar " + sidecar.name + ": ", sidecar);
   for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
-    FolderContent content = read_content(mount.source);
+    FolderContent content = read_content(HeldFolder(mount).path());
     check_names(content);
     out.parts[name + " read-only"] = mount.read_only ? "yes" : "no";
     out.folders[name] = std::move(content);
@@ -148,14 +165,14 @@ void TaskCache::set_aside_outputs(TaskInputs& inputs, std::string_view task,
 
 void TaskCache::restore(const Found& found, const TaskInputs& inputs, std::string_view task,
                         const steps::PodSpec& pod) const {
-  std::map<std::string, fs::path> sources;
+  std::map<std::string, std::pair<fs::path, HeldFolder>> sources;
   for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
-    if (!mount.read_only) sources[name] = mount.source;
+    if (!mount.read_only) sources.emplace(name, std::pair(mount.source, HeldFolder(mount)));
   });
   size_t number = 0;
   for (const auto& [name, change] : found.changes) {
-    const fs::path& source = sources.at(name);
-    make_changes(change, files_of(found.files, number++), source);
+    const auto& [source, held] = sources.at(name);
+    make_changes(change, files_of(found.files, number++), held.path());
     const FolderContent& before = inputs.folders.at(name);
     FolderContent after = before;
     for (const std::string& path : change.removed) after.erase(path);
@@ -175,23 +192,25 @@ void TaskCache::keep(const TaskInputs& inputs, std::string_view task, std::strin
   uint64_t bytes = 0;
   struct Left {
     fs::path source;
+    HeldFolder held;
     FolderChanges change;
     FolderContent after;
   };
   std::map<std::string, Left> all;
   for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
     if (mount.read_only) return;
-    FolderContent after = read_content(mount.source);
+    HeldFolder held(mount);
+    FolderContent after = read_content(held.path());
     FolderChanges change = changes(inputs.folders.at(name), after);
     check_names(change.written);
     for (const auto& [path, entry] : change.written) bytes += entry.size;
     changes_json[name] = {{"written", content_json(change.written)}, {"removed", change.removed}};
-    all[name] = {mount.source, std::move(change), std::move(after)};
+    all.emplace(name, Left{mount.source, std::move(held), std::move(change), std::move(after)});
   });
   if (bytes > options_.bytes / 4) return;
   size_t number = 0;
   for (const auto& [name, one] : all)
-    save_files(one.source, one.change.written, files_of(made.path() / "files", number++));
+    save_files(one.held.path(), one.change.written, files_of(made.path() / "files", number++));
   json folders = json::object();
   for (const auto& [name, content] : inputs.folders) folders[name] = content_json(content);
   const json entry{{"run", run},

@@ -1,10 +1,12 @@
 #include "executor/task_job.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 #include "executor/step_log.h"
 
 namespace kiln::executor {
@@ -46,21 +48,28 @@ Outcome outcome_of(steps::PodOutcome pod) {
   return out;
 }
 
-void make_folders(const PodRequest& request) {
-  for (const PodRequest::Folder& folder : request.folders) {
-    make_dirs(folder.inside);
-    ::chmod(folder.inside.c_str(), 0777);  // steps run as many users; the run's own folder is private
-    // A step may have put a link where the next one's subPath is: the host must not follow it outside.
-    const fs::path inside = fs::canonical(folder.inside);
-    const fs::path target = fs::weakly_canonical(folder.path);
-    if (!is_within(target, inside))
-      throw Error(ErrorKind::Invalid, "subPath " + folder.path.lexically_relative(folder.inside).string() +
-                                          " leads out of its workspace");
-    if (target != inside) {
-      make_dirs(target);
-      ::chmod(target.c_str(), 0777);
-    }
+// Steps run as many users; the run's own folder is private.
+void make_for_all(int above, const fs::path& name) {
+  if (::mkdirat(above, name.c_str(), 0777) != 0) {
+    if (errno != EEXIST) throw_errno("cannot make folder " + name.string());
+  } else if (::fchmodat(above, name.c_str(), 0777, 0) != 0) {
+    throw_errno("cannot open folder " + name.string() + " for all");
   }
+}
+
+// A step may have put a link where the next one's subPath is, or puts it there right now.
+void make_folder(const PodRequest::Folder& folder) {
+  if (!folder.of_user) {
+    make_dirs(folder.inside.parent_path());
+    make_for_all(AT_FDCWD, folder.inside);
+  }
+  fs::path at;
+  for (const fs::path& part : folder.path.lexically_relative(folder.inside)) {
+    if (part == ".") continue;
+    make_for_all(open_beneath(folder.inside, at, O_PATH | O_DIRECTORY).get(), part);
+    at /= part;
+  }
+  open_beneath(folder.inside, at, O_PATH | O_DIRECTORY);
 }
 
 // A link may lead anywhere: what counts is where the folder really is.
@@ -91,7 +100,7 @@ Outcome outcome_of(const Error& error) {
 void prepare_pod(const PodRequest& request) {
   make_dirs(request.spec.folder, 0755);
   failpoint("workspace.make");
-  make_folders(request);
+  for (const PodRequest::Folder& folder : request.folders) make_folder(folder);
   check_host_paths(request);
   for (const VolumeContent& volume : request.contents) write_volume(volume, request.group);
 }

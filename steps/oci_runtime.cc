@@ -4,11 +4,13 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <mutex>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -160,6 +162,24 @@ class OciSandbox final : public Sandbox {
   std::optional<ExitStatus> exit_;
 };
 
+// The folders of a path as a process with this root would see it, links of the image included.
+void make_inside(const fs::path& root, const fs::path& path) {
+  const UniqueFd top = open_file(root, O_PATH | O_DIRECTORY);
+  const auto open_inside = [&](const fs::path& at) {
+    open_how how{};
+    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
+    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+    return UniqueFd(
+        static_cast<int>(::syscall(SYS_openat2, top.get(), at.empty() ? "." : at.c_str(), &how, sizeof how)));
+  };
+  fs::path above;
+  for (const fs::path& part : path) {
+    if (!open_inside(above / part))
+      if (const UniqueFd parent = open_inside(above); parent) ::mkdirat(parent.get(), part.c_str(), 0755);
+    above /= part;
+  }
+}
+
 }  // namespace
 
 OciRuntime::OciRuntime(std::string program, const fs::path& runtime_dir)
@@ -194,7 +214,7 @@ std::unique_ptr<Sandbox> OciRuntime::start(const SandboxSpec& spec, const Stream
   make_dirs(bundle);
   OnExit undo([&] { remove_bundle(bundle); });
   mount_root(spec, bundle);
-  if (spec.make_cwd) make_dirs(bundle / "rootfs" / spec.cwd.relative_path());
+  if (spec.make_cwd) make_inside(bundle / "rootfs", spec.cwd.relative_path());
   write_file(bundle / "config.json", runtime_spec(spec, bundle / "rootfs"));
   const std::string id = "kiln-" + std::to_string(::getpid()) + "-" + bundle.filename().native();
   const pid_t pid = spawn({program_, "--root", (bundle / "state").native(), "--log",

@@ -24,6 +24,7 @@ struct VolumeMount {
   std::filesystem::path source;       // host folder or file
   std::filesystem::path destination;  // absolute, inside
   bool read_only = false;
+  std::filesystem::path within{};  // Mount::within
 };
 
 // One Step, everything substituted, as a Tekton Task's `steps` says.

@@ -23,6 +23,16 @@ void make_link(const std::string& target, const fs::path& link) {
     throw_errno("cannot make " + link.string());
 }
 
+// What steps of any user may look at, whatever this process's umask.
+void make_open_dir(const fs::path& path) {
+  make_dirs(path);
+  if (::chmod(path.c_str(), 0755) != 0) throw_errno("cannot open " + path.string() + " for all");
+}
+void write_open_file(const fs::path& path, std::string_view content) {
+  write_file(path, content);
+  if (::chmod(path.c_str(), 0644) != 0) throw_errno("cannot open " + path.string() + " for all");
+}
+
 // Below the pod's folder, and below /tekton.
 fs::path status_folder(size_t index) {
   return fs::path("run") / std::to_string(index) / "status";
@@ -35,11 +45,12 @@ PodFolder::PodFolder(const PodSpec& pod)
   const std::vector<StepSpec>& steps = pod.steps;
   for (const char* name : {"workspace", "home"}) make_shared_dir(folder_ / name);
   for (const char* name : {"results", "artifacts", "creds"}) make_shared_dir(control_ / name);
-  for (const char* name : {"steps", "scripts", "run"}) make_dirs(control_ / name);
+  for (const char* name : {"steps", "scripts", "run"}) make_open_dir(control_ / name);
   for (size_t i = 0; i < steps.size(); ++i) {
     const std::string number = std::to_string(i);
     const fs::path status = control_ / status_folder(i);
-    make_dirs(status);
+    make_open_dir(status.parent_path());
+    make_open_dir(status);
     make_shared_dir(status / "results");
     make_shared_dir(status / "artifacts");
     const std::string target = "/tekton/run/" + number + "/status";
@@ -49,7 +60,7 @@ PodFolder::PodFolder(const PodSpec& pod)
       make_link(target, control_ / "steps" / ("step-" + steps[i].name));
   }
   // An image's /etc/hosts is meant to be written by whoever runs it.
-  write_file(control_ / "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
+  write_open_file(control_ / "hosts", "127.0.0.1 localhost\n::1 localhost ip6-localhost\n");
 }
 
 std::string PodFolder::write_script(const std::string& name, std::string_view content) const {
@@ -87,7 +98,7 @@ std::vector<Mount> PodFolder::sidecar_mounts(Network network) const {
 }
 
 void PodFolder::write_exit_code(size_t index, int code) const {
-  write_file(control_ / status_folder(index) / "exitCode", std::to_string(code));
+  write_open_file(control_ / status_folder(index) / "exitCode", std::to_string(code));
 }
 
 std::optional<PodFolder::Result> PodFolder::result(const std::string& name, uint64_t limit) const {

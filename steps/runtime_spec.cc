@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fs.h"
 #include "base/text.h"
 #include "steps/capabilities.h"
 #include "steps/seccomp_profile.h"
@@ -48,6 +49,12 @@ Json mount(const char* destination, const char* type, const char* source, std::v
   return {{"destination", destination}, {"type", type}, {"source", source}, {"options", std::move(options)}};
 }
 
+// These runtimes take a path only: where it leads now.
+fs::path source_of(const Mount& mount) {
+  if (mount.within.empty()) return mount.source;
+  return fs::read_symlink("/proc/self/fd/" + std::to_string(open_source(mount).get()));
+}
+
 Json mounts_of(const SandboxSpec& spec) {
   Json mounts = Json::array();
   mounts.push_back(mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}));
@@ -68,7 +75,7 @@ Json mounts_of(const SandboxSpec& spec) {
           mount(m.destination.c_str(), "tmpfs", "tmpfs",
                 {"nosuid", "nodev", mode, "size=" + std::to_string(m.size ? m.size : 64u << 20)}));
     } else {
-      mounts.push_back(mount(m.destination.c_str(), "bind", m.source.c_str(),
+      mounts.push_back(mount(m.destination.c_str(), "bind", source_of(m).c_str(),
                              {"rbind", "rprivate", "nosuid", "nodev", read_only ? "rro" : "rw"}));
       if (read_only) mounts.back()["options"].push_back("ro");
     }

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 #include "steps/native_sandbox.h"
 #include "steps/oci_runtime.h"
 
@@ -153,6 +154,11 @@ std::string sandbox_problem() {
   } catch (const Error& error) {
     return error.full_with_hint();
   }
+}
+
+UniqueFd open_source(const Mount& mount) {
+  if (mount.within.empty()) return open_file(mount.source, O_PATH);
+  return open_beneath(mount.within, mount.source.lexically_relative(mount.within), O_PATH);
 }
 
 }  // namespace kiln::steps

@@ -39,7 +39,13 @@ struct Mount {
   // makes belongs to that owner outside (an idmapped mount). So a step need not be root to write a workspace.
   // Where the kernel or the file system cannot do it, owners stay as they are.
   bool owned_by_step = false;
+  // A folder above `source` (Bind) that it must not leave when links on the way are followed; what is below
+  // was written by steps. Empty: all of the path is trusted.
+  std::filesystem::path within{};
 };
+
+// The mount's source, held open where it is now. Throws Invalid when it leads out, NotFound.
+UniqueFd open_source(const Mount& mount);
 
 enum class Network {
   Host,

@@ -46,7 +46,12 @@ class SpecWriter {
 int idmap_of(const Mount& mount, const SandboxSpec& spec) {
   if (!mount.owned_by_step || spec.trusted || mount.kind != Mount::Kind::Bind) return -1;
   struct stat st;
-  if (::stat(mount.source.c_str(), &st) != 0) return -1;
+  try {
+    if (::fstat(open_source(mount).get(), &st) != 0) return -1;
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::Invalid) throw;
+    return -1;  // the sandbox program says what it is
+  }
   const Owner on_disk{st.st_uid, st.st_gid}, inside{spec.uid, spec.gid};
   return on_disk == inside ? -1 : swapping_user_namespace(on_disk, inside);
 }
@@ -77,7 +82,9 @@ UniqueFd describe_sandbox(const SandboxSpec& spec, uint32_t flags, const fs::pat
     auto at = std::find(idmaps.begin(), idmaps.end(), fd);
     if (fd >= 0 && at == idmaps.end()) at = idmaps.insert(at, fd);
     const int inside = fd < 0 ? -1 : first_idmap + static_cast<int>(at - idmaps.begin());
-    mounts.push_back({kind_of(mount), mount.read_only, mount.mode, inside, mount.size});
+    const size_t trusted = mount.within.native().size();
+    const uint64_t below = trusted && mount.source.native().size() > trusted ? trusted + 1 : 0;
+    mounts.push_back({kind_of(mount), mount.read_only, mount.mode, inside, mount.size, below});
   }
   const std::span<const sock_filter> seccomp =
       spec.trusted ? std::span<const sock_filter>() : seccomp_program();

@@ -57,11 +57,28 @@ std::vector<std::string> step_env(const registry::ImageConfig& image,
   return list;
 }
 
+namespace {
+
+// Many a variable says which program to start or which file to believe (PATH, LD_PRELOAD, GIT_…,
+// DOCKER_CONFIG).
+bool is_harmless(std::string_view name) {
+  constexpr std::string_view kNames[] = {"http_proxy", "https_proxy", "no_proxy", "source_date_epoch", "tz"};
+  for (const std::string_view prefix : {"BP_", "BPE_", "BPL_"})
+    if (name.starts_with(prefix)) return true;
+  return std::ranges::find(kNames, to_lower(name)) != std::end(kNames);
+}
+
+}  // namespace
+
 std::string kiln_step_problem(const StepSpec& step, const std::vector<std::string>& verbs) {
   const std::string what = "step " + step.name + " with `image: kiln` ";
   if (!step.script.empty()) return what + "cannot have a script: it runs kiln itself, with `args`";
   if (!step.command.empty() && step.command != std::vector<std::string>{"kiln"})
     return what + "can only have the command \"kiln\", not \"" + step.command[0] + "\"";
+  for (const auto& [name, value] : step.env)
+    if (!is_harmless(name))
+      return what + "cannot have the variable " + name + ": it runs with your rights, and may have " +
+             "buildpacks' variables (BP_…), proxies, SOURCE_DATE_EPOCH and TZ";
   if (step.args.empty()) return what + "needs `args` that begin with one of: " + join(verbs, ", ");
   if (std::find(verbs.begin(), verbs.end(), step.args[0]) == verbs.end())
     return what + "cannot run `kiln " + step.args[0] + "`; allowed are: " + join(verbs, ", ");

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "steps/host_network.h"
 #include "steps/step_command.h"
+#include "steps/wire.h"
 
 namespace kiln::steps {
 namespace {
@@ -60,7 +61,8 @@ void mount_all(const std::vector<VolumeMount>& volumes, SandboxSpec& sandbox) {
     sandbox.mounts.push_back({.source = volume.source,
                               .destination = volume.destination,
                               .read_only = volume.read_only,
-                              .owned_by_step = true});
+                              .owned_by_step = true,
+                              .within = volume.within});
 }
 
 }  // namespace
@@ -70,7 +72,8 @@ std::string StepWorld::write_script(const Place& place) const {
   return folder_.write_script(place.script, script_file(place.step.script));
 }
 
-void StepWorld::set_kiln_world(SandboxSpec& sandbox, std::vector<std::string>& env) const {
+void StepWorld::set_kiln_world(const StepSpec& step, SandboxSpec& sandbox,
+                               std::vector<std::string>& env) const {
   const Environment host = current_environment();
   const auto inherit = [&](const std::string& name) {
     if (name.find('=') != std::string::npos)
@@ -83,7 +86,11 @@ void StepWorld::set_kiln_world(SandboxSpec& sandbox, std::vector<std::string>& e
                            "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "DOCKER_CONFIG", "REGISTRY_AUTH_FILE"})
     inherit(name);
   for (const std::string& name : options_.inherited_env) inherit(name);
-  env.push_back("KILN_STEP=1");
+  // The folders that its document may name (cli/step_mode.h).
+  std::string folders = "/workspace:/tekton";
+  for (const std::vector<VolumeMount>* mounts : {&pod_.workspaces, &step.mounts})
+    for (const VolumeMount& mount : *mounts) folders += ":" + mount.destination.string();
+  env.push_back("KILN_STEP=" + folders);
   env.push_back("TMPDIR=/tekton/tmp");
   sandbox.mounts.push_back({.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/tekton/tmp"});
   for (const fs::path& folder : options_.kiln_dirs) {
@@ -107,9 +114,13 @@ void StepWorld::set_host_world(const Place& place, const Variables& variables, S
   std::vector<std::string> env =
       host_network(current_environment(), folder_.control(), pod_.network, true).env;
   StepSpec on_host = place.step;
+  // Where /etc/resolv.conf is a link into /run, of which such a step has its own.
+  if (const fs::path names = fs::weakly_canonical("/etc/resolv.conf");
+      !sandbox.trusted && is_within(names, "/run"))
+    sandbox.mounts.push_back({.source = names, .destination = names, .read_only = true});
   if (sandbox.trusted) {
     on_host.command = {kKilnInside};
-    set_kiln_world(sandbox, env);
+    set_kiln_world(place.step, sandbox, env);
   } else {
     sandbox.uid = place.step.run_as_user.value_or(::geteuid());
     sandbox.gid = place.step.run_as_group.value_or(::getegid());
@@ -149,6 +160,10 @@ void StepWorld::set_user_and_root(const Place& place, const Variables& variables
 
 void StepWorld::finish(const Place& place, const Variables& variables, SandboxSpec& sandbox) const {
   restrict_user(place.step, sandbox);
+  // With a raw socket root reads what others send over the machine's loopback, passwords for our server too.
+  constexpr uint64_t kNetRaw = 1u << 13;
+  if (sandbox.network == Network::Host && !sandbox.trusted)
+    sandbox.capabilities = sandbox.capabilities.value_or(wire::kRootCapabilities) & ~kNetRaw;
   const bool on_host = runs_on_host(place.step);
   std::string cwd = expand_variables(place.step.working_dir, variables);
   if (cwd.empty() && !on_host) cwd = place.image.config.working_dir;

@@ -42,7 +42,7 @@ class StepWorld {
   void set_user_and_root(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
   void set_image_world(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
   void set_host_world(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
-  void set_kiln_world(SandboxSpec& sandbox, std::vector<std::string>& env) const;
+  void set_kiln_world(const StepSpec& step, SandboxSpec& sandbox, std::vector<std::string>& env) const;
   void finish(const Place& place, const Variables& variables, SandboxSpec& sandbox) const;
   std::string write_script(const Place& place) const;
 

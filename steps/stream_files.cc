@@ -29,9 +29,8 @@ const Mount* mount_of(const fs::path& path, const SandboxSpec& sandbox) {
 // What is made in a step's name belongs to whom the mount's source does: inside, that is the step's user.
 class OwnedPlace {
  public:
-  explicit OwnedPlace(const fs::path& source)
-      : at_(::open(source.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)) {
-    if (at_ && ::fstat(at_.get(), &owner_) != 0) at_.reset();
+  explicit OwnedPlace(const Mount& mount) : at_(open_source(mount)) {
+    if (::fstat(at_.get(), &owner_) != 0 || !S_ISDIR(owner_.st_mode)) at_.reset();
   }
   bool ok() const { return static_cast<bool>(at_); }
 
@@ -78,7 +77,7 @@ StreamFiles::File StreamFiles::open(const std::string& text, const SandboxSpec& 
       !path.has_filename())
     refuse(field, path, "is in no folder that outlives the step");
   if (mount->read_only) refuse(field, path, "is in a folder that the step cannot write");
-  OwnedPlace place(mount->source);
+  OwnedPlace place(*mount);
   const fs::path below = path.lexically_relative(mount->destination);
   for (const fs::path& part : below.parent_path())
     if (place.ok() && !place.enter(part)) break;

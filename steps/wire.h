@@ -53,6 +53,7 @@ struct MountEntry {
   uint32_t mode;
   int32_t idmap_fd;  // a user namespace to map owners with; -1: none
   uint64_t size;
+  uint64_t below;  // where in the source's text that begins which must not lead out; 0: nowhere
 };
 
 enum class Event : uint32_t { Started, ExecFailed, SetupFailed, Exited };

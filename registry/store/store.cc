@@ -82,6 +82,8 @@ Store::Store(std::filesystem::path root, Folder kind)
   if (kind_ == Folder::ReadOnly) return;
   make_dirs(root_ / "blobs" / "sha256");
   if (kind_ == Folder::Own) {
+    // Layers hold programs that are root's with the set-user-ID bit, and images may be nobody else's to read.
+    ::chmod(root_.c_str(), 0700);
     make_dirs(root_ / kUploads);
     for (const char* lock : {detail::kNamesLock, detail::kSweepLock})
       open_file(root_ / lock, O_RDWR | O_CREAT, 0644);

@@ -27,7 +27,6 @@ void open_host_devices(int (&trees)[kDevices]) {
 }
 
 void make_dev(const Spec& spec, const int (&host_devices)[kDevices]) {
-  mkdir("/dev", 0755);
   if (mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k") != 0)
     fail("cannot mount /dev");
   for (int i = 0; i < kDevices; ++i) {

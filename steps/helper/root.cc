@@ -1,6 +1,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@
 #include "steps/helper/spec.h"
 
 // The order of things here matters. Everything of the host is taken hold of first (detached mounts, open
-// folders); then the new root is entered with the old one stacked beneath; only then are mount points made
-// and mounts attached, so that a link in an image can lead nowhere but into the image.
+// folders); then the new root is entered and the old one left; only then are mount points made and mounts
+// attached, so that a link in an image can lead nowhere but into the image.
 namespace kiln::steps::helper {
 namespace {
 
@@ -30,6 +31,37 @@ void set_attributes(int tree, uint64_t attributes, const char* name) {
   attr.attr_set = attributes;
   if (attributes && mount_setattr(tree, "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) != 0)
     fail("cannot restrict the mount", name);
+}
+
+// The source as a detached mount. What steps have written on the way to it may lead nowhere else: it is
+// resolved here, at the last moment, from the folder that they could not touch.
+int open_source(const Spec& spec, uint32_t i) {
+  char* source = const_cast<char*>(spec.mount_paths[2 * i]);
+  const uint64_t below = spec.mounts[i].below;
+  if (!below) return open_tree(AT_FDCWD, source, kTreeFlags);
+  source[below - 1] = 0;
+  const int from = open(source, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  source[below - 1] = '/';
+  if (from < 0) return -1;
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  const int found = static_cast<int>(syscall(SYS_openat2, from, source + below, &how, sizeof how));
+  close(from);
+  if (found < 0) return -1;
+  const int tree = open_tree(found, "", kTreeFlags | AT_EMPTY_PATH);
+  close(found);
+  return tree;
+}
+
+// Where the kernel's own file systems go, the image may have nothing but a folder.
+void make_plain_dir(const char* path) {
+  struct stat st;
+  mkdir(path, 0755);
+  if (lstat(path, &st) != 0) fail("cannot make", path);
+  if (S_ISDIR(st.st_mode)) return;
+  errno = ENOTDIR;
+  fail("the image has something else than a folder at", path);
 }
 
 // Not every file system can map owners (yet); then they stay as they are.
@@ -139,6 +171,8 @@ int open_host_root(const Spec& spec, HostEntry* entries) {
       ours = ours || strcmp(name, other) == 0;
     // What others keep in /tmp is not for a step; a trusted one may have to read there (a repository, say).
     if (strcmp(name, "tmp") == 0 && !spec.has(wire::kTrusted)) ours = true;
+    // Read-only keeps nobody from talking to a daemon at its socket.
+    if (strcmp(name, "run") == 0 && !spec.has(wire::kTrusted)) ours = true;
     if (ours || count == kMaxHostEntries) continue;
     HostEntry& made = entries[count];
     snprintf(made.path, sizeof made.path, "/%s", name);
@@ -177,7 +211,7 @@ void mask_folder(const char* path) {
 // What Docker masks and write-protects in /proc. A trusted step makes sandboxes itself, for which the kernel
 // wants to see a whole /proc.
 void make_proc(const Spec& spec) {
-  mkdir("/proc", 0755);
+  make_plain_dir("/proc");
   must_mount("proc", "/proc", "proc", kNoExtras, nullptr);
   if (spec.has(wire::kTrusted)) return;
   // Nothing is mounted below a fresh /proc, and nobody is here yet to see a mount before it is read-only.
@@ -196,7 +230,7 @@ void make_proc(const Spec& spec) {
 }
 
 void make_sys(const Spec& spec, int host_sys) {
-  mkdir("/sys", 0755);
+  make_plain_dir("/sys");
   if (host_sys >= 0) {
     attach(host_sys, "/sys");
   } else {
@@ -279,7 +313,7 @@ void enter_root(const Spec& spec) {
       if (trees[i] < 0) fail("cannot open", source);
       continue;
     }
-    trees[i] = open_tree(AT_FDCWD, source, kTreeFlags);
+    trees[i] = open_source(spec, i);
     if (trees[i] < 0) fail("cannot open the mount's source", source);
     set_attributes(trees[i],
                    (spec.has(wire::kTrusted) ? 0 : MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID) |
@@ -303,12 +337,20 @@ void enter_root(const Spec& spec) {
 
   if (chdir(root) != 0) fail("cannot enter the new root");
   if (syscall(SYS_pivot_root, ".", ".") != 0) fail("cannot pivot to the new root");
-  // From here on absolute paths are the new root's; the old one lies over ".", out of their way.
+  // From here on absolute paths are the new root's; the old one lies over it at ".".
   if (spec.has(wire::kHostRoot)) attach_host_root(entries, host_entries);
+  make_plain_dir("/dev");
   make_dev(spec, host_devices);
   make_proc(spec);
   make_sys(spec, host_sys);
-  if (spec.has(wire::kHostRoot) && !spec.has(wire::kTrusted)) mount_tmpfs("/tmp", 0, 01777);
+  // Before anything is made at a path that an image or a volume may have a say in: as long as the old root
+  // lies on the new one, ".." at the top leads into it. Only a new /proc and /sys want to see the old ones.
+  if (umount2(".", MNT_DETACH) != 0) fail("cannot leave the host's root");
+  if (chdir("/") != 0) fail("cannot enter the new root");
+  if (spec.has(wire::kHostRoot) && !spec.has(wire::kTrusted)) {
+    mount_tmpfs("/tmp", 0, 01777);
+    mount_tmpfs("/run", 0, 0755);
+  }
   for (uint32_t i = 0; i < mounts; ++i) {
     const char* target = spec.mount_paths[2 * i + 1];
     if (spec.mounts[i].kind == wire::MountKind::Copy)
@@ -325,8 +367,6 @@ void enter_root(const Spec& spec) {
         chown(spec.cwd, spec.header->uid, spec.header->gid) != 0)
       fail("cannot hand over the working directory", spec.cwd);
   }
-  if (umount2(".", MNT_DETACH) != 0) fail("cannot leave the host's root");
-  if (chdir("/") != 0) fail("cannot enter the new root");
   if (spec.has(wire::kReadOnlyRoot) || (spec.has(wire::kHostRoot) && !spec.has(wire::kTrusted))) {
     mount_attr attr{};
     attr.attr_set = MOUNT_ATTR_RDONLY;

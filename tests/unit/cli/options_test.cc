@@ -55,6 +55,22 @@ TEST(OptionsTest, AFileSettingIsWeakerThanTheEnvironment) {
   EXPECT_THROW(load_settings(dir.path() / "bad.toml"), Error);
 }
 
+TEST(OptionsTest, AProjectDoesNotWidenItsOwnRights) {
+  const TempDir dir;
+  const fs::path file = dir.path() / "config.toml";
+  write_file(file, "jobs = 3\n[images]\nx = \"y\"\n");
+  EXPECT_TRUE(load_project_settings(file).contains("images"));
+  EXPECT_STREQ(std::getenv("KILN_JOBS"), "3");
+  ::unsetenv("KILN_JOBS");
+  for (const char* refused :
+       {"allow-host = true", "root = \"/\"", "sandbox = \"runc\"", "server = \"x\"", "workspace = \"w=/\"",
+        "tls-key = \"k\"", "[registry]\nhtpasswd = \"\"", "network = \"host\"", "allow-host-path = \"/\""}) {
+    write_file(file, refused);
+    EXPECT_THROW(load_project_settings(file), Error) << refused;
+  }
+  EXPECT_EQ(std::getenv("KILN_ALLOW_HOST"), nullptr);
+}
+
 TEST(OptionsTest, TheRootIsKnownBeforeOptionsAre) {
   EXPECT_EQ(root_of({"run", "--root", "/a"}), "/a");
   EXPECT_EQ(root_of({"--root=/b", "run"}), "/b");

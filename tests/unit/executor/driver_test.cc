@@ -349,7 +349,7 @@ TEST_F(DriverTest, ALinkInAWorkspaceLeadsNowhereElse) {
   });
   const RunEnd end = run(plan);
   EXPECT_EQ(end.state.tasks[1].phase, Phase::Failed);
-  EXPECT_NE(end.state.tasks[1].message.find("leads out of its workspace"), std::string::npos);
+  EXPECT_NE(end.state.tasks[1].message.find("leads out of "), std::string::npos);
 }
 
 }  // namespace

@@ -98,6 +98,19 @@ TEST(KilnStepTest, RunsKilnsVerbsAndNothingElse) {
   EXPECT_NE(kiln_step_problem(step, verbs).find("script"), std::string::npos);
 }
 
+TEST(KilnStep, GetsNoVariableThatSaysWhatToStartOrToBelieve) {
+  StepSpec step{.name = "s", .args = {"build"}};
+  for (const char* name :
+       {"PATH", "LD_PRELOAD", "HOME", "DOCKER_CONFIG", "KILN_ALLOW_HOST", "GIT_SSH_COMMAND"}) {
+    step.env = {{name, "x"}};
+    EXPECT_NE(kiln_step_problem(step, {"build"}).find(name), std::string::npos);
+  }
+  for (const char* name : {"BP_NODE_VERSION", "HTTPS_PROXY", "https_proxy", "TZ"}) {
+    step.env = {{name, "x"}};
+    EXPECT_EQ(kiln_step_problem(step, {"build"}), "") << name;
+  }
+}
+
 constexpr const char* kPasswd = "root:x:0:0::/root:/bin/sh\nbad line\nkiln:x:1000:1001::/home/kiln:/bin/sh\n";
 constexpr const char* kGroup = "root:x:0:\nkiln:x:1001:\nbuild:x:2000:kiln,root\nwheel:x:10:kiln\n";
 

@@ -190,7 +190,7 @@ TEST_F(PodTest, TheKilnImageRunsKilnItself) {
   pod.steps = {step};
   PodOutcome outcome = run();
   EXPECT_TRUE(outcome.succeeded) << outcome.message << recorder.output;
-  EXPECT_EQ(recorder.output, "1 1\n");
+  EXPECT_EQ(recorder.output, "/workspace:/tekton 1\n");
   EXPECT_TRUE(fs::exists(store / "x"));
   pod.steps[0].args = {"serve"};
   outcome = run();

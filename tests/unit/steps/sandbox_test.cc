@@ -279,6 +279,55 @@ TEST_F(SandboxTest, ALinkInTheImageCannotLeadAMountOut) {
   EXPECT_TRUE(fs::is_empty(outside));
 }
 
+TEST_F(SandboxTest, NothingIsMadeOutsideWhereAnImageLeadsUpFromItsTop) {
+  const fs::path outside = world.folder() / "outside";
+  make_dirs(outside);
+  // From the top of the image up: where the machine's root lay while the sandbox was made.
+  fs::create_symlink("/.." + outside.string(), world.rootfs() / "up");
+  const auto try_run = [&](const SandboxSpec& spec) {
+    try {
+      world.run(spec);
+    } catch (const Error&) {  // refusing is as good
+    }
+  };
+  make_dirs(world.folder() / "source");
+  write_file(world.folder() / "file", "x");
+  for (const Mount& mount :
+       {Mount{.source = world.folder() / "source", .destination = "/up/folder"},
+        Mount{.source = world.folder() / "file", .destination = "/up/file"},
+        Mount{.kind = Mount::Kind::Tmpfs, .source = {}, .destination = "/up/tmpfs"},
+        Mount{.kind = Mount::Kind::Copy, .source = world.folder() / "file", .destination = "/up/copy"}}) {
+    SandboxSpec spec = world.command({"true"});
+    spec.mounts.push_back(mount);
+    try_run(spec);
+    EXPECT_TRUE(fs::is_empty(outside)) << mount.destination;
+  }
+  SandboxSpec spec = world.command({"true"});
+  spec.cwd = "/up/cwd";
+  try_run(spec);
+  EXPECT_TRUE(fs::is_empty(outside));
+}
+
+TEST_F(SandboxTest, AMountsSourceDoesNotLeaveItsFolder) {
+  const fs::path volume = world.folder() / "volume";
+  make_dirs(volume / "inside");
+  write_file(volume / "inside/word", "fine");
+  fs::create_symlink("inside", volume / "link");
+  SandboxSpec spec = world.command({"cat", "/x/word"});
+  spec.mounts.push_back({.source = volume / "link", .destination = "/x", .within = volume});
+  EXPECT_EQ(world.run(spec).out, "fine");
+  for (const char* target : {"/etc", "../../../../../../etc", "/proc/self/root/etc"}) {
+    fs::remove(volume / "link");
+    fs::create_symlink(target, volume / "link");
+    spec.args = {"ls", "/x"};
+    try {
+      const auto ran = world.run(spec);
+      EXPECT_FALSE(ran.status.started) << ran.out;
+    } catch (const Error&) {
+    }
+  }
+}
+
 TEST_F(SandboxTest, DanglingLinksGiveWayToFileMounts) {
   fs::create_symlink("../run/systemd/resolve/stub-resolv.conf", world.rootfs() / "etc/resolv.conf");
   write_file(world.folder() / "resolv", "nameserver 192.0.2.1\n");
