@@ -54,7 +54,7 @@ std::string hint_for(CURLcode code, const Url& url) {
     case CURLE_COULDNT_RESOLVE_HOST:
       return "check the name " + url.host + " and the network";
     case CURLE_COULDNT_RESOLVE_PROXY:
-      return "check the proxy settings (http_proxy, https_proxy, no_proxy)";
+      return "check the proxy's name and the network";
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
       return "its certificate is not trusted here; name the CA's file in SSL_CERT_FILE";
@@ -65,11 +65,12 @@ std::string hint_for(CURLcode code, const Url& url) {
   }
 }
 
-// So that who cannot see it from the cause looks there, too.
-std::string proxy_words(const Url& url) {
-  return is_loopback_host(url.host) || !has_proxy_settings()
-             ? ""
-             : "; a proxy is set (http_proxy, https_proxy, no_proxy)";
+// libcurl may repeat a proxy's address as it was set, password and all.
+std::string without_user_info(std::string cause) {
+  const size_t scheme = cause.find("://"), at = cause.rfind('@');
+  if (scheme != std::string::npos && at != std::string::npos && at > scheme)
+    cause.erase(scheme + 3, at - scheme - 2);
+  return cause;
 }
 
 }  // namespace
@@ -247,7 +248,7 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
     throw HttpUntrusted(ErrorKind::Infrastructure,
                         "refusing to ask " + url->authority() + ": its address is not public");
   if (result != CURLE_OK) {
-    const std::string cause = *why                                 ? why
+    const std::string cause = *why                                 ? without_user_info(why)
                               : result == CURLE_OPERATION_TIMEDOUT ? "it sends too slowly, or nothing at all"
                                                                    : ::curl_easy_strerror(result);
     if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
@@ -255,8 +256,11 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
     if (is_about_our_certificate(cause))
       throw HttpNotAdmitted(ErrorKind::Infrastructure, url->authority() + ": " + cause,
                             "it wants a certificate of who asks, or another one");
+    const bool proxied = !is_loopback_host(url->host) && has_proxy_settings();
+    const char* proxy_hint =
+        proxied ? "check the proxy settings (http_proxy, https_proxy, no_proxy), or " : "";
     throw Error(ErrorKind::Unavailable, url->authority() + " did not answer: " + cause,
-                hint_for(result, *url) + proxy_words(*url));
+                proxy_hint + hint_for(result, *url));
   }
   pool_->give_back(std::move(handle));
   return std::move(transfer.response);

@@ -137,7 +137,12 @@ class Proxies(Network):
     def test_a_proxy_that_is_not_there_is_named(self):
         said = self.refused(self.HOST, HTTPS_PROXY="http://localhost:1")
         self.assertIn("localhost", said)
-        self.assertIn("proxy", said)
+        self.assertIn("check the proxy settings", said)
+
+    def test_a_password_is_not_repeated_with_an_address_that_is_none(self):
+        said = self.refused(self.HOST, HTTPS_PROXY="nonsense://me:s3cret@localhost:1")
+        self.assertIn("nonsense://localhost:1", said)
+        self.assertNotIn("s3cret", said)
 
 
 if __name__ == "__main__":
