@@ -38,11 +38,13 @@ const char* other_http_proxy(const Url& url) {
   return counts ? variable("HTTP_PROXY") : nullptr;
 }
 
-// TLS alerts about who we are (RFC 8446, 6.2), in OpenSSL's words.
+// TLS alerts about who we are (RFC 8446, 6.2), in OpenSSL's words. A handshake failure is how TLS 1.2 asks
+// for a certificate; it may mean more, but little of that is left.
 bool is_about_our_certificate(std::string_view cause) {
-  for (const char* alert : {"alert certificate required", "alert bad certificate", "alert unknown ca",
-                            "alert certificate unknown", "alert certificate expired",
-                            "alert unsupported certificate", "alert access denied"})
+  for (const char* alert :
+       {"alert certificate required", "alert bad certificate", "alert unknown ca",
+        "alert certificate unknown", "alert certificate expired", "alert unsupported certificate",
+        "alert access denied", "alert handshake failure"})
     if (cause.find(alert) != std::string_view::npos) return true;
   return false;
 }
@@ -171,9 +173,12 @@ std::optional<bool> HttpClient::speaks_tls(const Url& url) const {
   TlsOptions tls = options_.tls_for ? options_.tls_for(url) : options_.tls;
   tls.verify_peer = false;
   detail::set_tls(easy.get(), tls);
+  char why[CURL_ERROR_SIZE] = {};
+  set(easy.get(), CURLOPT_ERRORBUFFER, why);
   const CURLcode code = ::curl_easy_perform(easy.get());
   if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) return std::nullopt;
-  return code == CURLE_OK;
+  // Who refuses us by an alert does speak it.
+  return code == CURLE_OK || std::string_view(why).find(" alert ") != std::string_view::npos;
 }
 
 HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, std::stop_token stop) const {
