@@ -38,11 +38,13 @@ const char* other_http_proxy(const Url& url) {
   return counts ? variable("HTTP_PROXY") : nullptr;
 }
 
-// TLS alerts about who we are (RFC 8446, 6.2), in OpenSSL's words.
+// TLS alerts about who we are (RFC 8446, 6.2), in OpenSSL's words. A handshake failure is how TLS 1.2 asks
+// for a certificate; it may mean more, but little of that is left.
 bool is_about_our_certificate(std::string_view cause) {
-  for (const char* alert : {"alert certificate required", "alert bad certificate", "alert unknown ca",
-                            "alert certificate unknown", "alert certificate expired",
-                            "alert unsupported certificate", "alert access denied"})
+  for (const char* alert :
+       {"alert certificate required", "alert bad certificate", "alert unknown ca",
+        "alert certificate unknown", "alert certificate expired", "alert unsupported certificate",
+        "alert access denied", "alert handshake failure"})
     if (cause.find(alert) != std::string_view::npos) return true;
   return false;
 }
@@ -54,7 +56,7 @@ std::string hint_for(CURLcode code, const Url& url) {
     case CURLE_COULDNT_RESOLVE_HOST:
       return "check the name " + url.host + " and the network";
     case CURLE_COULDNT_RESOLVE_PROXY:
-      return "check the proxy settings (http_proxy, https_proxy, no_proxy)";
+      return "check the proxy's name and the network";
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
       return "its certificate is not trusted here; name the CA's file in SSL_CERT_FILE";
@@ -65,11 +67,12 @@ std::string hint_for(CURLcode code, const Url& url) {
   }
 }
 
-// So that who cannot see it from the cause looks there, too.
-std::string proxy_words(const Url& url) {
-  return is_loopback_host(url.host) || !has_proxy_settings()
-             ? ""
-             : "; a proxy is set (http_proxy, https_proxy, no_proxy)";
+// libcurl may repeat a proxy's address as it was set, password and all.
+std::string without_user_info(std::string cause) {
+  const size_t scheme = cause.find("://"), at = cause.rfind('@');
+  if (scheme != std::string::npos && at != std::string::npos && at > scheme)
+    cause.erase(scheme + 3, at - scheme - 2);
+  return cause;
 }
 
 }  // namespace
@@ -170,9 +173,12 @@ std::optional<bool> HttpClient::speaks_tls(const Url& url) const {
   TlsOptions tls = options_.tls_for ? options_.tls_for(url) : options_.tls;
   tls.verify_peer = false;
   detail::set_tls(easy.get(), tls);
+  char why[CURL_ERROR_SIZE] = {};
+  set(easy.get(), CURLOPT_ERRORBUFFER, why);
   const CURLcode code = ::curl_easy_perform(easy.get());
   if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) return std::nullopt;
-  return code == CURLE_OK;
+  // Who refuses us by an alert does speak it.
+  return code == CURLE_OK || std::string_view(why).find(" alert ") != std::string_view::npos;
 }
 
 HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, std::stop_token stop) const {
@@ -247,7 +253,7 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
     throw HttpUntrusted(ErrorKind::Infrastructure,
                         "refusing to ask " + url->authority() + ": its address is not public");
   if (result != CURLE_OK) {
-    const std::string cause = *why                                 ? why
+    const std::string cause = *why                                 ? without_user_info(why)
                               : result == CURLE_OPERATION_TIMEDOUT ? "it sends too slowly, or nothing at all"
                                                                    : ::curl_easy_strerror(result);
     if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
@@ -255,8 +261,11 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
     if (is_about_our_certificate(cause))
       throw HttpNotAdmitted(ErrorKind::Infrastructure, url->authority() + ": " + cause,
                             "it wants a certificate of who asks, or another one");
+    const bool proxied = !is_loopback_host(url->host) && has_proxy_settings();
+    const char* proxy_hint =
+        proxied ? "check the proxy settings (http_proxy, https_proxy, no_proxy), or " : "";
     throw Error(ErrorKind::Unavailable, url->authority() + " did not answer: " + cause,
-                hint_for(result, *url) + proxy_words(*url));
+                proxy_hint + hint_for(result, *url));
   }
   pool_->give_back(std::move(handle));
   return std::move(transfer.response);

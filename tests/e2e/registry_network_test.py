@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Registries that ask who comes (client certificates), and registries behind a proxy."""
 
+import socket
 import subprocess
 import unittest
 
@@ -64,6 +65,17 @@ class ClientCertificates(Network):
         said = self.refused(self.host)
         self.assertRegex(said, "certificate")
         self.assertIn(str(self.place / "client.cert"), said)
+
+    def test_an_older_tls_that_asks_for_one_is_no_plain_http(self):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        server = subprocess.Popen(["openssl", "s_server", "-www", "-tls1_2", "-Verify", "1", "-cert", self.authority, "-key",
+                                   self.folder / "certs/server.pem", "-accept", str(port)],
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        self.addCleanup(lambda: (server.kill(), server.wait(), server.stdout.close()))
+        self.assertIn(b"ACCEPT\n", iter(server.stdout.readline, b""))
+        self.assertIn("client.cert", self.refused(f"localhost:{port}", SSL_CERT_FILE=str(self.authority)))
 
     def test_anothers_is_not_enough(self):
         other, other_key = make_certificate(self.folder / "other")
@@ -137,7 +149,12 @@ class Proxies(Network):
     def test_a_proxy_that_is_not_there_is_named(self):
         said = self.refused(self.HOST, HTTPS_PROXY="http://localhost:1")
         self.assertIn("localhost", said)
-        self.assertIn("proxy", said)
+        self.assertIn("check the proxy settings", said)
+
+    def test_a_password_is_not_repeated_with_an_address_that_is_none(self):
+        said = self.refused(self.HOST, HTTPS_PROXY="nonsense://me:s3cret@localhost:1")
+        self.assertIn("nonsense://localhost:1", said)
+        self.assertNotIn("s3cret", said)
 
 
 if __name__ == "__main__":
