@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import KILN, environment, main
+from harness import KILN, environment, main, require_sandboxes
 
 OBJECTS = """
 apiVersion: v1
@@ -60,8 +60,7 @@ class Values(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.folder.name)
         probe = cls.run_text(cls, task_run("    steps: [{image: host, script: 'true'}]\n"))
-        if probe.returncode == 3:
-            raise unittest.SkipTest(f"no sandboxes here: {probe.stderr.strip()}")
+        require_sandboxes(probe)
 
     @classmethod
     def tearDownClass(cls):
