@@ -22,7 +22,7 @@ namespace {
 // end, and ends it then.
 constexpr const char* kGuard = "\"$@\" </dev/null & exec >&- 2>&-; read -r _; kill -9 $!; wait";
 
-std::vector<std::string> command(const PodNetwork& network) {
+std::vector<std::string> command(const NetworkNamespace& network) {
   std::vector<std::string> argv{"/bin/sh", "-c",           kGuard,    "sh",
                                 "pasta",   "--foreground", "--quiet", "--stderr"};
   // Set up by itself, no port of ours seen there nor one of its seen here, nothing of our loopback.
@@ -86,7 +86,7 @@ bool Egress::is_available() {
   return found;
 }
 
-Egress::Egress(const PodNetwork& network) {
+Egress::Egress(const NetworkNamespace& network) {
   Pipe lifeline = make_pipe(), ready = make_pipe();
   const UniqueFd errors(::memfd_create("pasta", MFD_CLOEXEC));
   if (!errors) throw_errno("memfd_create");

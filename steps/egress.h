@@ -13,7 +13,7 @@ class Egress {
   static bool is_available();
   // When it returns, connections can be made. `network` must outlive the call only. Throws Infrastructure
   // with what pasta says.
-  explicit Egress(const PodNetwork& network);
+  explicit Egress(const NetworkNamespace& network);
   ~Egress();
   Egress(const Egress&) = delete;
   Egress& operator=(const Egress&) = delete;

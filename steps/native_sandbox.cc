@@ -224,6 +224,7 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   if (spec.rootfs.host) flags |= wire::kHostRoot;
   if (spec.rootfs.read_only) flags |= wire::kReadOnlyRoot;
   if (spec.make_cwd) flags |= wire::kMakeCwd;
+  if (spec.network == Network::Host) flags |= wire::kHostNetwork;
   if (spec.network != Network::Host && !joins_network(spec)) flags |= wire::kLoopback;
   const std::vector<int> procs = cgroup ? cgroup->procs() : std::vector<int>();
   const std::vector<int> parents = cgroup ? cgroup->parents() : std::vector<int>();

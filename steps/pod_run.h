@@ -4,10 +4,9 @@
 #include <mutex>
 #include <string>
 
-#include "steps/egress.h"
-#include "steps/network_namespace.h"
 #include "steps/pod.h"
 #include "steps/pod_folder.h"
+#include "steps/pod_network.h"
 #include "steps/sidecars.h"
 #include "steps/step_image.h"
 #include "steps/step_world.h"
@@ -25,7 +24,6 @@ class PodRun {
   std::string image_problem(const StepSpec& step) const;
   void resolve_images();
   void prepare_network();
-  Dial dial() const;
   void start_sidecars(Sidecars& sidecars);
   void run_steps();
   StepOutcome run_step(size_t index);
@@ -50,9 +48,7 @@ class PodRun {
   Duration timeout_;
   PodFolder folder_;
   StepWorld world_;
-  PodNetwork network_;  // that steps and sidecars share; none when it is the host's, or each its own
-  std::optional<Egress> egress_;
-  std::string no_way_out_;            // why a private network has none
+  std::optional<PodNetwork> network_;
   std::mutex observing_;              // sidecars have threads of their own
   std::vector<StepImage> images_of_;  // of steps, then of sidecars; empty for `kiln` and `host`
   PodOutcome outcome_;

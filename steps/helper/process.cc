@@ -52,6 +52,17 @@ void set_capabilities(uint64_t mask) {
   syscall(SYS_capset, &header, data);
 }
 
+// Abstract Unix sockets belong to the network, and some of the machine's programs trust whoever reaches
+// theirs (CVE-2020-15257). landlock(7), ABI 6; older kernels refuse the ruleset and leave it at that.
+void leave_abstract_sockets() {
+  constexpr int kCreateRuleset = 444, kRestrictSelf = 446;
+  const struct { uint64_t handled_access_fs, handled_access_net, scoped; } only_own_sockets{0, 0, 1};
+  const long ruleset = syscall(kCreateRuleset, &only_own_sockets, sizeof only_own_sockets, 0);
+  if (ruleset < 0) return;
+  syscall(kRestrictSelf, ruleset, 0);
+  close(static_cast<int>(ruleset));
+}
+
 void drop_privileges(Launch& launch) {
   const Spec& spec = *launch.spec;
   const wire::Header& h = *spec.header;
@@ -72,6 +83,7 @@ void drop_privileges(Launch& launch) {
   prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
   set_capabilities(keep);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) give_up(launch, 126, "cannot set no_new_privs");
+  if (spec.has(wire::kHostNetwork)) leave_abstract_sockets();
   if (h.seccomp) {
     const sock_fprog program{static_cast<unsigned short>(h.seccomp), const_cast<sock_filter*>(spec.seccomp)};
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) != 0)
