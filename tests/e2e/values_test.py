@@ -73,6 +73,17 @@ class Values(unittest.TestCase):
                               env=environment(XDG_RUNTIME_DIR="", NO_COLOR="1"), text=True, capture_output=True,
                               stdin=subprocess.DEVNULL, timeout=120)
 
+    def test_the_summary_says_how_a_step_ended(self):
+        for step, said in (
+                ("image: no/such-image-of-kiln, imagePullPolicy: Never, command: ['true']", "failed: the image"),
+                ("image: host, command: [no-such-program]", ": s exited with code 127: not found in PATH"),
+                ("image: host, command: [sleep, '1000'], timeout: 50ms", ": s exited with code 143: exceeded its timeout"),
+                ("image: host, script: exit 3", ": s exited with code 3")):
+            summary = self.run_text(task_run("    steps: [{name: s, " + step + "}]\n")).stderr.split("\n\n")[-1]
+            self.assertIn(said, summary)
+            self.assertEqual("exited with code" in said, "exited with code" in summary, summary)
+            self.assertNotIn("its last lines", summary, "there are none")
+
     def output(self, text, *flags, code=0):
         done = self.run_text(text, *flags)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
