@@ -2,14 +2,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/lines.h"
 #include "cli/terminal.h"
 
 namespace kiln::cli {
 namespace {
 
 using nlohmann::json;
-
-constexpr size_t kLongestLine = 1 << 20;
 
 // What is no UTF-8 is replaced: an event is always valid JSON.
 std::string line_of(std::string_view event, json fields) {
@@ -54,15 +53,8 @@ void JsonPrinter::add_line(const std::string& task, const std::string& step, boo
 
 void JsonPrinter::output(const executor::RunningTask& task, const steps::StepSpec& step, bool is_stderr,
                          std::string_view bytes) {
-  std::string& partial = partial_[{task.label, step.name, is_stderr}];
-  while (!bytes.empty()) {
-    const size_t end = bytes.find('\n');
-    partial += bytes.substr(0, end);
-    if (end == std::string_view::npos && partial.size() < kLongestLine) break;
-    bytes.remove_prefix(std::min(bytes.size(), end == std::string_view::npos ? end : end + 1));
-    add_line(task.label, step.name, is_stderr, partial);
-    partial.clear();
-  }
+  for_each_line(partial_[{task.label, step.name, is_stderr}], bytes,
+                [&](std::string_view line, bool) { add_line(task.label, step.name, is_stderr, line); });
   write_words(buffer_);
   buffer_.clear();
 }

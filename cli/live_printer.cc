@@ -1,7 +1,5 @@
 #include "cli/live_printer.h"
 
-#include <algorithm>
-
 #include "cli/task_words.h"
 
 namespace kiln::cli {

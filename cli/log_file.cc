@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "cli/lines.h"
 #include "cli/stored_run.h"
 
 namespace kiln::cli {
 namespace {
 
 constexpr size_t kChunk = 256 << 10;
-constexpr size_t kLongestLine = 8 << 20;  // what is longer is shown as several lines
 
 void add_logs(const executor::Journal& journal, const Dirs& dirs, const std::string& run,
               const std::string& prefix, std::vector<LogFile>& out) {
@@ -82,17 +82,10 @@ void LogReader::read(const Visit& visit, bool to_end) {
     const ssize_t n =
         ::pread(file_.get(), buffer.data(), buffer.size(), static_cast<off_t>(offset_ + partial_.size()));
     if (n <= 0) break;
-    std::string_view rest(buffer.data(), static_cast<size_t>(n));
-    while (!rest.empty()) {
-      const size_t end = rest.find('\n');
-      partial_ += rest.substr(0, end);
-      if (end == std::string_view::npos && partial_.size() < kLongestLine) break;
-      const size_t broken = end == std::string_view::npos ? 0 : 1;
-      visit({partial_, times_.at(offset_)});
-      rest.remove_prefix(std::min(rest.size(), end == std::string_view::npos ? end : end + 1));
-      offset_ += partial_.size() + broken;
-      partial_.clear();
-    }
+    for_each_line(partial_, {buffer.data(), static_cast<size_t>(n)}, [&](std::string_view line, bool broken) {
+      visit({line, times_.at(offset_)});
+      offset_ += line.size() + broken;
+    });
   }
   if (!to_end || partial_.empty()) return;
   visit({partial_, times_.at(offset_)});

@@ -1,6 +1,5 @@
 #include "cli/yaml_json.h"
 
-#include <cstdlib>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"

@@ -100,7 +100,7 @@ std::vector<std::string> substitute_step_outputs(Step& step, const StepOutputs& 
   std::vector<std::string> missing;
   for (const Found* found : {&words, &script, &whens}) found->report(missing);
   std::ranges::sort(missing);
-  missing.erase(std::ranges::unique(missing).begin(), missing.end());
+  missing.erase(std::unique(missing.begin(), missing.end()), missing.end());
   return missing;
 }
 

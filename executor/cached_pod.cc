@@ -1,7 +1,5 @@
 #include "executor/cached_pod.h"
 
-#include <nlohmann/json.hpp>
-
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"

@@ -6,7 +6,6 @@
 #include <spawn.h>
 #include <string>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include <vector>
 
@@ -14,6 +13,7 @@
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "steps/child.h"
 
 namespace kiln::steps {
 namespace {
@@ -111,8 +111,7 @@ Egress::~Egress() {
 
 void Egress::end() {
   lifeline_.reset();
-  while (guard_ > 0 && ::waitpid(guard_, nullptr, 0) < 0 && errno == EINTR) {
-  }
+  if (guard_ > 0) reap(guard_);
 }
 
 }  // namespace kiln::steps

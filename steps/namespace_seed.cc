@@ -6,11 +6,11 @@
 #include <string>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "steps/child.h"
 #include "steps/wire.h"
 
 namespace kiln::steps {
@@ -46,9 +46,7 @@ NamespaceSeed::NamespaceSeed(int clone_flags, uint32_t flags) {
 
 NamespaceSeed::~NamespaceSeed() {
   control_.reset();
-  siginfo_t info;
-  while (::waitid(P_PIDFD, static_cast<id_t>(spawned_.pidfd.get()), &info, WEXITED) < 0 && errno == EINTR) {
-  }
+  reap(spawned_.pidfd);
 }
 
 UniqueFd NamespaceSeed::open(const char* kind) const {

@@ -7,15 +7,14 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "steps/cgroup.h"
+#include "steps/child.h"
 #include "steps/sandbox_description.h"
 #include "steps/spawn.h"
 #include "steps/user_namespace.h"
@@ -42,9 +41,7 @@ class NativeSandbox final : public Sandbox {
     control_.reset();
     const bool ended = exit_.has_value();
     if (!ended) kill();
-    siginfo_t info;
-    while (::waitid(P_PIDFD, static_cast<id_t>(spawned_.pidfd.get()), &info, WEXITED) < 0 && errno == EINTR) {
-    }
+    reap(spawned_.pidfd);
   }
 
   // The first words of PID 1: nothing, or why the sandbox (throws) or the process (`exit_`) did not start.
@@ -117,10 +114,7 @@ class NativeSandbox final : public Sandbox {
     if (::send(control_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) !=
         static_cast<ssize_t>(bytes.size()))
       return std::nullopt;
-    const auto limit = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
-    pollfd ready{control_.get(), POLLIN, 0};
-    const bool late =
-        ::poll(&ready, 1, limit > 0 ? static_cast<int>(std::min<int64_t>(limit, 1 << 30)) : -1) == 0;
+    const bool late = !readable_within(control_.get(), timeout);
     if (late) ask(wire::Ask::EndExec, 0);
     int32_t code = wire::kNoExec;
     ssize_t n;

@@ -2,22 +2,20 @@
 
 #include <atomic>
 #include <cerrno>
-#include <cstring>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <mutex>
-#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "steps/child.h"
 #include "steps/runtime_spec.h"
 #include "steps/user_namespace.h"
 
@@ -100,10 +98,7 @@ class OciSandbox final : public Sandbox {
   ExitStatus wait() override {
     const std::lock_guard lock(mutex_);
     if (exit_) return *exit_;
-    int status = 0;
-    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
-    }
-    ExitStatus exit{.code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status)};
+    ExitStatus exit{.code = reap(pid_)};
     exit.run_time = std::chrono::steady_clock::now() - started_;
     if (std::string problem = start_problem(); !problem.empty()) {
       exit.started = false;
@@ -125,16 +120,10 @@ class OciSandbox final : public Sandbox {
     words.insert(words.end(), args.begin(), args.end());
     const pid_t pid = spawn(words, {});
     const UniqueFd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-    const auto limit = std::chrono::ceil<std::chrono::milliseconds>(timeout).count();
-    pollfd ready{ended.get(), POLLIN, 0};
-    const bool late =
-        ::poll(&ready, 1, limit > 0 ? static_cast<int>(std::min<int64_t>(limit, 1 << 30)) : -1) == 0;
+    const bool late = !readable_within(ended.get(), timeout);
     if (late) ::kill(-pid, SIGKILL);
-    int status = 0;
-    while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-    }
-    if (late) return std::nullopt;
-    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    const int code = reap(pid);
+    return late ? std::nullopt : std::optional(code);
   }
 
  private:

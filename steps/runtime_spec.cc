@@ -1,7 +1,6 @@
 #include "steps/runtime_spec.h"
 
 #include <nlohmann/json.hpp>
-#include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>

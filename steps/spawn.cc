@@ -10,10 +10,10 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "steps/child.h"
 
 // clone(2) by the name that ThreadSanitizer leaves alone. It takes the child for a fork, in memory that it
 // shares with us, and from then on refuses our new threads.
@@ -184,8 +184,7 @@ Child child_of(std::span<const int> fds, int clone_flags) {
 
 void check_executed(const Child& child, const Spawned& spawned) {
   if (child.error == 0) return;
-  siginfo_t info;
-  ::waitid(P_PIDFD, static_cast<id_t>(spawned.pidfd.get()), &info, WEXITED);
+  reap(spawned.pidfd);
   throw_errno(child.error, "cannot execute the sandbox program");
 }
 
@@ -230,14 +229,11 @@ Spawned spawn_in_network(std::span<const int> fds, int clone_flags, const Foreig
     error = errno;
   }
   if (pid < 0) throw_errno(error, "cannot enter the pod's network");
-  int status = 0;
-  while (::waitpid(pid, &status, __WALL) < 0 && errno == EINTR) {
-  }
+  reap(pid);
   Spawned spawned{entrant.pid, UniqueFd(entrant.pidfd)};
   if (entrant.error != 0 && entrant.pid > 0) {  // it waits for maps that never come
     ::syscall(SYS_pidfd_send_signal, spawned.pidfd.get(), SIGKILL, nullptr, 0);
-    siginfo_t info;
-    ::waitid(P_PIDFD, static_cast<id_t>(spawned.pidfd.get()), &info, WEXITED);
+    reap(spawned.pidfd);
   }
   if (entrant.error != 0) throw_errno(entrant.error, entrant.what);
   check_executed(entrant.child, spawned);

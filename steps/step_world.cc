@@ -1,6 +1,5 @@
 #include "steps/step_world.h"
 
-#include <algorithm>
 #include <unistd.h>
 
 #include "base/error.h"

@@ -240,6 +240,12 @@ def require(*programs):
         raise unittest.SkipTest(f"not installed: {', '.join(still)}")
 
 
+def require_sandboxes(done):
+    """Skips the test when this run of kiln could make no sandbox here."""
+    if done.returncode == 3 and "sandbox" in done.stderr:
+        raise unittest.SkipTest(f"no sandboxes here: {done.stderr.strip()}")
+
+
 def main():
     program = unittest.main(exit=False, verbosity=2)
     outcome = program.result

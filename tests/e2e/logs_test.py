@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import KILN, environment, main
+from harness import KILN, environment, main, require_sandboxes
 
 PIPELINE = """
 apiVersion: tekton.dev/v1
@@ -52,8 +52,7 @@ class LogsTest(unittest.TestCase):
     def kiln(self, *words, check=0):
         done = subprocess.run([KILN, "--root", str(self.root / "root"), *words], text=True, capture_output=True,
                               env=environment(XDG_RUNTIME_DIR="", NO_COLOR="1"), timeout=60, stdin=subprocess.DEVNULL)
-        if done.returncode == 3 and "sandbox" in done.stderr:
-            raise unittest.SkipTest(f"no sandboxes here: {done.stderr.strip()}")
+        require_sandboxes(done)
         self.assertEqual(done.returncode, check, done.stdout + done.stderr)
         return done.stdout
 

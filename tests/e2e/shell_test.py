@@ -10,7 +10,7 @@ import termios
 import threading
 import unittest
 
-from harness import KILN, Terminal, environment, main
+from harness import KILN, Terminal, environment, main, require_sandboxes
 
 PIPELINE = """
 apiVersion: v1
@@ -59,8 +59,7 @@ class ShellTest(unittest.TestCase):
     def kiln(self, *words, code=0, **options):
         done = subprocess.run(self.words(*words), text=True, capture_output=True, env=self.env, timeout=60,
                               **{"stdin": subprocess.DEVNULL, **options})
-        if done.returncode == 3:
-            raise unittest.SkipTest(f"no sandboxes here: {done.stderr.strip()}")
+        require_sandboxes(done)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return done.stdout
 

@@ -17,7 +17,7 @@ import time
 import unicodedata
 import unittest
 
-from harness import KILN, environment, main
+from harness import KILN, environment, main, require_sandboxes
 
 PIPELINE = """
 apiVersion: v1
@@ -168,8 +168,7 @@ class TerminalTest(unittest.TestCase):
                          "spec: {steps: [{image: host, script: 'true'}]}\n")
         done = subprocess.run([KILN, "--root", str(self.root), "run", "--allow-host", str(probe)], text=True,
                               env=environment(XDG_RUNTIME_DIR=""), capture_output=True)
-        if done.returncode == 3:
-            raise unittest.SkipTest(f"no sandboxes here: {done.stderr.strip()}")
+        require_sandboxes(done)
 
     def tearDown(self):
         if self.started and self.started.process.poll() is None:

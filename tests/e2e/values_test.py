@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
-from harness import KILN, environment, main
+from harness import KILN, environment, main, require_sandboxes
 
 OBJECTS = """
 apiVersion: v1
@@ -60,8 +60,7 @@ class Values(unittest.TestCase):
         cls.folder = tempfile.TemporaryDirectory()
         cls.root = pathlib.Path(cls.folder.name)
         probe = cls.run_text(cls, task_run("    steps: [{image: host, script: 'true'}]\n"))
-        if probe.returncode == 3:
-            raise unittest.SkipTest(f"no sandboxes here: {probe.stderr.strip()}")
+        require_sandboxes(probe)
 
     @classmethod
     def tearDownClass(cls):
@@ -73,6 +72,17 @@ class Values(unittest.TestCase):
         return subprocess.run([KILN, "--root", str(self.root / "root"), "run", str(file), "--allow-host", *flags],
                               env=environment(XDG_RUNTIME_DIR="", NO_COLOR="1"), text=True, capture_output=True,
                               stdin=subprocess.DEVNULL, timeout=120)
+
+    def test_the_summary_says_how_a_step_ended(self):
+        for step, said in (
+                ("image: no/such-image-of-kiln, imagePullPolicy: Never, command: ['true']", "failed: the image"),
+                ("image: host, command: [no-such-program]", ": s exited with code 127: not found in PATH"),
+                ("image: host, command: [sleep, '1000'], timeout: 50ms", ": s exited with code 143: exceeded its timeout"),
+                ("image: host, script: exit 3", ": s exited with code 3")):
+            summary = self.run_text(task_run("    steps: [{name: s, " + step + "}]\n")).stderr.split("\n\n")[-1]
+            self.assertIn(said, summary)
+            self.assertEqual("exited with code" in said, "exited with code" in summary, summary)
+            self.assertNotIn("its last lines", summary, "there are none")
 
     def output(self, text, *flags, code=0):
         done = self.run_text(text, *flags)

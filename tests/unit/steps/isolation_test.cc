@@ -146,7 +146,8 @@ TEST_F(IsolationTest, ATrustedStepWritesOnlyItsFoldersAndMakesSandboxes) {
 
 TEST_F(IsolationTest, SandboxesWorkInsideATrustedStep) {
   const std::string self = fs::read_symlink("/proc/self/exe").native();
-  SandboxSpec spec = world.command({self, "--gtest_filter=SandboxTest.*:IsolationTest.D*:IsolationTest.P*"});
+  SandboxSpec spec =
+      world.command({self, "--gtest_filter=SandboxTest.*:RootTest.*:IsolationTest.D*:IsolationTest.P*"});
   spec.rootfs.host = true;
   spec.trusted = true;
   // A trusted step sees the host's /tmp as it sees the rest: read-only.

@@ -103,7 +103,7 @@ TEST(RootlessTest, EverythingHoldsForAnOrdinaryUser) {
   KILN_NEEDS_ROOT();
   const std::string self = fs::read_symlink("/proc/self/exe").native();
   const char* filter =
-      "--gtest_filter=SandboxTest.*:IsolationTest.*:AttackTest.*:Limits*:LifelineTest.*:PodTest.*:"
+      "--gtest_filter=SandboxTest.*:RootTest.*:IsolationTest.*:AttackTest.*:Limits*:LifelineTest.*:PodTest.*:"
       "SidecarTest.*";
   const Finished probe =
       kiln::run({{"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "test", "-x", self}});
@@ -119,7 +119,7 @@ TEST(RootlessTest, EverythingHoldsInsideAUserNamespace) {
   KILN_NEEDS_ROOT();
   const std::string self = fs::read_symlink("/proc/self/exe").native();
   const Finished finished =
-      kiln::run({{"unshare", "-Ur", self, "--gtest_filter=SandboxTest.*:SidecarTest.*"}});
+      kiln::run({{"unshare", "-Ur", self, "--gtest_filter=SandboxTest.*:RootTest.*:SidecarTest.*"}});
   EXPECT_TRUE(finished.ok()) << finished.output << finished.errors;
 }
 
