@@ -1,15 +1,17 @@
 #include "registry/server/server_uploads.h"
 
 #include <algorithm>
+#include <array>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "registry/reference.h"
+#include "registry/server/piece_task.h"
 
 namespace kiln::registry::detail {
 namespace {
 
-constexpr size_t kPiece = 1u << 20;
+constexpr uint64_t kPiece = 512u << 10;  // two of them for each upload
 
 Answer upload_unknown(const Route& route) {
   return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
@@ -25,6 +27,17 @@ Answer created(const Route& route, const Digest& digest) {
   answer.headers.add("Location", "/v2/" + route.repository + "/blobs/" + digest.text());
   answer.headers.add("Docker-Content-Digest", digest.text());
   return answer;
+}
+
+// As much as there is, up to the buffer's size; less at the end only.
+Awaitable<size_t> read_piece(HttpExchange& exchange, std::span<char> buffer) {
+  size_t filled = 0;
+  while (filled < buffer.size()) {
+    const size_t count = co_await exchange.read_some(buffer.subspan(filled));
+    if (count == 0) break;
+    filled += count;
+  }
+  co_return filled;
 }
 
 // Ends a session at scope exit.
@@ -46,25 +59,36 @@ Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
   return {"application/octet-stream", digest, store_.size(digest).value_or(0), {}, {}, {}, {}};
 }
 
-// Reading happens on the connection's executor, hashing and writing on the pool, so that uploads on several
-// connections use several cores.
+// A piece is read on the connection's executor while the pool hashes and writes the one before.
 Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
-  std::string buffer;
-  for (bool more = true; more;) {
-    buffer.resize(kPiece);
-    size_t filled = 0;
-    while (filled < buffer.size()) {
-      const size_t count = co_await exchange.read_some({buffer.data() + filled, buffer.size() - filled});
-      if (count == 0) {
-        more = false;
-        break;
-      }
-      filled += count;
+  const size_t size = std::clamp<uint64_t>(exchange.content_length().value_or(kPiece), 1, kPiece);
+  std::array<std::unique_ptr<char[]>, 2> buffers;  // the second for what has more than one piece
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  PieceTask append(executor, exchange.pool()), hash(executor, exchange.pool());
+  std::exception_ptr gone;  // the client
+  size_t filled = size;
+  for (size_t turn = 0; filled == size && !gone; turn ^= 1) {
+    std::unique_ptr<char[]>& buffer = buffers[turn];
+    if (!buffer) buffer = std::make_unique_for_overwrite<char[]>(size);
+    const std::span<char> room(buffer.get(), size);
+    try {
+      filled = co_await read_piece(exchange, room);
+    } catch (...) {
+      gone = std::current_exception();
     }
-    const std::string_view piece(buffer.data(), filled);
-    if (filled > 0) co_await exchange.on_pool([&] { writer.write(piece); });
+    co_await append.join();
+    co_await hash.join();
+    if (append.failure()) std::rethrow_exception(append.failure());
+    if (gone || filled == 0) continue;
+    const std::string_view piece(buffer.get(), filled);
+    append.start([&writer, piece] { writer.append(piece); });
+    hash.start([&writer, piece] { writer.hash(piece); });
     metrics_.received(filled);
   }
+  co_await append.join();
+  co_await hash.join();
+  for (const std::exception_ptr& failure : {append.failure(), hash.failure(), gone})
+    if (failure) std::rethrow_exception(failure);
 }
 
 Answer UploadEndpoints::located(int status, const Upload& upload) {
@@ -76,11 +100,11 @@ Answer UploadEndpoints::located(int status, const Upload& upload) {
   return answer;
 }
 
-Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, const Caller& caller,
-                                          Upload& upload, const Digest& digest) {
+Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& caller, Upload& upload,
+                                          const Digest& digest) {
   std::string problem;
   const DropIt drop_it{sessions_, upload.id()};  // whatever comes of it
-  co_await exchange.on_pool([&] {
+  co_await on_pool(writers_.get(), [&] {
     try {
       upload.writer.commit(digest);
       if (blobs_) blobs_->add(route.repository, digest);
@@ -153,7 +177,7 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
   // If the client breaks off here, nobody knows of the upload: it would only wait to expire.
   const DropIt drop_it{sessions_, upload->id()};
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, caller, *upload, *digest);
+  co_return co_await commit(route, caller, *upload, *digest);
 }
 
 std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange, const Upload& upload) {
@@ -175,7 +199,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
-  co_await exchange.on_pool([&] { upload->save(); });
+  co_await on_pool(writers_.get(), [&] { upload->save(); });
   co_return located(202, *upload);
 }
 
@@ -189,7 +213,7 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   if (!digest) co_return bad_digest(text.value_or(""));
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, caller, *upload, *digest);
+  co_return co_await commit(route, caller, *upload, *digest);
 }
 
 Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route) {

@@ -33,7 +33,7 @@ struct BlobWriter::State {
   std::filesystem::path path;
   UniqueFd fd;
   Hasher hasher;
-  uint64_t size = 0;
+  uint64_t size = 0, hashed = 0;
   bool suspended = false;
   uint64_t written_back = 0;
 
@@ -50,7 +50,7 @@ const std::string& BlobWriter::id() const {
   return state_->id;
 }
 
-void BlobWriter::write(std::string_view bytes) {
+void BlobWriter::append(std::string_view bytes) {
   try {
     write_all(state_->fd.get(), bytes, "cannot write into the image store");
   } catch (const Error&) {  // a part of it may be there: whoever goes on begins where this piece began
@@ -58,13 +58,17 @@ void BlobWriter::write(std::string_view bytes) {
     if (::ftruncate(state_->fd.get(), size) == 0) ::lseek(state_->fd.get(), size, SEEK_SET);
     throw;
   }
-  state_->hasher.update(bytes);
   state_->size += bytes.size();
   if (state_->size - state_->written_back < kWriteBack) return;
   // Only begins it, and is no promise: where it fails, fsync will say so.
   ::sync_file_range(state_->fd.get(), static_cast<off_t>(state_->written_back),
                     static_cast<off_t>(state_->size - state_->written_back), SYNC_FILE_RANGE_WRITE);
   state_->written_back = state_->size;
+}
+
+void BlobWriter::hash(std::string_view bytes) {
+  state_->hasher.update(bytes);
+  state_->hashed += bytes.size();
 }
 
 uint64_t BlobWriter::size() const {
@@ -94,6 +98,8 @@ Digest BlobWriter::commit_before_update(const std::optional<Digest>& expected) {
 Digest BlobWriter::publish(const std::optional<Digest>& expected) {
   State& state = *state_;
   Digest digest = state.hasher.finish();
+  if (state.hashed != state.size)
+    digest = detail::digest_of_file(state.fd.get(), std::string(digest.algorithm()));
   if (expected && expected->algorithm() != digest.algorithm())
     digest = detail::digest_of_file(state.fd.get(), expected->algorithm());  // not known when writing began
   if (expected && digest != *expected)
@@ -191,7 +197,7 @@ std::optional<BlobWriter> Store::resume_blob(std::string_view id, std::string_vi
   if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink == 0) return std::nullopt;
   const uint64_t size = trusted(static_cast<uint64_t>(st.st_size));
   auto state = std::unique_ptr<BlobWriter::State>(
-      new BlobWriter::State{files_, std::string(id), {}, std::move(fd), Hasher(algorithm), size});
+      new BlobWriter::State{files_, std::string(id), {}, std::move(fd), Hasher(algorithm), size, size});
   if (::ftruncate(state->fd.get(), static_cast<off_t>(size)) != 0 ||
       ::lseek(state->fd.get(), 0, SEEK_END) < 0)
     throw_errno("cannot carry on with " + path.string());

@@ -49,29 +49,34 @@ struct Store::Names {
   UniqueFd fd;  // while it is open, its inode cannot be another file's: times alone are too coarse
   std::condition_variable turn;
   std::vector<Waiting*> queue;
+  std::optional<IndexEdit> edit;  // as the index was last written here; of the one that is `busy`
   bool busy = false;
 };
 
 void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch) {
   const FileLock lock = store.lock_names();
-  IndexEdit edit(store.index());
+  if (!edit || edit->base() != store.index()) edit.emplace(store.index());
+  OnExit starts_anew([&] { edit.reset(); });  // what is not on disk is no base for others' changes
   for (Waiting* waiting : batch) {
     try {
-      waiting->change(edit);
+      waiting->change(*edit);
     } catch (...) {
       waiting->failure = std::current_exception();
     }
   }
-  if (!edit.changed()) {
+  if (!edit->changed()) {
+    starts_anew.dismiss();
     store.files_->sync_folders();
     return;
   }
-  auto changed = edit.finish();
+  auto changed = edit->finish();
   const fs::path file = store.root() / "index.json";
   FileReplacement replacement(file, changed->text());
   store.files_->sync_folders();  // what it names is there before it
   replacement.publish();
-  remember(std::move(changed), open_file(file, O_RDONLY));
+  remember(changed, open_file(file, O_RDONLY));
+  edit->carry_on(std::move(changed));
+  starts_anew.dismiss();
 }
 
 Store::Store(std::filesystem::path root)

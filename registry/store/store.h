@@ -29,7 +29,14 @@ class BlobWriter {
  public:
   BlobWriter(BlobWriter&&) noexcept;
   ~BlobWriter();
-  void write(std::string_view bytes);
+  void write(std::string_view bytes) {
+    append(bytes);
+    hash(bytes);
+  }
+  // The halves of write(): two threads may do them at the same time. Each has to get the same pieces in the
+  // same order; where they did not (append() threw), commit() reads the file anew.
+  void append(std::string_view bytes);
+  void hash(std::string_view bytes);
   uint64_t size() const;
   const std::string& id() const;  // the file's name below uploads/
   void flush();                   // what was written is on disk

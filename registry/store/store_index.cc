@@ -13,6 +13,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr size_t kReplaced = 64;  // entries that went, and half as many as there are, are not worth a tidying
+
 std::string annotation(const Descriptor& entry, const char* name) {
   const auto it = entry.annotations.find(name);
   return it == entry.annotations.end() ? std::string{} : it->second;
@@ -113,7 +115,7 @@ void IndexEdit::erase(size_t slot) {
   if (const auto it = names_.find(entry->name); it != names_.end() && it->second == slot) names_.erase(it);
   if (const auto it = repositories_.find(entry->repository); it != repositories_.end())
     std::erase(it->second, slot);
-  replaced_.push_back(std::move(entry));  // keys may refer to its strings
+  replaced_.push_back(std::move(entry));
   changed_ = true;
 }
 
@@ -134,7 +136,10 @@ void IndexEdit::name(std::string_view name, Descriptor descriptor) {
 
 void IndexEdit::add(Descriptor descriptor) {
   auto entry = std::make_shared<const IndexEntry>(std::move(descriptor));
-  const auto same = [&](size_t slot) { return slots_[slot]->descriptor == entry->descriptor; };
+  const auto same = [&](size_t slot) {
+    const Descriptor& there = slots_[slot]->descriptor;
+    return there.digest == entry->descriptor.digest && there == entry->descriptor;
+  };
   if (const auto it = repositories_.find(entry->repository);
       it != repositories_.end() && std::ranges::any_of(it->second, same))
     return;
@@ -182,6 +187,15 @@ std::shared_ptr<const StoreIndex> IndexEdit::finish() const {
   for (const StoreIndex::Entry& entry : slots_)
     if (entry) entries.push_back(entry);
   return std::make_shared<const StoreIndex>(std::move(entries), base_->others_);
+}
+
+void IndexEdit::carry_on(std::shared_ptr<const StoreIndex> finished) {
+  if (replaced_.size() > finished->entries().size() / 2 + kReplaced) {
+    *this = IndexEdit(std::move(finished));
+    return;
+  }
+  base_ = std::move(finished);
+  changed_ = false;
 }
 
 }  // namespace kiln::registry
