@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint64_t kIndexLimit = 64u << 20;
 constexpr int kIndexDepthLimit = 4;
+constexpr size_t kTextKept = 4u << 20;
 constexpr const char* kSession = ".session";
 constexpr auto kAbandonedAfter = std::chrono::hours(1);
 
@@ -49,7 +50,9 @@ struct Store::Names {
   UniqueFd fd;  // while it is open, its inode cannot be another file's: times alone are too coarse
   std::condition_variable turn;
   std::vector<Waiting*> queue;
-  std::optional<IndexEdit> edit;  // as the index was last written here; of the one that is `busy`
+  // Of the one that is `busy`:
+  std::string text;               // its memory: to get so much anew each time is slow
+  std::optional<IndexEdit> edit;  // as the index was last written here
   bool busy = false;
 };
 
@@ -71,7 +74,9 @@ void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch)
   }
   auto changed = edit->finish();
   const fs::path file = store.root() / "index.json";
-  FileReplacement replacement(file, changed->text());
+  changed->write_text(text);
+  FileReplacement replacement(file, text);
+  if (text.capacity() > kTextKept) std::string().swap(text);
   store.files_->sync_folders();  // what it names is there before it
   replacement.publish();
   remember(changed, open_file(file, O_RDONLY));

@@ -84,9 +84,14 @@ std::set<std::string> StoreIndex::repositories() const {
 }
 
 std::string StoreIndex::text() const {
+  std::string out;
+  write_text(out);
+  return out;
+}
+
+void StoreIndex::write_text(std::string& out) const {
   size_t size = others_.size() + 64;
   for (const Entry& entry : entries_) size += entry->text.size() + 1;
-  std::string out;
   out.reserve(size);
   out = others_;
   out.back() = others_ == "{}" ? ' ' : ',';
@@ -95,7 +100,7 @@ std::string StoreIndex::text() const {
     if (out.back() != '[') out += ',';
     out += entry->text;
   }
-  return out + "]}";
+  out += "]}";
 }
 
 IndexEdit::IndexEdit(std::shared_ptr<const StoreIndex> base) : base_(std::move(base)) {

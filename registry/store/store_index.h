@@ -42,6 +42,7 @@ class StoreIndex {
   const std::vector<const IndexEntry*>& of_repository(std::string_view repository) const;
   std::set<std::string> repositories() const;
   std::string text() const;
+  void write_text(std::string& out) const;  // the same, over what `out` has
 
  private:
   friend class IndexEdit;
