@@ -200,9 +200,18 @@ TempDir::~TempDir() {
   }
 }
 
-FileLock::FileLock(const fs::path& path, Mode mode) : fd_(open_file(path, O_RDWR | O_CREAT, 0644)) {
+FileLock::FileLock(const fs::path& path, Mode mode)
+    : fd_(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644)) {
+  // A folder is locked as well as a file, and so is what cannot be written to.
+  if (!fd_ && (errno == EISDIR || errno == EROFS || errno == EACCES))
+    fd_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd_) throw_errno("cannot open " + path.string());
   while (::flock(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX) != 0)
-    if (errno != EINTR) throw_errno("cannot lock " + path.string());
+    // A network's file system may not lock what is open for reading only.
+    if (errno == EBADF)
+      return;
+    else if (errno != EINTR)
+      throw_errno("cannot lock " + path.string());
 }
 
 }  // namespace kiln

@@ -58,7 +58,7 @@ class TempDir {
   fs::path path_;
 };
 
-// An advisory exclusive (or shared) flock on `path`, created if needed, held until destruction.
+// An advisory exclusive (or shared) flock on a folder or a file (created if needed), held until destruction.
 class FileLock {
  public:
   enum class Mode { Shared, Exclusive };

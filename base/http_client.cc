@@ -19,9 +19,31 @@ void start_libcurl() {
   if (started != CURLE_OK) throw Error(ErrorKind::Infrastructure, "libcurl cannot be started");
 }
 
+const char* variable(const char* name) {
+  const char* value = std::getenv(name);
+  return value && *value ? value : nullptr;
+}
+
 bool has_proxy_settings() {
-  for (const char* name : {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
-    if (const char* value = std::getenv(name); value && *value) return true;
+  for (const char* name :
+       {"http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"})
+    if (variable(name)) return true;
+  return false;
+}
+
+// libcurl leaves HTTP_PROXY alone, because in a CGI program it is what a stranger wrote. Everybody else takes
+// it.
+const char* other_http_proxy(const Url& url) {
+  const bool counts = url.scheme == "http" && !variable("http_proxy") && !variable("REQUEST_METHOD");
+  return counts ? variable("HTTP_PROXY") : nullptr;
+}
+
+// TLS alerts about who we are (RFC 8446, 6.2), in OpenSSL's words.
+bool is_about_our_certificate(std::string_view cause) {
+  for (const char* alert : {"alert certificate required", "alert bad certificate", "alert unknown ca",
+                            "alert certificate unknown", "alert certificate expired",
+                            "alert unsupported certificate", "alert access denied"})
+    if (cause.find(alert) != std::string_view::npos) return true;
   return false;
 }
 
@@ -41,6 +63,13 @@ std::string hint_for(CURLcode code, const Url& url) {
     default:
       return "check the network, then try again";
   }
+}
+
+// So that who cannot see it from the cause looks there, too.
+std::string proxy_words(const Url& url) {
+  return is_loopback_host(url.host) || !has_proxy_settings()
+             ? ""
+             : "; a proxy is set (http_proxy, https_proxy, no_proxy)";
 }
 
 }  // namespace
@@ -173,6 +202,7 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
   set(easy, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10);
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options_.connect_timeout));
   set(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
+  if (const char* proxy = other_http_proxy(*url)) set(easy, CURLOPT_PROXY, proxy);
   if (is_loopback_host(url->host))
     set(easy, CURLOPT_PROXY, "");
   else if (request.public_only && !has_proxy_settings())
@@ -222,8 +252,11 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
                                                                    : ::curl_easy_strerror(result);
     if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
       throw HttpUntrusted(ErrorKind::Infrastructure, url->authority() + ": " + cause, hint_for(result, *url));
+    if (is_about_our_certificate(cause))
+      throw HttpNotAdmitted(ErrorKind::Infrastructure, url->authority() + ": " + cause,
+                            "it wants a certificate of who asks, or another one");
     throw Error(ErrorKind::Unavailable, url->authority() + " did not answer: " + cause,
-                hint_for(result, *url));
+                hint_for(result, *url) + proxy_words(*url));
   }
   pool_->give_back(std::move(handle));
   return std::move(transfer.response);

@@ -56,6 +56,10 @@ using HttpSink = std::function<void(const HttpResponse& head, std::string_view b
 struct HttpUntrusted : Error {
   using Error::Error;
 };
+// It does not take us for who we should be: it wants a certificate, or another one (TlsOptions).
+struct HttpNotAdmitted : HttpUntrusted {
+  using HttpUntrusted::HttpUntrusted;
+};
 
 // A blocking HTTP/1.1 client. Thread-safe; connections are kept and used again by later requests of any
 // thread. Redirects are not followed. Proxies come from the environment (never for the machine itself), CAs

@@ -51,6 +51,13 @@ const Dirs& Context::dirs() {
   return *dirs_;
 }
 
+registry::Store& Context::store_to_read() {
+  const fs::path root = dirs().store();
+  if (!store_ && fs::exists(root / "index.json") && ::access(root.c_str(), W_OK) != 0)
+    store_ = std::make_unique<registry::Store>(root, registry::Store::Folder::ReadOnly);
+  return store();
+}
+
 registry::Store& Context::store() {
   if (store_) return *store_;
   try {

@@ -44,6 +44,8 @@ class Context {
 
   const Dirs& dirs();
   registry::Store& store();
+  // For what only looks: a store that is there may be one that cannot be written to.
+  registry::Store& store_to_read();
   registry::Client& client();
   registry::Images& images();
   steps::SandboxRuntime& runtime();

@@ -15,6 +15,11 @@ void report(bool good, const std::string& what, const std::string& detail) {
   print((good ? "ok    " : "NO    ") + what + (detail.empty() ? "" : ": " + detail) + "\n");
 }
 
+std::string_view package_of(std::string_view program) {
+  if (program == "newuidmap") return "uidmap";
+  return program == "pasta" ? "passt" : program;
+}
+
 }  // namespace
 
 void add_doctor(CLI::App& app, Context& context) {
@@ -24,13 +29,12 @@ void add_doctor(CLI::App& app, Context& context) {
            problem.empty() ? (::geteuid() == 0 ? "as root" : "rootless") : problem);
     for (const auto& [program, use] : {std::pair{"mmdebstrap", "`kiln stack create`"},
                                        {"newuidmap", "rootless images with several users"},
+                                       {"pasta", "a way out of --network private"},
                                        {"runc", "--sandbox=runc"},
                                        {"crun", "--sandbox=crun"}}) {
       const auto path = find_program(program);
       report(path.has_value(), std::string(program) + " (for " + use + ")",
-             path ? path->string()
-                  : "not installed: apt-get install " +
-                        std::string(program == std::string("newuidmap") ? "uidmap" : program));
+             path ? path->string() : "not installed: apt-get install " + std::string(package_of(program)));
     }
     const bool stack = context.store().resolve("kiln/build:latest").has_value();
     report(stack, "base images", stack ? "kiln/build and its run images" : "not made yet: kiln stack create");

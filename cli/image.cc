@@ -33,11 +33,12 @@ registry::Descriptor find(Context& context, const std::string& name) {
 void list(const ImageOptions& options, Context& context) {
   std::vector<std::vector<std::string>> rows{{"IMAGE", "DIGEST", "SIZE"}};
   json objects = json::array();
-  for (const auto& [name, descriptor] : context.store().list()) {
+  const registry::Store& store = context.store_to_read();
+  for (const auto& [name, descriptor] : store.list()) {
     uint64_t size = 0;
     // Of a copy of another registry's image (pull-through) not all need be here; the manifest is enough.
-    if (registry::is_manifest(descriptor.media_type) && context.store().has(descriptor.digest))
-      for (const auto& layer : registry::parse_manifest(context.store().read(descriptor.digest)).layers)
+    if (registry::is_manifest(descriptor.media_type) && store.has(descriptor.digest))
+      for (const auto& layer : registry::parse_manifest(store.read(descriptor.digest)).layers)
         size += layer.size;
     rows.push_back({name, descriptor.digest.short_text(), format_bytes(size)});
     objects.push_back({{"name", name}, {"digest", descriptor.digest.text()}, {"size", size}});
@@ -48,7 +49,7 @@ void list(const ImageOptions& options, Context& context) {
 // A name means the store; other places are read where they are.
 void inspect(const ImageOptions& options, Context& context) {
   const auto place = registry::ImagePlace::parse(options.name);
-  const auto source = registry::open_source(place, context.client(), context.store());
+  const auto source = registry::open_source(place, context.client(), context.store_to_read());
   registry::FetchedManifest image = source->manifest({}, context.stop());
   if (options.raw) return print(image.bytes);
   const auto platform = options.platform.empty() ? registry::Platform::of_machine()
@@ -66,7 +67,10 @@ void inspect(const ImageOptions& options, Context& context) {
 }  // namespace
 
 void add_image(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("image", "OCI images of the store");
+  CLI::App* verb = app.add_subcommand("image",
+                                      "OCI images of the store\n\n"
+                                      "  kiln image list\n"
+                                      "  kiln image copy hello oci-archive:hello.tar\n");
   verb->require_subcommand(1);
   auto options = std::make_shared<ImageOptions>();
   CLI::App* lister = verb->add_subcommand("list", "List images");

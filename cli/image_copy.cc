@@ -22,7 +22,7 @@ namespace {
 using Kind = registry::ImagePlace::Kind;
 
 struct Words {
-  std::string source, target, platform, output;
+  std::string source, target, platform, output, format;
   bool all = false;
 };
 
@@ -48,6 +48,8 @@ registry::CopyOptions options_of(const Words& words) {
     options.platform = registry::Platform::parse(words.platform);
     options.exact_platform = true;
   }
+  if (!words.format.empty())
+    options.format = words.format == "oci" ? registry::ManifestFormat::Oci : registry::ManifestFormat::Docker;
   return options;
 }
 
@@ -95,25 +97,29 @@ void push(const Words& words, Context& context) {
 }  // namespace
 
 registry::Descriptor copy(Context& context, CopyRequest request) {
-  const auto source = registry::open_source(request.source, context.client(), context.store());
+  registry::Store& store = request.target.kind == Kind::Store ? context.store() : context.store_to_read();
+  const auto source = registry::open_source(request.source, context.client(), store);
   std::optional<registry::Lease> lease;
   std::unique_ptr<registry::ImageTarget> target;
   // A pull by digest is kept under the name as it was given, digest and all.
   if (request.target.kind == Kind::Store && registry::Reference::parse(request.target.name).digest &&
       request.source.kind == Kind::Registry)
-    target = std::make_unique<registry::StoreTarget>(context.store(), registry::StoreTarget::Entry::Named,
+    target = std::make_unique<registry::StoreTarget>(store, registry::StoreTarget::Entry::Named,
                                                      request.target.name);
   else
-    target =
-        registry::open_target(request.target, context.client(), context.store(), name_of(request.source));
+    target = registry::open_target(request.target, context.client(), store, name_of(request.source));
   if (request.target.kind == Kind::Store)  // until it has its name
-    lease.emplace(context.store(), "pull", registry::Lease::Spares::AllThatIsNew);
+    lease.emplace(store, "pull", registry::Lease::Spares::AllThatIsNew);
 
   registry::Descriptor image;
   std::string summary;
   TransferProgress progress;
   request.options.transfer.stop = context.stop();
   request.options.transfer.observer = progress.observer();
+  std::optional<Digest> before;
+  request.options.converted = [&](const registry::Descriptor& was, const registry::Descriptor&) {
+    before = was.digest;
+  };
   try {
     image = copy_image(*source, *target, request.options);
     summary = progress.finish();
@@ -124,12 +130,16 @@ registry::Descriptor copy(Context& context, CopyRequest request) {
   const bool written_as = request.target.kind == Kind::Store || request.target.kind == Kind::Registry;
   const std::string shown = written_as ? request.target.name : request.target.text();
   say(request.verb + " " + shown + ": " + summary);
+  if (before)
+    say("note: the format changed, and the digest with it: " + image.digest.text() + " was " +
+        before->text());
   if (request.output == "json") {
     nlohmann::json object = progress.list().to_json();
     object["source"] = request.source.text();
     object["target"] = request.target.text();
     object["digest"] = image.digest.text();
     object["mediaType"] = image.media_type;
+    if (before) object["sourceDigest"] = before->text();
     print(json_text(object));
   }
   return image;
@@ -159,12 +169,16 @@ void add_image_copy(CLI::App& image, Context& context) {
       "Copy an image from one place to another\n\n"
       "  kiln image copy docker://localhost:5000/hello:v1 docker://localhost:5001/hello:v1\n"
       "  kiln image copy hello docker-archive:hello.tar\n"
-      "  kiln image copy --all docker://localhost:5000/hello oci:layout:hello\n\n"
+      "  kiln image copy --all docker://localhost:5000/hello oci:layout:hello\n"
+      "  kiln image copy --format docker hello docker://localhost:5000/hello\n\n"
       "Places: NAME (in the store), docker://HOST/NAME, oci:FOLDER[:NAME], oci-archive:FILE[:NAME],\n"
-      "docker-archive:FILE[:NAME], dir:FOLDER. Bytes and digests stay as they are.\n");
+      "docker-archive:FILE[:NAME], dir:FOLDER. Bytes and digests stay as they are, unless --format asks for\n"
+      "manifests of another kind.\n");
   copier->add_option("source", words->source, "Where it is")->required();
   copier->add_option("target", words->target, "Where it is to be")->required();
   add_choice(copier, words);
+  copier->add_option("--format", words->format, "Write manifests in this format: oci or docker (schema 2)")
+      ->check(CLI::IsMember({"oci", "docker"}));
   copier->callback([words, &context] {
     CopyRequest request;
     request.source = resolved(context, registry::ImagePlace::parse(words->source));

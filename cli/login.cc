@@ -132,7 +132,9 @@ void add_login(CLI::App& app, Context& context) {
   in->add_option("-u,--username", options->user, "User; asked for when not given");
   in->add_flag("--password-stdin", options->password_stdin, "Read the password from stdin");
   in->callback([options, &context] { login(*options, context); });
-  CLI::App* out = app.add_subcommand("logout", "Forget them");
+  CLI::App* out = app.add_subcommand("logout",
+                                     "Forget them\n\n"
+                                     "  kiln logout registry.example\n");
   out->add_option("host", options->host, "Registry")->required();
   out->callback([options, &context] { logout(*options, context); });
 }

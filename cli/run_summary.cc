@@ -48,6 +48,13 @@ void show_tasks(const dag::Plan& plan, const executor::State& state,
   write_words(table(rows));
 }
 
+std::string how_it_ended(const executor::StepRecord& step) {
+  const std::string exited = "exited with code " + std::to_string(step.exit_code);
+  if (step.message.empty() || step.message.starts_with(exited))
+    return step.message.empty() ? exited : step.message;
+  return exited + ": " + step.message;
+}
+
 // The steps that failed, their last lines, and where the whole logs are; also in pipelines inside this one.
 void show_failures(const executor::RunRecord& run, const dag::Plan& plan, const executor::State& state,
                    const executor::Journal& journal, const Dirs& dirs, const std::string& prefix) {
@@ -57,11 +64,16 @@ void show_failures(const executor::RunRecord& run, const dag::Plan& plan, const 
     const executor::TaskRunState& task = state.tasks[i].run(k);
     for (const executor::StepRecord& step : task.steps) {
       if (step.exit_code == 0 || step.reason == "Skipped" || step.reason == "Continued") continue;
+      if (step.reason == task.reason) {  // it never began: there is no exit code, and no log
+        say("\n" + paint(Colour::Red, prefix + label) + " failed: " + printable(task.message));
+        break;
+      }
       const fs::path log = executor::log_file(dirs, run.id, label, task.attempt, step.name);
-      say("\n" + paint(Colour::Red, prefix + label + " : " + step.name) + " exited with code " +
-          std::to_string(step.exit_code) + "; its last lines:");
-      for (const std::string& line : split(trim(last_lines(log, kLinesOfFailure)), '\n'))
-        say("  " + printable(line));
+      const std::string said(trim(last_lines(log, kLinesOfFailure)));
+      say("\n" + paint(Colour::Red, prefix + label + " : " + step.name) + " " + how_it_ended(step) +
+          (said.empty() ? "" : "; its last lines:"));
+      if (!said.empty())
+        for (const std::string& line : split(said, '\n')) say("  " + printable(line));
       say("  whole log: " + log.string());
       break;
     }

@@ -175,7 +175,11 @@ void approve(const RunsOptions& options, Context& context) {
 }  // namespace
 
 void add_runs(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("runs", "Stored runs");
+  CLI::App* verb = app.add_subcommand("runs",
+                                      "Stored runs\n\n"
+                                      "  kiln runs list\n"
+                                      "  kiln runs describe                 the last one\n"
+                                      "  kiln runs rerun --from-failed\n");
   verb->require_subcommand(1);
   auto options = std::make_shared<RunsOptions>();
   const auto named = [&](const char* name, const char* description) {

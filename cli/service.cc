@@ -121,7 +121,10 @@ void rollback(const ServiceOptions& options, Context& context) {
 }  // namespace
 
 void add_service(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("service", "Services and their revisions");
+  CLI::App* verb = app.add_subcommand("service",
+                                      "Services and their revisions\n\n"
+                                      "  kiln service list\n"
+                                      "  kiln service rollback hello\n");
   verb->require_subcommand(1);
   auto options = std::make_shared<ServiceOptions>();
   const auto common = [&](CLI::App* sub, bool named) {

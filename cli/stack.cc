@@ -10,7 +10,9 @@
 namespace kiln::cli {
 
 void add_stack(CLI::App& app, Context& context) {
-  CLI::App* verb = app.add_subcommand("stack", "Base images from Debian packages");
+  CLI::App* verb = app.add_subcommand("stack",
+                                      "Base images from Debian packages\n\n"
+                                      "  kiln stack create\n");
   verb->require_subcommand(1);
   auto request = std::make_shared<builders::StackRequest>();
   CLI::App* create =

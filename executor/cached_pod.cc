@@ -64,12 +64,13 @@ Outcome run_cached(const TaskCache& cache, PodRunner& pods, const PodRequest& re
           "it runs on this machine's own root, which is no input that can be compared");
     else
       inputs = task_inputs(request.spec, images, request.cache_inputs);
+    if (inputs) cache.set_aside_outputs(*inputs, request.cached_as, request.spec);
   } catch (const Error& error) {  // a pull that fails: the pod itself says so, in Tekton's words
     found.reasons.push_back("its inputs cannot be compared: " + error.full());
   }
   if (inputs) {
     if (auto kept = cache.find(*inputs)) {
-      cache.restore(*kept, request.spec);
+      cache.restore(*kept, *inputs, request.cached_as, request.spec);
       found = {true, {std::string(kReusedFrom) + kept->run + ", whose inputs were the same"}};
       write_report(report, found);
       say("CACHED: " + found.reasons.front());

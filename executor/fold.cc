@@ -238,14 +238,18 @@ class Fold {
     end(i, state_.counts.failed);
   }
 
-  // Only a TaskRun says in its own reason that nobody minds.
+  // Only a TaskRun says in its own reason that nobody minds, and only where its steps failed: one that ran
+  // out of time, or never began, keeps the reason for that (pod/status.go, updateCompletedTaskRunStatus).
   void ignore(size_t i) {
     TaskState& task = state_.tasks[i];
     task.ignored = true;
     if (plan_.tasks[i].kind != dag::PlannedTask::Kind::Task) return;
-    task.reason = "FailureIgnored";
+    const auto of_steps = [](const std::string& reason) {
+      return reason.empty() || reason == "Failed" || reason == "StepOOM";
+    };
+    if (of_steps(task.reason)) task.reason = "FailureIgnored";
     for (TaskRunState& run : task.runs)
-      if (run.phase == Phase::Failed) run.reason = "FailureIgnored";
+      if (run.phase == Phase::Failed && of_steps(run.reason)) run.reason = "FailureIgnored";
   }
 
   // What the runs of a matrix come to; false while one goes on. The first to fail speaks for all.

@@ -1,6 +1,7 @@
 #include "executor/folder_content.h"
 
 #include <fcntl.h>
+#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -114,6 +115,25 @@ Digest digest_of(const FolderContent& content) {
     hasher.update(line);
   }
   return hasher.finish();
+}
+
+nlohmann::json content_json(const FolderContent& content) {
+  nlohmann::json out = nlohmann::json::object();
+  for (const auto& [path, entry] : content)
+    out[path] = {static_cast<int>(entry.kind), entry.mode, entry.size, entry.text};
+  return out;
+}
+
+FolderContent content_from_json(const nlohmann::json& value) {
+  FolderContent out;
+  for (const auto& [path, entry] : value.items()) {
+    const int kind = entry.at(0).get<int>();
+    if (kind < 0 || kind > static_cast<int>(FolderEntry::Kind::Link))
+      throw Error(ErrorKind::Invalid, "no kind of file");
+    out[path] = {static_cast<FolderEntry::Kind>(kind), entry.at(1).get<mode_t>(), entry.at(2).get<uint64_t>(),
+                 entry.at(3).get<std::string>()};
+  }
+  return out;
 }
 
 FolderChanges changes(const FolderContent& before, const FolderContent& after) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <sys/types.h>
 #include <vector>
@@ -34,6 +35,11 @@ struct ContentLimits {
 FolderContent read_content(const std::filesystem::path& folder, const ContentLimits& limits = {});
 
 Digest digest_of(const FolderContent& content);
+
+// As {path: [kind, mode, size, text]}. content_from_json() throws Invalid or nlohmann::json::exception for
+// what is none.
+nlohmann::json content_json(const FolderContent& content);
+FolderContent content_from_json(const nlohmann::json& value);
 
 // What made `after` out of `before`.
 struct FolderChanges {

@@ -51,25 +51,6 @@ void check_names(const FolderContent& content) {
       throw Error(ErrorKind::Invalid, "a file's name is not UTF-8");
 }
 
-json content_json(const FolderContent& content) {
-  json out = json::object();
-  for (const auto& [path, entry] : content)
-    out[path] = {static_cast<int>(entry.kind), entry.mode, entry.size, entry.text};
-  return out;
-}
-
-FolderContent content_from(const json& value) {
-  FolderContent out;
-  for (const auto& [path, entry] : value.items()) {
-    const int kind = entry.at(0).get<int>();
-    if (kind < 0 || kind > static_cast<int>(FolderEntry::Kind::Link))
-      throw Error(ErrorKind::Invalid, "no kind of file");
-    out[path] = {static_cast<FolderEntry::Kind>(kind), entry.at(1).get<mode_t>(), entry.at(2).get<uint64_t>(),
-                 entry.at(3).get<std::string>()};
-  }
-  return out;
-}
-
 // Files of a folder's changes lie in a folder of their own, numbered as the folders are.
 fs::path files_of(const fs::path& files, size_t number) {
   return files / std::to_string(number);
@@ -141,7 +122,7 @@ std::optional<TaskCache::Found> TaskCache::find(const TaskInputs& inputs) const 
     out.run = kept.at("run").get<std::string>();
     out.outcome = outcome_from_json(kept.at("outcome"));
     for (const auto& [name, change] : kept.at("changes").items())
-      out.changes[name] = {content_from(change.at("written")),
+      out.changes[name] = {content_from_json(change.at("written")),
                            change.at("removed").get<std::vector<std::string>>()};
     if (!are_whole(out.changes, out.files)) return std::nullopt;
     fs::last_write_time(entry / "bytes", fs::file_time_type::clock::now());
@@ -155,14 +136,34 @@ std::optional<TaskCache::Found> TaskCache::find(const TaskInputs& inputs) const 
   return out;
 }
 
-void TaskCache::restore(const Found& found, const steps::PodSpec& pod) const {
+void TaskCache::set_aside_outputs(TaskInputs& inputs, std::string_view task,
+                                  const steps::PodSpec& pod) const {
+  const TaskOutputs outputs = this->outputs();
+  for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
+    if (mount.read_only) return;
+    FolderContent made = outputs.set_aside(task, mount.source, inputs.folders.at(name));
+    inputs.made[name].merge(made);
+  });
+}
+
+void TaskCache::restore(const Found& found, const TaskInputs& inputs, std::string_view task,
+                        const steps::PodSpec& pod) const {
   std::map<std::string, fs::path> sources;
   for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
     if (!mount.read_only) sources[name] = mount.source;
   });
   size_t number = 0;
-  for (const auto& [name, change] : found.changes)
-    make_changes(change, files_of(found.files, number++), sources.at(name));
+  for (const auto& [name, change] : found.changes) {
+    const fs::path& source = sources.at(name);
+    make_changes(change, files_of(found.files, number++), source);
+    const FolderContent& before = inputs.folders.at(name);
+    FolderContent after = before;
+    for (const std::string& path : change.removed) after.erase(path);
+    if (const auto made = inputs.made.find(name); made != inputs.made.end())
+      for (const auto& [path, entry] : made->second) after[path] = entry;
+    for (const auto& [path, entry] : change.written) after[path] = entry;
+    outputs().record(task, source, before, after);
+  }
 }
 
 void TaskCache::keep(const TaskInputs& inputs, std::string_view task, std::string_view run,
@@ -172,19 +173,25 @@ void TaskCache::keep(const TaskInputs& inputs, std::string_view task, std::strin
   const TempDir made(folder_);
   json changes_json = json::object();
   uint64_t bytes = 0;
-  std::map<std::string, std::pair<fs::path, FolderChanges>> all;
+  struct Left {
+    fs::path source;
+    FolderChanges change;
+    FolderContent after;
+  };
+  std::map<std::string, Left> all;
   for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
     if (mount.read_only) return;
-    FolderChanges change = changes(inputs.folders.at(name), read_content(mount.source));
+    FolderContent after = read_content(mount.source);
+    FolderChanges change = changes(inputs.folders.at(name), after);
     check_names(change.written);
     for (const auto& [path, entry] : change.written) bytes += entry.size;
     changes_json[name] = {{"written", content_json(change.written)}, {"removed", change.removed}};
-    all[name] = {mount.source, std::move(change)};
+    all[name] = {mount.source, std::move(change), std::move(after)};
   });
   if (bytes > options_.bytes / 4) return;
   size_t number = 0;
   for (const auto& [name, one] : all)
-    save_files(one.first, one.second.written, files_of(made.path() / "files", number++));
+    save_files(one.source, one.change.written, files_of(made.path() / "files", number++));
   json folders = json::object();
   for (const auto& [name, content] : inputs.folders) folders[name] = content_json(content);
   const json entry{{"run", run},
@@ -202,6 +209,7 @@ void TaskCache::keep(const TaskInputs& inputs, std::string_view task, std::strin
     fs::rename(part.path(), entry_of(key) / part.path().filename());
   write_file_atomic(folder_ / "last" / std::string(sha256(task).encoded()), key.text(), 0600);
   evict();
+  for (const auto& [name, one] : all) outputs().record(task, one.source, inputs.folders.at(name), one.after);
 }
 
 void TaskCache::evict() const {
@@ -244,10 +252,12 @@ std::vector<std::string> TaskCache::why_not(const TaskInputs& inputs, std::strin
       if (!inputs.parts.contains(what)) out.push_back(what + " is gone");
     for (const auto& [name, content] : inputs.folders) {
       const FolderChanges change =
-          changes(content_from(last.at("folders").value(name, json::object())), content);
+          changes(content_from_json(last.at("folders").value(name, json::object())), content);
       std::vector<std::string> names;
       for (const auto& [path, entry] : change.written) names.push_back(path);
-      for (const std::string& path : change.removed) names.push_back(path + " (gone)");
+      const auto made = inputs.made.find(name);
+      for (const std::string& path : change.removed)
+        if (made == inputs.made.end() || !made->second.contains(path)) names.push_back(path + " (gone)");
       if (!names.empty()) out.push_back(name + " changed: " + first_names(names));
     }
     if (out.empty()) out.push_back("what was kept of it is damaged or was thrown away");

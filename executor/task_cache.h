@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "executor/event.h"
 #include "executor/folder_content.h"
+#include "executor/task_outputs.h"
 #include "steps/pod.h"
 
 namespace kiln::executor {
@@ -21,6 +22,8 @@ namespace kiln::executor {
 struct TaskInputs {
   std::map<std::string, std::string> parts;      // "step build: script" → digest or short text
   std::map<std::string, FolderContent> folders;  // by where they are mounted
+  // Beside those: what the task made itself, which is no input (TaskCache::set_aside_outputs).
+  std::map<std::string, FolderContent> made = {};
   Digest key() const;
 };
 
@@ -47,10 +50,13 @@ class TaskCache {
     std::filesystem::path files;
     FileLock lock;  // so that it is not thrown away meanwhile
   };
+  // Takes what `task` made in the pod's folders out of its inputs.
+  void set_aside_outputs(TaskInputs& inputs, std::string_view task, const steps::PodSpec& pod) const;
   // A damaged entry counts as none.
   std::optional<Found> find(const TaskInputs& inputs) const;
-  // Makes the pod's folders what they were after that task.
-  void restore(const Found& found, const steps::PodSpec& pod) const;
+  // Makes of the pod's folders, which are as in `inputs`, what they were after that task.
+  void restore(const Found& found, const TaskInputs& inputs, std::string_view task,
+               const steps::PodSpec& pod) const;
 
   // Keeps what a task left that ran with these inputs and succeeded. `task` is what it is called in its
   // pipeline: why_not() compares with the last one kept for it. Nothing is kept of what is too large.
@@ -62,6 +68,7 @@ class TaskCache {
 
  private:
   std::filesystem::path entry_of(const Digest& key) const;
+  TaskOutputs outputs() const { return {folder_ / "outputs", options_.entries}; }
   void evict() const;
 
   std::filesystem::path folder_;

@@ -10,6 +10,7 @@
 
 #include "base/digest.h"
 #include "base/unique_fd.h"
+#include "registry/background_hasher.h"
 #include "registry/image.h"
 
 namespace kiln::registry {
@@ -20,6 +21,13 @@ class BlobSink {
  public:
   virtual ~BlobSink() = default;
   virtual void write(std::string_view bytes) = 0;
+  // As write(), of a piece that is the sink's from now on, so that it may be hashed beside what comes next.
+  // Returns an empty piece to fill next, with the room of an earlier one.
+  virtual std::string write_piece(std::string piece) {
+    write(piece);
+    piece.clear();
+    return piece;
+  }
   virtual uint64_t size() const = 0;  // written so far
   virtual void restart() = 0;         // from the first byte
   // Throws Invalid when the bytes are not those of the blob's digest.
@@ -52,15 +60,18 @@ class DigestSink : public BlobSink {
  public:
   explicit DigestSink(const Descriptor& blob) : blob_(blob), hasher_(blob.digest.algorithm()) {}
   void write(std::string_view bytes) override;
+  std::string write_piece(std::string piece) override;
   uint64_t size() const override { return size_; }
   void restart() override;
   void commit() override;
 
  protected:
+  void check_room(size_t more) const;  // throws Invalid when the blob has no such bytes
+
   const Descriptor blob_;
 
  private:
-  Hasher hasher_;
+  BackgroundHasher hasher_;
   uint64_t size_ = 0;
 };
 
@@ -70,8 +81,11 @@ class FileSink : public DigestSink {
   // The file is borrowed.
   FileSink(int fd, uint64_t offset, const Descriptor& blob) : DigestSink(blob), fd_(fd), offset_(offset) {}
   void write(std::string_view bytes) override;
+  std::string write_piece(std::string piece) override;
 
  private:
+  void write_at_end(std::string_view bytes);
+
   const int fd_;
   const uint64_t offset_;
 };

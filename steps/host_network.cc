@@ -88,9 +88,11 @@ HostNetwork host_network(const Environment& environment, const fs::path& folder,
       if (!host_root) bind(file, kExtraCertificates);
     }
   }
-  if (network == Network::Host && !host_root)
-    for (const char* path : {"/etc/resolv.conf", "/etc/hosts"})
-      if (readable_file(path)) bind(fs::canonical(path), path);
+  const auto bind_same = [&](const char* path) {
+    if (!host_root && readable_file(path)) bind(fs::canonical(path), path);
+  };
+  if (network != Network::None) bind_same("/etc/resolv.conf");
+  if (network == Network::Host) bind_same("/etc/hosts");
   for (const auto& [name, value] : env) result.env.push_back(name + "=" + value);
   return result;
 }

@@ -19,8 +19,9 @@ struct HostNetwork {
 
 // `environment` is the host's (current_environment()). In an image's root the CA bundle is mounted at
 // kCaBundle; with the host's own root (`host_root`) nothing needs mounting and the host's path is named.
-// Name resolution is the host's only where the network is. `folder` is one that lives as long as the sandbox:
-// what has to be made for it (the extra certificates of ca_bundle.h) is kept there.
+// Name resolution is the host's where there is a way out, /etc/hosts where the network is the host's, too.
+// `folder` is one that lives as long as the sandbox: what has to be made for it (the extra certificates of
+// ca_bundle.h) is kept there.
 HostNetwork host_network(const Environment& environment, const std::filesystem::path& folder,
                          Network network = Network::Host, bool host_root = false);
 

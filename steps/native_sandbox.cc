@@ -24,6 +24,8 @@
 namespace kiln::steps {
 namespace {
 
+constexpr size_t kMostLayers = 500;  // overlayfs
+
 class NativeSandbox final : public Sandbox {
  public:
   NativeSandbox(Spawned spawned, UniqueFd control, UniqueFd status, std::optional<Cgroup> cgroup,
@@ -204,6 +206,11 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
                                              uint32_t extra_flags) {
   if (spec.rootfs.lowers.empty() && !spec.rootfs.host)
     throw Error(ErrorKind::Infrastructure, "the sandbox " + spec.id + " has no root folder");
+  if (const size_t layers = spec.rootfs.lowers.size(); layers > kMostLayers)
+    throw Error(
+        ErrorKind::Invalid,
+        "the image has " + std::to_string(layers) + " layers; Linux can stack " + std::to_string(kMostLayers),
+        "build it with fewer, or squash them");
   const bool user_namespace = needs_user_namespace();
   // A network of another user namespace is entered before the sandbox has its own.
   const bool enters = joins_network(spec) && spec.network_owner >= 0;
@@ -223,6 +230,7 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   if (spec.rootfs.host) flags |= wire::kHostRoot;
   if (spec.rootfs.read_only) flags |= wire::kReadOnlyRoot;
   if (spec.make_cwd) flags |= wire::kMakeCwd;
+  if (spec.network == Network::Host) flags |= wire::kHostNetwork;
   if (spec.network != Network::Host && !joins_network(spec)) flags |= wire::kLoopback;
   const std::vector<int> procs = cgroup ? cgroup->procs() : std::vector<int>();
   const std::vector<int> parents = cgroup ? cgroup->parents() : std::vector<int>();

@@ -48,7 +48,7 @@ UniqueFd tcp_socket() {
 namespace {
 
 // A namespace of users whose root we are, so that what we start can enter it and make its own below.
-PodNetwork make_without_root() {
+NetworkNamespace make_without_root() {
   NamespaceSeed seed(CLONE_NEWNET, wire::kNetwork | wire::kLoopback);
   const IdMaps maps = plan_id_maps(0, 0);
   try {
@@ -57,14 +57,14 @@ PodNetwork make_without_root() {
     if (maps.how == IdMaps::How::Tools) return make_without_root();  // plans without them now
     throw error.because("cannot map users into the pod's network");
   }
-  PodNetwork made{seed.open("net"), seed.open("user")};
+  NetworkNamespace made{seed.open("net"), seed.open("user")};
   seed.go();
   return made;
 }
 
 }  // namespace
 
-PodNetwork make_pod_network() {
+NetworkNamespace make_network_namespace() {
   if (needs_user_namespace()) return make_without_root();
   UniqueFd made = on_own_thread("cannot make the pod's network", [] {
     if (::unshare(CLONE_NEWNET) != 0 || !bring_loopback_up()) return UniqueFd();

@@ -93,22 +93,13 @@ void PodRun::resolve_images() {
        is_infrastructure(error.kind()));
 }
 
-// Steps that run one after the other may each have a network of their own; what runs beside them may not.
 void PodRun::prepare_network() {
-  if (spec_.network == Network::Host || spec_.sidecars.empty()) return;
   try {
-    network_ = make_pod_network();
+    network_.emplace(spec_.network, !spec_.sidecars.empty());
+    network_->join(world_);
   } catch (const Error& error) {
-    return fail("Failed",
-                "sidecars share the steps' network, which cannot be made: " + error.full_with_hint(), true);
+    fail("Failed", "the pod's network cannot be made: " + error.full_with_hint(), true);
   }
-  world_.set_network(network_.network.get(), network_.owner.get());
-}
-
-// How its sidecars are reached: by their sandboxes where this process may not enter the pod's network.
-Dial PodRun::dial() const {
-  if (network_.owner) return [](Sandbox& sandbox) { return sandbox.dial_socket(); };
-  return [network = network_.network.get()](Sandbox&) { return socket_in(network); };
 }
 
 void PodRun::start_sidecars(Sidecars& sidecars) {
@@ -220,6 +211,9 @@ void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcom
         output(index, is_stderr, bytes);
       },
       stop_, pod_time ? left : step.timeout, spec_.grace);
+  if (index == 0 && !network_->no_way_out().empty())
+    output(index, true,
+           "kiln: warning: the private network has no way out: " + network_->no_way_out() + "\n");
   for (const std::string& warning : result.warnings) output(index, true, "kiln: warning: " + warning + "\n");
   conclude(index, result, pod_time, outcome);
 }
@@ -277,7 +271,7 @@ void PodRun::read_results() {
 }
 
 void PodRun::run_steps() {
-  Sidecars sidecars(runtime_, dial(), spec_.grace,
+  Sidecars sidecars(runtime_, network_ ? network_->dial() : Dial(), spec_.grace,
                     [this](size_t index, bool is_stderr, std::string_view bytes) {
                       const std::lock_guard lock(observing_);
                       observer_.sidecar_output(index, is_stderr, bytes);

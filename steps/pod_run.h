@@ -4,9 +4,9 @@
 #include <mutex>
 #include <string>
 
-#include "steps/network_namespace.h"
 #include "steps/pod.h"
 #include "steps/pod_folder.h"
+#include "steps/pod_network.h"
 #include "steps/sidecars.h"
 #include "steps/step_image.h"
 #include "steps/step_world.h"
@@ -24,7 +24,6 @@ class PodRun {
   std::string image_problem(const StepSpec& step) const;
   void resolve_images();
   void prepare_network();
-  Dial dial() const;
   void start_sidecars(Sidecars& sidecars);
   void run_steps();
   StepOutcome run_step(size_t index);
@@ -49,8 +48,8 @@ class PodRun {
   Duration timeout_;
   PodFolder folder_;
   StepWorld world_;
-  PodNetwork network_;    // that steps and sidecars share; none when it is the host's, or each its own
-  std::mutex observing_;  // sidecars have threads of their own
+  std::optional<PodNetwork> network_;
+  std::mutex observing_;              // sidecars have threads of their own
   std::vector<StepImage> images_of_;  // of steps, then of sidecars; empty for `kiln` and `host`
   PodOutcome outcome_;
   bool failed_ = false;

@@ -16,6 +16,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+#if defined(__x86_64__)
+const Json kArchitectures = Json::array({"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"});
+#elif defined(__aarch64__)
+const Json kArchitectures = Json::array({"SCMP_ARCH_AARCH64"});
+#endif
+
 Json process_of(const SandboxSpec& spec) {
   Json user{{"uid", spec.uid}, {"gid", spec.gid}};
   if (!spec.groups.empty()) user["additionalGids"] = spec.groups;
@@ -86,11 +92,17 @@ Json seccomp() {
                    {"action", "SCMP_ACT_ALLOW"},
                    {"args", argument(0x7E020000, "SCMP_CMP_MASKED_EQ")}});  // no CLONE_NEW… flag
   calls.push_back({{"names", {"clone3"}}, {"action", "SCMP_ACT_ERRNO"}, {"errnoRet", 38}});
-  calls.push_back(
-      {{"names", {"socket"}}, {"action", "SCMP_ACT_ALLOW"}, {"args", argument(AF_VSOCK, "SCMP_CMP_NE")}});
+  // Not AF_VSOCK: of the 32 bits that the kernel looks at, one at least is another. SCMP_CMP_NE would compare
+  // 64, and there is no masked one.
+  for (unsigned bit = 0; bit < 32; ++bit) {
+    const uint64_t mask = uint64_t{1} << bit;
+    calls.push_back({{"names", {"socket"}},
+                     {"action", "SCMP_ACT_ALLOW"},
+                     {"args", argument(mask, "SCMP_CMP_MASKED_EQ", ~uint64_t{AF_VSOCK} & mask)}});
+  }
   return {{"defaultAction", "SCMP_ACT_ERRNO"},
           {"defaultErrnoRet", 1},
-          {"architectures", {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"}},
+          {"architectures", kArchitectures},
           {"syscalls", calls}};
 }
 

@@ -51,15 +51,18 @@ struct Child {
   int error;
 };
 
+// Out of the way of the targets, so that no source is overwritten before its turn.
+KILN_RAW int above_targets(const Child& child, int fd) {
+  return fd >= child.count ? fd : static_cast<int>(::syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, child.count));
+}
+
 KILN_RAW int child_main(void* argument) {
   Child& child = *static_cast<Child*>(argument);
-  constexpr int kAbove = 64;  // above all targets, so that no source is overwritten before its turn
-  int moved[kAbove];
-  for (int i = 0; i < child.count; ++i) {
-    moved[i] = static_cast<int>(::syscall(SYS_fcntl, child.fds[i], F_DUPFD_CLOEXEC, kAbove));
-    if (moved[i] < 0) goto failed;
-  }
-  child.program = static_cast<int>(::syscall(SYS_fcntl, child.program, F_DUPFD_CLOEXEC, kAbove));
+  constexpr int kMost = 64;
+  int moved[kMost];
+  for (int i = 0; i < child.count; ++i)
+    if ((moved[i] = above_targets(child, child.fds[i])) < 0) goto failed;
+  child.program = above_targets(child, child.program);
   for (int i = 0; i < child.count; ++i)
     if (::syscall(SYS_dup3, moved[i], i, 0) < 0) goto failed;
   ::syscall(SYS_close_range, static_cast<unsigned>(child.count), ~0u, CLOSE_RANGE_CLOEXEC);

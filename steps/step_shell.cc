@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "steps/pod_images.h"
+#include "steps/pod_network.h"
 #include "steps/step_world.h"
 
 namespace kiln::steps {
@@ -107,7 +108,10 @@ int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, cons
   if (const auto problem = get_images({&step}, image_source(images, pod.images), stop, got))
     throw problem->error.because("the image \"" + step.image + "\" cannot be had");
   const PodFolder folder(pod);
-  SandboxSpec spec = StepWorld(pod, options, folder).of_step(index, step, got.front());
+  const PodNetwork network(pod.network, false);
+  StepWorld world(pod, options, folder);
+  network.join(world);
+  SandboxSpec spec = world.of_step(index, step, got.front());
   if (command.empty())
     command = {"/bin/sh", "-c", "if command -v bash >/dev/null; then exec bash; else exec sh; fi"};
   spec.args = std::move(command);

@@ -25,6 +25,7 @@ enum Flag : uint32_t {
   kLoopback = 1 << 6,  // own network namespace: bring `lo` up
   kProbe = 1 << 7,     // only find out whether a sandbox can be made
   kNetwork = 1 << 8,   // only make a network for others to join: with kLoopback
+  kHostNetwork = 1 << 9,
 };
 
 // The memfd holds, one after another: Header, mounts (MountEntry each), the seccomp program (struct

@@ -98,7 +98,10 @@ void BlobLocations::save() {
     json& entry = document[by_age[i].second] = json::array({blob.seen});
     for (const std::string& repository : blob.repositories) entry.push_back(repository);
   }
-  write_file_atomic(file_, document.dump(), 0600);
+  // Whole, but not sure to be there after a crash: nobody waits for the disk because of what only saves time.
+  const fs::path next = file_.string() + ".new";
+  write_file(next, document.dump(), 0600);
+  fs::rename(next, file_);
   news_.clear();
 }
 

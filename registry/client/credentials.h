@@ -38,6 +38,7 @@ class CredentialFiles {
   bool erase(std::string_view host) const;
 
   const std::vector<std::filesystem::path>& files() const { return files_; }
+  const Environment& environment() const { return environment_; }
 
  private:
   Environment environment_;

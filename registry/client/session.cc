@@ -7,8 +7,10 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/fs.h"
 #include "base/text.h"
 #include "registry/client/challenge.h"
+#include "registry/client/containers_folder.h"
 #include "registry/client/token.h"
 
 namespace kiln::registry {
@@ -29,6 +31,14 @@ Duration asked_wait(std::string_view retry_after) {
     return std::chrono::seconds(text.size() > 9 ? kYear : std::min<int64_t>(std::stoll(text), kYear));
   const time_t until = ::curl_getdate(text.c_str(), nullptr);
   return std::chrono::seconds(until < 0 ? 0 : std::clamp<int64_t>(until - ::time(nullptr), 0, kYear));
+}
+
+// Where certificates for the host of a URL are looked for first.
+fs::path certificates_of(const Environment& environment, const std::string& url) {
+  auto folder = user_containers_folder(environment);
+  if (folder.empty()) folder = "/etc/containers";
+  const auto asked = Url::parse(url);
+  return folder / "certs.d" / (asked ? asked->authority() : std::string());
 }
 
 // Not worth another try.
@@ -100,7 +110,7 @@ HttpResponse Session::send_once(HttpRequest request, std::string_view target, co
   if (!via_.empty()) request.headers.add("Via", via_);
   HttpResponse response = follow(request, *url, scope, sink, stop);
   const std::string used(request.headers.get("Authorization"));
-  if (response.status == 401 && authorize(response, scope, used, stop))
+  if (response.status == 401 && authorize(response, scope, access, used, stop))
     response = follow(request, *url, scope, sink, stop);
   if (response.status == 401 || response.status == 403) deny(response, access);
   return response;
@@ -108,14 +118,16 @@ HttpResponse Session::send_once(HttpRequest request, std::string_view target, co
 
 HttpResponse Session::ask(const HttpRequest& request, const HttpSink& sink,
                           const std::stop_token& stop) const {
+  const auto folder = certificates_of(files_.environment(), request.url);
   try {
     return http_.send(request, sink, stop);
+  } catch (const HttpNotAdmitted& error) {
+    throw Error(ErrorKind::Infrastructure, "registry " + host_ + " does not let in who asks: " + error.full(),
+                "put your certificate into " + (folder / "client.cert").string() +
+                    ", and its key into client.key beside it");
   } catch (const HttpUntrusted& error) {
-    const auto asked = Url::parse(request.url);
     throw Error(ErrorKind::Infrastructure, "registry " + host_ + " is not trusted: " + error.full(),
-                error.hint().empty() ? ""
-                                     : "put its CA's certificate into ~/.config/containers/certs.d/" +
-                                           asked->authority() + "/ca.crt");
+                error.hint().empty() ? "" : "put its CA's certificate into " + (folder / "ca.crt").string());
   }
 }
 
@@ -149,8 +161,8 @@ HttpResponse Session::follow(HttpRequest& request, Url url, const std::string& s
   throw untrusted_redirect(host_, "in circles");
 }
 
-bool Session::authorize(const HttpResponse& refused, const std::string& scope, std::string_view used,
-                        const std::stop_token& stop) {
+bool Session::authorize(const HttpResponse& refused, const std::string& scope, const RepositoryAccess& access,
+                        std::string_view used, const std::stop_token& stop) {
   const std::lock_guard one(authorizing_);
   {
     std::lock_guard lock(mutex_);
@@ -174,7 +186,7 @@ bool Session::authorize(const HttpResponse& refused, const std::string& scope, s
             throw error.because("registry " + host_ + " sends for a token to where none is asked for");
           }
         }();
-        if (no.status != 0) deny(no, "pull");
+        if (no.status != 0) deny(no, access);
         authorization = {"Bearer " + token.text, std::chrono::steady_clock::now() + token.life};
       } else {
         continue;

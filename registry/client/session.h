@@ -66,8 +66,8 @@ class Session {
   HttpResponse ask(const HttpRequest& request, const HttpSink& sink, const std::stop_token& stop) const;
   HttpResponse follow(HttpRequest& request, Url url, const std::string& scope, const HttpSink& sink,
                       const std::stop_token& stop);
-  bool authorize(const HttpResponse& refused, const std::string& scope, std::string_view used,
-                 const std::stop_token& stop);
+  bool authorize(const HttpResponse& refused, const std::string& scope, const RepositoryAccess& access,
+                 std::string_view used, const std::stop_token& stop);
   [[noreturn]] void deny(const HttpResponse& response, const RepositoryAccess& access) const;
 
   const HttpClient& http_;

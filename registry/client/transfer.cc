@@ -86,7 +86,7 @@ void commit_download(BlobSink& sink, const Session& session) {
   }
 }
 
-// libcurl hands out 16 KiB at a time; files want more.
+// libcurl hands out 16 KiB at a time; files want more. What is whole is hashed while the next is received.
 class Gathered {
  public:
   Gathered(BlobSink& sink, const Progress& progress) : sink_(sink), progress_(progress) {
@@ -95,7 +95,9 @@ class Gathered {
   uint64_t size() const { return sink_.size() + bytes_.size(); }
   void write(std::string_view bytes) {
     bytes_ += bytes;
-    if (bytes_.size() + bytes.size() > kPiece) flush();
+    if (bytes_.size() + bytes.size() <= kPiece) return;
+    bytes_ = sink_.write_piece(std::move(bytes_));
+    if (progress_) progress_(sink_.size());
   }
   void flush() {
     if (bytes_.empty()) return;
@@ -109,7 +111,7 @@ class Gathered {
   }
 
  private:
-  static constexpr size_t kPiece = 512u << 10;
+  static constexpr size_t kPiece = 256u << 10;
   BlobSink& sink_;
   const Progress& progress_;
   std::string bytes_;

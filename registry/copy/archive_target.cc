@@ -38,6 +38,13 @@ class ArchiveTarget : public ImageTarget {
     if (docker_ && is_index(image.descriptor.media_type))
       throw Error(ErrorKind::Usage, "a docker-archive holds the image of one platform only",
                   "leave out --all, or write an oci-archive:");
+    if (!docker_) return;
+    for (const Descriptor& layer : parse_manifest(image.bytes).layers)
+      if (layer.media_type.ends_with("zstd"))
+        throw Error(ErrorKind::Usage,
+                    "layer " + layer.digest.short_text() +
+                        " is compressed with zstd, which not every `docker load` reads",
+                    "write an oci-archive:, which podman and Docker's containerd image store load");
   }
 
   bool is_current(const FetchedManifest& image) override {

@@ -1,5 +1,6 @@
 #include "registry/copy/copy.h"
 
+#include <algorithm>
 #include <set>
 
 #include "base/error.h"
@@ -57,6 +58,8 @@ class Copying {
     std::erase_if(wanted, [&](const Descriptor& blob) { return !done_.insert(blob.digest).second; });
     target_.expect(wanted);
     for (const Descriptor& blob : wanted) observed_.tell(TransferEvent::Kind::Waiting, blob, 0);
+    // What takes longest begins first.
+    std::ranges::stable_sort(wanted, std::greater(), &Descriptor::size);
     detail::for_each_parallel(
         wanted, options_.connections, options_.transfer.stop,
         [&](const Descriptor& blob, std::stop_token stop) { put(blob, std::move(stop)); });
@@ -121,8 +124,13 @@ Descriptor copy_image(ImageSource& source, ImageTarget& target, const CopyOption
     image = select_image(source, std::move(image), *options.platform, stop);
     if (options.exact_platform && !was_index) check_platform(source, image, *options.platform, stop);
   }
+  ConvertedSource converted(source, options.format.value_or(ManifestFormat::Oci));
+  const Descriptor before = image.descriptor;
+  if (options.format) image = converted.convert(image, stop);
   target.check(image);
-  if (!target.is_current(image)) Copying(source, target, options).tree(image, true, 0);
+  if (!target.is_current(image)) Copying(converted, target, options).tree(image, true, 0);
+  if (options.converted && image.descriptor.digest != before.digest)
+    options.converted(before, image.descriptor);
   return image.descriptor;
 }
 

@@ -76,7 +76,13 @@ class FolderTarget : public ImageTarget {
     if (fs::exists(folder_) && !fs::is_empty(folder_, ignored) && !fs::exists(folder_ / "version"))
       throw Error(ErrorKind::Usage, folder_.string() + " holds something else than an image",
                   "name a folder that is empty or not there yet");
+    was_there_ = fs::exists(folder_);
     make_dirs(folder_);
+  }
+  ~FolderTarget() override {
+    if (complete_) return;
+    for (const std::string& name : written_) ::unlink((folder_ / name).c_str());
+    if (!was_there_) ::rmdir(folder_.c_str());
   }
 
   Put put_blob(const Descriptor& blob, ImageSource& source, const std::function<void(uint64_t)>& progress,
@@ -92,6 +98,8 @@ class FolderTarget : public ImageTarget {
     if (::fsync(fd.get()) != 0) throw_errno("cannot write " + partial.string());
     fs::rename(partial, folder_ / name);
     remove.dismiss();
+    std::lock_guard lock(mutex_);
+    written_.insert(name);
     return Put::Moved;
   }
 
@@ -104,7 +112,9 @@ class FolderTarget : public ImageTarget {
       fsync_dir(folder_);
     }
     write_file_atomic(folder_ / name, manifest.bytes);
-    if (top) remove_others();
+    if (!top) return;
+    complete_ = true;
+    remove_others();
   }
 
  private:
@@ -135,8 +145,10 @@ class FolderTarget : public ImageTarget {
   }
 
   const fs::path folder_;
+  bool was_there_ = false, complete_ = false;
   std::mutex mutex_;
-  std::set<std::string> kept_;
+  std::set<std::string> kept_;     // belongs to the image
+  std::set<std::string> written_;  // of it, what was not there
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "registry/copy/image_place.h"
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -39,16 +40,24 @@ Descriptor in_store(const Store& store, const std::string& name) {
                   " means the one of its registry");
 }
 
-// A Store on the folder of somebody else's layout, opened when the first bytes arrive, so that a copy that
-// fails before leaves nothing.
+// A Store on the folder of somebody else's layout, opened when the first bytes arrive. A copy that fails
+// leaves what was there before, and the blobs that had come whole: the next one need not move them.
 class LayoutTarget : public ImageTarget {
  public:
   LayoutTarget(std::filesystem::path folder, std::string name)
       : folder_(std::move(folder)), name_(std::move(name)) {
     std::error_code ignored;
-    if (fs::exists(folder_) && !fs::is_empty(folder_, ignored) && !fs::exists(folder_ / "oci-layout"))
+    is_new_ = !fs::exists(folder_ / "oci-layout");
+    if (is_new_ && fs::exists(folder_) && !fs::is_empty(folder_, ignored))
       throw Error(ErrorKind::Usage, folder_.string() + " holds something else than an image layout",
                   "name a folder that is empty or not there yet");
+    was_there_ = fs::exists(folder_);
+  }
+  ~LayoutTarget() override {
+    const bool begun = store_.has_value();
+    target_.reset();
+    store_.reset();
+    if (begun && is_new_ && !complete_) remove_empty();
   }
   void expect(std::span<const Descriptor>) override { target(); }
   Put put_blob(const Descriptor& blob, ImageSource& source, const std::function<void(uint64_t)>& progress,
@@ -57,20 +66,27 @@ class LayoutTarget : public ImageTarget {
   }
   void put_manifest(const FetchedManifest& manifest, bool top, std::stop_token stop) override {
     target().put_manifest(manifest, top, std::move(stop));
+    complete_ |= top;
   }
 
  private:
   StoreTarget& target() {
     if (!target_) {
-      store_.emplace(folder_);
+      store_.emplace(folder_, Store::Folder::Exchanged);
       target_.emplace(*store_, name_.empty() ? StoreTarget::Entry::Nameless : StoreTarget::Entry::Named,
                       name_);
     }
     return *target_;
   }
+  void remove_empty() const {
+    if (::rmdir((folder_ / "blobs/sha256").c_str()) != 0 || ::rmdir((folder_ / "blobs").c_str()) != 0) return;
+    for (const char* file : {"index.json", "oci-layout"}) ::unlink((folder_ / file).c_str());
+    if (!was_there_) ::rmdir(folder_.c_str());
+  }
 
   const std::filesystem::path folder_;
   const std::string name_;
+  bool is_new_ = false, was_there_ = false, complete_ = false;
   std::optional<Store> store_;
   std::optional<StoreTarget> target_;
 };

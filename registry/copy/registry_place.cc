@@ -1,15 +1,20 @@
 #include "registry/copy/registry_place.h"
 
+#include <algorithm>
 #include <cstdlib>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "registry/client/token.h"
 #include "registry/client/transfer.h"
+#include "registry/referrers.h"
 
 namespace kiln::registry::detail {
 namespace {
+
+using nlohmann::json;
 
 constexpr uint64_t kManifestLimit = 4u << 20, kBlobLimit = 64u << 20;
 
@@ -76,6 +81,38 @@ FetchedManifest fetch(Session& session, const std::string& which, const std::opt
                     error.full(),
                 "ask who runs it");
   }
+}
+
+HttpResponse put(Session& session, const std::string& which, const FetchedManifest& manifest,
+                 const std::stop_token& stop) {
+  HttpRequest request{.method = "PUT", .body = HttpBody::of_text(manifest.bytes)};
+  request.headers.add("Content-Type", manifest.descriptor.media_type);
+  HttpResponse response = session.send(request, manifest_target(session, which), "pull,push", {}, stop);
+  if (response.status != 201) throw unexpected(session, response, "the manifest of " + session.repository());
+  return response;
+}
+
+// distribution-spec, "Pushing Manifests with Subject": where the registry keeps no list of referrers, who
+// pushes one does, in a tag's index. Two that do so at once may lose an entry, as the specification has it.
+void list_as_referrer(Session& session, const FetchedManifest& manifest, const std::stop_token& stop) {
+  const json document = json::parse(manifest.bytes, nullptr, false);
+  if (!document.is_object() || !document.contains("subject") || !document["subject"].is_object()) return;
+  const std::string tag = referrers_tag(parse_descriptor(document["subject"]).digest);
+  json index{{"schemaVersion", 2}, {"mediaType", media::kIndex}, {"manifests", json::array()}};
+  try {
+    const FetchedManifest known = fetch(session, tag, {}, stop);
+    if (is_index(known.descriptor.media_type)) index = json::parse(known.bytes);
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::NotFound) throw;
+  }
+  json& entries = index["manifests"];
+  const std::string digest = manifest.descriptor.digest.text();
+  if (std::ranges::any_of(entries, [&](const json& one) { return one.value("digest", "") == digest; }))
+    return;
+  entries.push_back(referrer_entry(manifest.descriptor, document));
+  Descriptor descriptor;
+  descriptor.media_type = media::kIndex;
+  put(session, tag, {descriptor, index.dump()}, stop);
 }
 
 }  // namespace
@@ -201,13 +238,8 @@ void RegistryTarget::put_manifest(const FetchedManifest& manifest, bool top, std
     throw Error(ErrorKind::Usage,
                 "the image is " + digest.text() + ", and cannot be put where another digest is named",
                 "leave out @" + place_.reference.digest->text());
-  HttpRequest request{.method = "PUT", .body = HttpBody::of_text(manifest.bytes)};
-  request.headers.add("Content-Type", manifest.descriptor.media_type);
-  const HttpResponse response =
-      session_->send(request, manifest_target(*session_, top && !tag.empty() ? tag : digest.text()),
-                     "pull,push", {}, std::move(stop));
-  if (response.status != 201)
-    throw unexpected(*session_, response, "the manifest of " + session_->repository());
+  const HttpResponse response = put(*session_, top && !tag.empty() ? tag : digest.text(), manifest, stop);
+  if (response.headers.get("OCI-Subject").empty()) list_as_referrer(*session_, manifest, stop);
 }
 
 }  // namespace kiln::registry::detail

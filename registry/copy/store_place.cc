@@ -7,16 +7,24 @@ namespace {
 
 class StoreSink : public BlobSink {
  public:
-  StoreSink(Store& store, const Descriptor& blob)
-      : store_(store), blob_(blob), writer_(store.begin_blob(blob.digest.algorithm())) {}
+  // `named`: an update() that names the blob is to come.
+  StoreSink(Store& store, const Descriptor& blob, bool named)
+      : store_(store), blob_(blob), named_(named), writer_(store.begin_blob(blob.digest.algorithm())) {}
   void write(std::string_view bytes) override { writer_->write(bytes); }
+  std::string write_piece(std::string piece) override { return writer_->write_piece(std::move(piece)); }
   uint64_t size() const override { return writer_->size(); }
   void restart() override { writer_.emplace(store_.begin_blob(blob_.digest.algorithm())); }
-  void commit() override { writer_->commit(blob_.digest); }
+  void commit() override {
+    if (named_)
+      writer_->commit_before_update(blob_.digest);
+    else
+      writer_->commit(blob_.digest);
+  }
 
  private:
   Store& store_;
   const Descriptor blob_;
+  const bool named_;
   std::optional<BlobWriter> writer_;
 };
 
@@ -48,14 +56,14 @@ ImageTarget::Put StoreTarget::put_blob(const Descriptor& blob, ImageSource& sour
                                        const std::function<void(uint64_t)>& progress, std::stop_token stop) {
   if (store_.size(blob.digest) == blob.size && store_.heal(blob.digest) && store_.keep(blob.digest))
     return Put::Present;
-  StoreSink sink(store_, blob);
+  StoreSink sink(store_, blob, entry_ != Entry::None);
   source.read_blob(blob, sink, progress, std::move(stop));
   return Put::Moved;
 }
 
 void StoreTarget::put_manifest(const FetchedManifest& manifest, bool top, std::stop_token) {
   if (!store_.heal(manifest.descriptor.digest) || !store_.keep(manifest.descriptor.digest)) {
-    StoreSink sink(store_, manifest.descriptor);
+    StoreSink sink(store_, manifest.descriptor, entry_ != Entry::None);
     sink.write(manifest.bytes);
     sink.commit();
   }

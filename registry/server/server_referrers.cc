@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "registry/referrers.h"
 #include "registry/server/entry_notes.h"
 #include "registry/server/server_manifests.h"
 #include "registry/store/store.h"
@@ -31,15 +32,8 @@ json item_of(const Store& store, const Descriptor& entry, const std::optional<st
   if (!store.has(entry.digest)) return nullptr;
   const json document = json::parse(store.read(entry.digest), nullptr, false);
   if (!document.is_object()) return nullptr;
-  // An image manifest without artifactType counts as its config's type.
-  std::string type = document.value("artifactType", "");
-  if (type.empty() && document.contains("config") && document["config"].is_object())
-    type = document["config"].value("mediaType", "");
-  if (wanted && type != *wanted) return nullptr;
-  json item{{"mediaType", entry.media_type}, {"digest", entry.digest.text()}, {"size", entry.size}};
-  if (!type.empty()) item["artifactType"] = type;
-  if (document.contains("annotations") && document["annotations"].is_object())
-    item["annotations"] = document["annotations"];
+  json item = referrer_entry(entry, document);
+  if (wanted && item.value("artifactType", "") != *wanted) return nullptr;
   return item;
 }
 

@@ -1,7 +1,6 @@
 #include "registry/server/server_uploads.h"
 
 #include <algorithm>
-#include <array>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -11,7 +10,8 @@
 namespace kiln::registry::detail {
 namespace {
 
-constexpr uint64_t kPiece = 512u << 10;  // two of them for each upload
+// Up to seven of them are on their way for each upload (background_hasher.h).
+constexpr uint64_t kPiece = 128u << 10;
 
 Answer upload_unknown(const Route& route) {
   return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
@@ -59,35 +59,36 @@ Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
   return {"application/octet-stream", digest, store_.size(digest).value_or(0), {}, {}, {}, {}};
 }
 
-// A piece is read on the connection's executor while the pool hashes and writes the one before.
+// A piece is read on the connection's executor while the pool writes the one before, and the writer's own
+// thread hashes those before that.
 Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
   const size_t size = std::clamp<uint64_t>(exchange.content_length().value_or(kPiece), 1, kPiece);
-  std::array<std::unique_ptr<char[]>, 2> buffers;  // the second for what has more than one piece
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
-  PieceTask append(executor, exchange.pool()), hash(executor, exchange.pool());
+  PieceTask write(executor, exchange.pool());
+  std::string reading, writing;
   std::exception_ptr gone;  // the client
   size_t filled = size;
-  for (size_t turn = 0; filled == size && !gone; turn ^= 1) {
-    std::unique_ptr<char[]>& buffer = buffers[turn];
-    if (!buffer) buffer = std::make_unique_for_overwrite<char[]>(size);
-    const std::span<char> room(buffer.get(), size);
+  for (bool first = true; filled == size && !gone; first = false) {
+    reading.resize(size);
+    const std::span<char> room(reading);
     try {
       filled = co_await read_piece(exchange, room);
     } catch (...) {
       gone = std::current_exception();
     }
-    co_await append.join();
-    co_await hash.join();
-    if (append.failure()) std::rethrow_exception(append.failure());
+    co_await write.join();
+    if (write.failure()) std::rethrow_exception(write.failure());
     if (gone || filled == 0) continue;
-    const std::string_view piece(buffer.get(), filled);
-    append.start([&writer, piece] { writer.append(piece); });
-    hash.start([&writer, piece] { writer.hash(piece); });
+    reading.resize(filled);
+    std::swap(reading, writing);
+    if (first && filled < size)
+      write.start([&] { writer.write(writing); });  // all of it: no thread for that
+    else
+      write.start([&] { writing = writer.write_piece(std::move(writing)); });
     metrics_.received(filled);
   }
-  co_await append.join();
-  co_await hash.join();
-  for (const std::exception_ptr& failure : {append.failure(), hash.failure(), gone})
+  co_await write.join();
+  for (const std::exception_ptr& failure : {write.failure(), gone})
     if (failure) std::rethrow_exception(failure);
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/failpoint.h"
 #include "base/text.h"
+#include "registry/background_hasher.h"
 #include "registry/store/store.h"
 #include "registry/store/store_blobs.h"
 
@@ -32,10 +33,13 @@ struct BlobWriter::State {
   std::string id;
   std::filesystem::path path;
   UniqueFd fd;
-  Hasher hasher;
-  uint64_t size = 0, hashed = 0;
+  BackgroundHasher hasher;
+  uint64_t size = 0;
   bool suspended = false;
   uint64_t written_back = 0;
+
+  // To the file, not to the hasher.
+  void append(std::string_view bytes);
 
   ~State() {
     if (!path.empty() && !suspended) ::unlink(path.c_str());
@@ -50,25 +54,30 @@ const std::string& BlobWriter::id() const {
   return state_->id;
 }
 
-void BlobWriter::append(std::string_view bytes) {
+void BlobWriter::State::append(std::string_view bytes) {
   try {
-    write_all(state_->fd.get(), bytes, "cannot write into the image store");
+    write_all(fd.get(), bytes, "cannot write into the image store");
   } catch (const Error&) {  // a part of it may be there: whoever goes on begins where this piece began
-    const auto size = static_cast<off_t>(state_->size);
-    if (::ftruncate(state_->fd.get(), size) == 0) ::lseek(state_->fd.get(), size, SEEK_SET);
+    const auto end = static_cast<off_t>(size);
+    if (::ftruncate(fd.get(), end) == 0) ::lseek(fd.get(), end, SEEK_SET);
     throw;
   }
-  state_->size += bytes.size();
-  if (state_->size - state_->written_back < kWriteBack) return;
+  size += bytes.size();
+  if (size - written_back < kWriteBack) return;
   // Only begins it, and is no promise: where it fails, fsync will say so.
-  ::sync_file_range(state_->fd.get(), static_cast<off_t>(state_->written_back),
-                    static_cast<off_t>(state_->size - state_->written_back), SYNC_FILE_RANGE_WRITE);
-  state_->written_back = state_->size;
+  ::sync_file_range(fd.get(), static_cast<off_t>(written_back), static_cast<off_t>(size - written_back),
+                    SYNC_FILE_RANGE_WRITE);
+  written_back = size;
 }
 
-void BlobWriter::hash(std::string_view bytes) {
+void BlobWriter::write(std::string_view bytes) {
+  state_->append(bytes);
   state_->hasher.update(bytes);
-  state_->hashed += bytes.size();
+}
+
+std::string BlobWriter::write_piece(std::string piece) {
+  state_->append(piece);
+  return state_->hasher.update_later(std::move(piece));
 }
 
 uint64_t BlobWriter::size() const {
@@ -98,8 +107,6 @@ Digest BlobWriter::commit_before_update(const std::optional<Digest>& expected) {
 Digest BlobWriter::publish(const std::optional<Digest>& expected) {
   State& state = *state_;
   Digest digest = state.hasher.finish();
-  if (state.hashed != state.size)
-    digest = detail::digest_of_file(state.fd.get(), std::string(digest.algorithm()));
   if (expected && expected->algorithm() != digest.algorithm())
     digest = detail::digest_of_file(state.fd.get(), expected->algorithm());  // not known when writing began
   if (expected && digest != *expected)
@@ -177,8 +184,12 @@ void Store::verify(const Digest& digest) const {
 BlobWriter Store::begin_blob(std::string_view algorithm) {
   std::string id = random_hex(kWriterIdSize / 2);
   auto state = std::unique_ptr<BlobWriter::State>(
-      new BlobWriter::State{files_, id, root_ / "uploads" / id, {}, Hasher(algorithm)});
-  state->fd = open_file(state->path, O_RDWR | O_CREAT | O_EXCL, 0644);
+      new BlobWriter::State{files_, id, root_ / kUploads / id, {}, Hasher(algorithm)});
+  do {  // the folder goes with the last who writes into a layout for others
+    make_dirs(root_ / kUploads);
+    state->fd = UniqueFd(::open(state->path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  } while (!state->fd && errno == ENOENT);
+  if (!state->fd) throw_errno("cannot write into the image store");
   ::flock(state->fd.get(), LOCK_EX);  // says "someone is at it" until this process ends, however it ends
   return BlobWriter(std::move(state));
 }
@@ -190,19 +201,18 @@ bool Store::is_writer_id(std::string_view text) {
 std::optional<BlobWriter> Store::resume_blob(std::string_view id, std::string_view algorithm,
                                              const std::function<uint64_t(uint64_t)>& trusted) {
   if (!is_writer_id(id)) return std::nullopt;
-  const fs::path path = root_ / "uploads" / id;
+  const fs::path path = root_ / kUploads / id;
   UniqueFd fd(::open(path.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
   if (!fd || ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) return std::nullopt;
   struct stat st;
   if (::fstat(fd.get(), &st) != 0 || !S_ISREG(st.st_mode) || st.st_nlink == 0) return std::nullopt;
   const uint64_t size = trusted(static_cast<uint64_t>(st.st_size));
-  auto state = std::unique_ptr<BlobWriter::State>(
-      new BlobWriter::State{files_, std::string(id), {}, std::move(fd), Hasher(algorithm), size, size});
-  if (::ftruncate(state->fd.get(), static_cast<off_t>(size)) != 0 ||
-      ::lseek(state->fd.get(), 0, SEEK_END) < 0)
+  if (::ftruncate(fd.get(), static_cast<off_t>(size)) != 0 || ::lseek(fd.get(), 0, SEEK_END) < 0)
     throw_errno("cannot carry on with " + path.string());
-  detail::hash_file(state->fd.get(), state->hasher);
-  state->path = path;
+  Hasher hasher(algorithm);
+  detail::hash_file(fd.get(), hasher);
+  auto state = std::unique_ptr<BlobWriter::State>(
+      new BlobWriter::State{files_, std::string(id), path, std::move(fd), std::move(hasher), size});
   return BlobWriter(std::move(state));
 }
 

@@ -84,12 +84,18 @@ void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch)
   starts_anew.dismiss();
 }
 
-Store::Store(std::filesystem::path root)
+Store::Store(std::filesystem::path root, Folder kind)
     : root_(std::move(root)),
-      files_(std::make_shared<detail::BlobFiles>(root_)),
+      kind_(kind),
+      files_(std::make_shared<detail::BlobFiles>(root_, kind == Folder::Own)),
       names_(std::make_unique<Names>()) {
+  if (kind_ == Folder::ReadOnly) return;
   make_dirs(root_ / "blobs" / "sha256");
-  make_dirs(root_ / "uploads");
+  if (kind_ == Folder::Own) {
+    make_dirs(root_ / kUploads);
+    for (const char* lock : {detail::kNamesLock, detail::kSweepLock})
+      open_file(root_ / lock, O_RDWR | O_CREAT, 0644);
+  }
   // index.json first: a folder with `oci-layout` is a whole layout.
   const FileLock lock = lock_names();
   if (!std::filesystem::exists(root_ / "index.json"))
@@ -101,7 +107,10 @@ Store::Store(std::filesystem::path root)
 }
 
 Store::Store(Store&&) noexcept = default;
-Store::~Store() = default;
+Store::~Store() {
+  if (files_ && kind_ == Folder::Exchanged)
+    ::rmdir((root_ / kUploads).c_str());  // where another's are, it stays
+}
 
 std::shared_ptr<const StoreIndex> Store::index() const {
   const fs::path file = root_ / "index.json";
@@ -147,7 +156,7 @@ void Store::update(const std::function<void(IndexEdit&)>& change) {
 }
 
 FileLock Store::lock_names() const {
-  return FileLock(root_ / ".lock");
+  return detail::lock_in(root_, detail::kNamesLock, root_, FileLock::Mode::Exclusive);
 }
 
 std::vector<Descriptor> Store::entries() const {
@@ -207,7 +216,7 @@ Image Store::load(const Descriptor& descriptor) const {
 void Store::remove_abandoned_uploads() const {
   std::error_code ignored;
   const auto now = std::filesystem::file_time_type::clock::now();
-  for (const auto& entry : std::filesystem::directory_iterator(root_ / "uploads", ignored)) {
+  for (const auto& entry : std::filesystem::directory_iterator(root_ / kUploads, ignored)) {
     const auto written = entry.last_write_time(ignored);
     if (ignored || now - written < kAbandonedAfter) continue;
     UniqueFd fd(::open(entry.path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));

@@ -29,14 +29,8 @@ class BlobWriter {
  public:
   BlobWriter(BlobWriter&&) noexcept;
   ~BlobWriter();
-  void write(std::string_view bytes) {
-    append(bytes);
-    hash(bytes);
-  }
-  // The halves of write(): two threads may do them at the same time. Each has to get the same pieces in the
-  // same order; where they did not (append() threw), commit() reads the file anew.
-  void append(std::string_view bytes);
-  void hash(std::string_view bytes);
+  void write(std::string_view bytes);
+  std::string write_piece(std::string piece);  // as BlobSink
   uint64_t size() const;
   const std::string& id() const;  // the file's name below uploads/
   void flush();                   // what was written is on disk
@@ -63,8 +57,12 @@ class BlobWriter {
 // ("kiln/build:latest", "localhost:8080/hello:latest").
 class Store {
  public:
-  // Makes the layout if it is not there.
-  explicit Store(std::filesystem::path root);
+  // Kiln's own has lock files and folders of its own beside the layout. A layout for others has nothing else
+  // in it when the Store is gone. One that is there and cannot be written to is opened as ReadOnly, or not at
+  // all.
+  enum class Folder { Own, Exchanged, ReadOnly };
+  // Makes the layout if it is not there, unless it is to be read only.
+  explicit Store(std::filesystem::path root, Folder kind = Folder::Own);
   Store(Store&&) noexcept;
   ~Store();
 
@@ -123,7 +121,10 @@ class Store {
  private:
   struct Names;
 
+  static constexpr const char* kUploads = "uploads";  // blobs on their way
+
   std::filesystem::path root_;
+  Folder kind_;
   std::shared_ptr<detail::BlobFiles> files_;  // also of the BlobWriters, which may outlive the store
   std::unique_ptr<Names> names_;
 };

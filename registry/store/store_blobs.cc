@@ -29,8 +29,12 @@ std::string verified_text(const struct stat& st) {
 
 }  // namespace
 
+FileLock lock_in(const fs::path& root, const char* file, const fs::path& folder, FileLock::Mode mode) {
+  return FileLock(::access((root / file).c_str(), F_OK) == 0 ? root / file : folder, mode);
+}
+
 FileLock lock_sweep(const fs::path& root, FileLock::Mode mode) {
-  return FileLock(root / ".sweep.lock", mode);
+  return lock_in(root, kSweepLock, root / "blobs", mode);
 }
 
 void hash_file(int fd, Hasher& hasher) {
@@ -90,8 +94,9 @@ bool BlobFiles::quarantine(const Digest& digest, const struct stat& seen) {
   if (::stat(path(digest).c_str(), &st) != 0) return true;
   if (st.st_dev != seen.st_dev || st.st_ino != seen.st_ino) return false;
   const fs::path folder = root_ / "quarantine" / digest.algorithm();
-  make_dirs(folder);
-  if (::rename(path(digest).c_str(), (folder / digest.encoded()).c_str()) != 0)
+  if (keeps_damaged_) make_dirs(folder);
+  if ((keeps_damaged_ ? ::rename(path(digest).c_str(), (folder / digest.encoded()).c_str())
+                      : ::unlink(path(digest).c_str())) != 0)
     throw_errno("cannot put the damaged " + path(digest).string() + " aside");
   forget(digest);
   return true;

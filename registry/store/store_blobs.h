@@ -17,6 +17,9 @@
 // holds it alone.
 namespace kiln::registry::detail {
 
+inline constexpr const char* kNamesLock = ".lock";
+inline constexpr const char* kSweepLock = ".sweep.lock";
+
 // What makes a file the same file unchanged: device, inode, size, mtime, ctime.
 using FileStamp = std::tuple<dev_t, ino_t, off_t, int64_t, int64_t>;
 FileStamp stamp_of(const struct stat& st);
@@ -24,6 +27,8 @@ FileStamp stamp_of(const struct stat& st);
 // A blob that is kept again within this time is not renewed: what relies on a blob's age allows for it.
 inline constexpr auto kKeepAgainAfter = std::chrono::minutes(10);
 
+// On `root`/`file` where that is, as in a Store of Kiln's own; else on the folder.
+FileLock lock_in(const fs::path& root, const char* file, const fs::path& folder, FileLock::Mode mode);
 FileLock lock_sweep(const fs::path& root, FileLock::Mode mode);
 
 // The whole file, from its beginning, into the hasher. Throws Infrastructure.
@@ -35,12 +40,12 @@ Digest digest_of_file(int fd, std::string_view algorithm);
 // or, as an attribute of a large blob's file tells, by an earlier one. Thread-safe.
 class BlobFiles {
  public:
-  explicit BlobFiles(fs::path root) : root_(std::move(root)) {}
+  BlobFiles(fs::path root, bool keeps_damaged) : root_(std::move(root)), keeps_damaged_(keeps_damaged) {}
 
   const fs::path& root() const { return root_; }
   fs::path path(const Digest& digest) const;
   // There, and its bytes are those of its name; read only when the file is not known to be good. A damaged
-  // one goes to quarantine/, so that it counts as missing from then on.
+  // one goes to quarantine/ (or, where none is kept, away), so that it counts as missing from then on.
   bool heal(const Digest& digest, bool read_anew = false);
   // There? Renews its time (at most every ten minutes), which protects it from collect() as if just written.
   bool keep(const Digest& digest);
@@ -58,6 +63,7 @@ class BlobFiles {
   bool is_known(const Digest& digest, int fd, const struct stat& st);
 
   const fs::path root_;
+  const bool keeps_damaged_;
   std::mutex mutex_;
   std::map<Digest, FileStamp> good_;
   std::set<fs::path> changed_folders_;

@@ -1,7 +1,7 @@
 // What the sandbox program uses of the C library, made of system calls, in place of the library itself: the
 // start of a static glibc asks the processor about its caches, and each answer (cpuid) leaves the virtual
-// machine; that is 0.2 ms for every step. The declarations are the library's own. One thread, so errno is
-// a plain variable.
+// machine; that is 0.2 ms for every step. The declarations are the library's own. There is one child at most
+// that shares our memory, so errno is two variables.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,11 +25,13 @@
 
 using kiln::steps::helper::call;
 using kiln::steps::helper::checked;
+using kiln::steps::helper::child_stack;
+using kiln::steps::helper::kChildStack;
 using kiln::steps::helper::raw_call;
 
 namespace {
 
-int error_number = 0;
+int error_number = 0, childs_error_number = 0;
 
 constexpr long kSignalSetSize = 8;  // the kernel's; the library's is larger
 
@@ -44,13 +46,13 @@ __asm__(
     "  and $-16, %rsp\n"
     "  call main\n"
     "  hlt\n"
-    // long start_child(flags, stack, function, argument): as clone(2)
+    // long start_child(flags, stack, function, argument, child_tid): as clone(2)
     ".globl start_child\n"
     "start_child:\n"
+    "  mov %r8, %r10\n"
     "  mov %rdx, %r8\n"
     "  mov %rcx, %r9\n"
     "  xor %edx, %edx\n"
-    "  xor %r10d, %r10d\n"
     "  mov $56, %eax\n"
     "  syscall\n"
     "  test %rax, %rax\n"
@@ -73,7 +75,6 @@ __asm__(
     "  mov x10, x3\n"
     "  mov x2, #0\n"
     "  mov x3, #0\n"
-    "  mov x4, #0\n"
     "  mov x8, #220\n"
     "  svc 0\n"
     "  cbz x0, 1f\n"
@@ -86,10 +87,11 @@ __asm__(
 
 extern "C" {
 
-long start_child(unsigned long flags, void* stack, int (*function)(void*), void* argument);
+long start_child(unsigned long flags, void* stack, int (*function)(void*), void* argument, int* child_tid);
 
 int* __errno_location() noexcept {
-  return &error_number;
+  const auto* here = static_cast<const char*>(__builtin_frame_address(0));
+  return here >= child_stack && here < child_stack + kChildStack ? &childs_error_number : &error_number;
 }
 
 // Files
@@ -237,9 +239,18 @@ int prctl(int operation, ...) noexcept {
   return static_cast<int>(call(SYS_prctl, operation, all[0], all[1], all[2], all[3]));
 }
 int clone(int (*function)(void*), void* stack, int flags, void* argument, ...) noexcept {
+  va_list more;
+  va_start(more, argument);
+  int* child_tid = nullptr;
+  if (flags & CLONE_CHILD_CLEARTID) {
+    va_arg(more, int*);   // where the parent would find the id
+    va_arg(more, void*);  // thread-local storage
+    child_tid = va_arg(more, int*);
+  }
+  va_end(more);
   auto top = reinterpret_cast<unsigned long>(stack) & ~15ul;
-  return static_cast<int>(checked(
-      start_child(static_cast<unsigned long>(flags), reinterpret_cast<void*>(top), function, argument)));
+  return static_cast<int>(checked(start_child(static_cast<unsigned long>(flags), reinterpret_cast<void*>(top),
+                                              function, argument, child_tid)));
 }
 int execve(const char* path, char* const* args, char* const* env) noexcept {
   return static_cast<int>(call(SYS_execve, path, args, env));
@@ -252,6 +263,9 @@ pid_t waitpid(pid_t pid, int* status, int options) {
 }
 pid_t setsid() noexcept {
   return static_cast<pid_t>(call(SYS_setsid));
+}
+int unshare(int flags) noexcept {
+  return static_cast<int>(call(SYS_unshare, flags));
 }
 int setns(int fd, int type) noexcept {
   return static_cast<int>(call(SYS_setns, fd, type));

@@ -60,6 +60,7 @@ void bring_loopback_up() {
   if (sethostname(spec.hostname, strlen(spec.hostname)) != 0) fail("cannot set the host name");
   if (spec.header->network_fd >= 0) join_network(spec.header->network_fd);
   if (spec.has(wire::kLoopback)) bring_loopback_up();
+  if (!spec.has(wire::kProbe)) prepare_process(spec);
   enter_root(spec);
   if (spec.has(wire::kProbe)) end_well();
   int64_t started = 0;

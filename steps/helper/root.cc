@@ -165,27 +165,34 @@ void attach_host_root(const HostEntry* entries, int count) {
   }
 }
 
+// Covers a folder with an empty one, the same for all.
+void mask_folder(const char* path) {
+  static const char* empty = nullptr;
+  const bool masked = empty ? mount(empty, path, nullptr, MS_BIND, nullptr) == 0
+                            : mount("tmpfs", path, "tmpfs", kNoExtras | MS_RDONLY, "size=0,nr_inodes=1") == 0;
+  if (masked && !empty) empty = path;
+  if (!masked && errno != ENOENT) fail("cannot mask", path);
+}
+
 // What Docker masks and write-protects in /proc. A trusted step makes sandboxes itself, for which the kernel
 // wants to see a whole /proc.
 void make_proc(const Spec& spec) {
   mkdir("/proc", 0755);
   must_mount("proc", "/proc", "proc", kNoExtras, nullptr);
   if (spec.has(wire::kTrusted)) return;
+  // Nothing is mounted below a fresh /proc, and nobody is here yet to see a mount before it is read-only.
   for (const char* path : {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}) {
-    const int tree = open_tree(AT_FDCWD, path, kTreeFlags);
-    if (tree < 0 && errno == ENOENT) continue;
-    if (tree < 0) fail("cannot protect", path);
-    set_attributes(tree, MOUNT_ATTR_RDONLY, path);
-    if (move_mount(tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH) != 0) fail("cannot protect", path);
-    close(tree);
+    if (mount(path, path, nullptr, MS_BIND, nullptr) != 0) {
+      if (errno != ENOENT) fail("cannot protect", path);
+    } else if (mount(nullptr, path, nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | kNoExtras, nullptr) != 0) {
+      fail("cannot protect", path);
+    }
   }
   for (const char* path : {"/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
                            "/proc/timer_stats", "/proc/sched_debug"})
     if (mount("/dev/null", path, nullptr, MS_BIND, nullptr) != 0 && errno != ENOENT)
       fail("cannot mask", path);
-  for (const char* path : {"/proc/acpi", "/proc/asound", "/proc/scsi"})
-    if (mount("tmpfs", path, "tmpfs", kNoExtras | MS_RDONLY, "size=0,nr_inodes=1") != 0 && errno != ENOENT)
-      fail("cannot mask", path);
+  for (const char* path : {"/proc/acpi", "/proc/asound", "/proc/scsi"}) mask_folder(path);
 }
 
 void make_sys(const Spec& spec, int host_sys) {
@@ -196,9 +203,7 @@ void make_sys(const Spec& spec, int host_sys) {
     must_mount("sysfs", "/sys", "sysfs", kNoExtras | MS_RDONLY, nullptr);
   }
   if (spec.has(wire::kTrusted)) return;
-  for (const char* path : {"/sys/firmware", "/sys/devices/virtual/powercap"})
-    if (mount("tmpfs", path, "tmpfs", kNoExtras | MS_RDONLY, "size=0,nr_inodes=1") != 0 && errno != ENOENT)
-      fail("cannot mask", path);
+  for (const char* path : {"/sys/firmware", "/sys/devices/virtual/powercap"}) mask_folder(path);
 }
 
 // sysfs shows the network namespace it is mounted in, so only that namespace's owner may mount it; and a

@@ -42,7 +42,10 @@ void enter_root(const Spec& spec);
 inline constexpr int kDevices = 6;
 void open_host_devices(int (&trees)[kDevices]);
 void make_dev(const Spec& spec, const int (&host_devices)[kDevices]);
-// process.cc: starts the step; returns its pid once it was exec'ed, or ends the program after telling kiln.
+// process.cc: makes the step's process, which gives up its rights while PID 1 builds the root.
+void prepare_process(const Spec& spec);
+// Lets it go, in the root that is whole now; returns its pid once it was exec'ed, or ends the program after
+// telling kiln.
 int start_process(const Spec& spec, int64_t& started_ns);
 // Starts another program as the step's user, with nothing to read and nobody to read it. Its pid, or -1.
 int start_beside(const Spec& spec, char** args);

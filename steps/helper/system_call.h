@@ -5,6 +5,10 @@
 // System calls without a C library around them.
 namespace kiln::steps::helper {
 
+// Where a child runs that shares our memory (libc.cc: it has an errno of its own).
+inline constexpr unsigned long kChildStack = 64 << 10;
+alignas(16) inline char child_stack[kChildStack];
+
 // The kernel's answer: -errno when it refuses.
 inline long raw_call(long number, long a, long b, long c, long d, long e, long f) {
 #if defined(__x86_64__)

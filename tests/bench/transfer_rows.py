@@ -1,50 +1,30 @@
 """Rows of `compare` about registries: an image of 294 MB in 6 layers pushed to and pulled from docker-registry."""
 
 import concurrent.futures
+import contextlib
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import time
 import urllib.request
 
 import sample_image
+from registry_peers import DockerRegistry
 from run_rows import timed
 
 LAYERS, BLOBS = 6, 294 << 20
 
 
-class Registry:
-    """docker-registry on a free port, empty; ends with the `with`."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.host = f"127.0.0.1:{probe.getsockname()[1]}"
-
-    def __enter__(self):
-        self.folder.mkdir()
-        config = self.folder / "config.yml"
-        config.write_text(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {self.folder}/data}}}}"
-                          f"\nhttp: {{addr: '{self.host}'}}\n")
-        self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        while True:
-            try:
-                urllib.request.urlopen(f"http://{self.host}/v2/").read()
-                return self
-            except OSError:
-                if self.process.poll() is not None:
-                    raise RuntimeError("docker-registry ended") from None
-                time.sleep(0.01)
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        shutil.rmtree(self.folder)
+@contextlib.contextmanager
+def fresh_registry(folder):
+    """docker-registry, empty; its data go with the `with`."""
+    registry = DockerRegistry(folder)
+    try:
+        yield registry
+    finally:
+        registry.close()
+        shutil.rmtree(folder)
 
 
 def parallel(action, items):
@@ -90,10 +70,10 @@ def transfer_rows(world, wanted, row, run, runs):
     ours("copy", f"oci:{layout}:sample", "bench")
     times = {name: ([], [], []) for name in ("push.cold", "push.again", "push.mounted", "pull.cold", "pull.again")}
     for _ in range(runs):
-        with Registry(world.folder / f"r{next(number)}") as remote:  # all three push into an empty one
+        with fresh_registry(world.folder / f"r{next(number)}") as remote:  # all three push into an empty one
             times["push.cold"][2].append(timed(lambda: curl_push(remote.host, blobs)))
         for mine in (True, False):
-            with Registry(world.folder / f"r{next(number)}") as remote:
+            with fresh_registry(world.folder / f"r{next(number)}") as remote:
                 place = f"docker://{remote.host}"
                 push = (lambda name: ours("copy", "bench", f"{place}/{name}")) if mine else (
                     lambda name: skopeo(f"oci:{layout}:sample", f"{place}/{name}"))
@@ -115,7 +95,7 @@ def transfer_rows(world, wanted, row, run, runs):
         row(f"transfer.{name}.skopeo", statistics.median(mine), "skopeo copy", statistics.median(theirs))
         if floor:
             row(f"transfer.{name}.curl", statistics.median(mine), "curl, all blobs at a time", statistics.median(floor))
-    with Registry(world.folder / f"r{next(number)}") as remote:
+    with fresh_registry(world.folder / f"r{next(number)}") as remote:
         push = peak_mb([kiln, "image", "copy", "bench", f"docker://{remote.host}/m"], world.env)
         pull = peak_mb([kiln, "image", "copy", f"docker://{remote.host}/m", f"oci:{world.folder}/m"], world.env)
     print(f"# transfer: peak memory {push:.0f} MB pushing, {pull:.0f} MB pulling", flush=True)

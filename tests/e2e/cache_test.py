@@ -56,6 +56,7 @@ class CacheTest(unittest.TestCase):
         self.assertFalse(self.explain()["cached"])
         output = self.source / "out" / "main"
         self.assertEqual(output.read_text(), "HELLO\n")
+        self.assertIn("CACHED", self.run_it().stderr, "its own output is no input")
         for path in (output, output.parent):
             path.unlink() if path.is_file() else path.rmdir()
 

@@ -7,7 +7,9 @@ runs, services and caches are fresh for every test class.
 import contextlib
 import os
 import pathlib
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -185,6 +187,44 @@ class Leftovers:
         test.assertEqual(new, {}, "processes were left behind")
         test.assertEqual(set(kiln_mounts()) - self.mounts, set(), "mounts were left behind")
         test.assertEqual(self.groups() - self.cgroups, set(), "cgroups were left behind")
+
+
+class Terminal:
+    """A program on a pseudo-terminal of its own."""
+
+    def __init__(self, test, argv, env):
+        self.said = ""  # and not yet waited for
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execve(argv[0], argv, env)
+        test.addCleanup(os.close, self.fd)
+
+    def type(self, text):
+        os.write(self.fd, text.encode())
+
+    def until(self, pattern):
+        """Waits for it, and returns what was said before and with it."""
+        while not (found := re.search(pattern, self.said)):
+            if not select.select([self.fd], [], [], 30)[0]:
+                os.kill(self.pid, 9)
+                raise AssertionError(f"it never said {pattern}:\n{self.said}")
+            try:
+                self.said += os.read(self.fd, 4096).decode(errors="replace")
+            except OSError:
+                raise AssertionError(f"it ended and never said {pattern}:\n{self.said}") from None
+        before, self.said = self.said[:found.end()], self.said[found.end():]
+        return before
+
+    def rest(self):
+        """What it says until the terminal is closed."""
+        with contextlib.suppress(OSError):
+            while piece := os.read(self.fd, 4096):
+                self.said += piece.decode(errors="replace")
+        return self.said
+
+    def ended(self):
+        """Waits for its end: the exit code."""
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 def require(*programs):

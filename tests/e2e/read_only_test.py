@@ -53,6 +53,8 @@ class ReadOnlyStore(unittest.TestCase):
             self.assertRegex(failed.stderr, "(?i)read-only|permission denied")
             self.assertIn(str(self.store), failed.stderr)
             self.assertIn("--root", failed.stderr)
+        for words in (("list",), ("inspect", "kiln/run")):
+            self.assertIn("kiln/run", self.world.kiln("image", *words, env=self.env, check=0).stdout)
 
     def check(self, before, open_store):
         self.assertEqual(self.content(), before)

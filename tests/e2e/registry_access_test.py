@@ -15,22 +15,12 @@ import subprocess
 import unittest
 
 import harness
-from registry_peers import make_certificate, make_users
+from registry_peers import RULES, make_certificate, make_users
 
 BLOB_SIZE = int(os.environ.get("KILN_BLOB_SIZE", str(1500 << 20)))
 PEAK_LIMIT = 64 << 20
 CRANE = "github.com/google/go-containerregistry/cmd/crane@v0.20.2"
-CONFIG = """
-[registry]
-htpasswd = "users"
-[[registry.access]]
-user = "alice"
-repositories = "team/**"
-allow = ["pull", "push", "delete", "catalog"]
-[[registry.access]]
-user = "bob"
-repositories = "team/*"
-allow = "pull"
+CONFIG = RULES + """\
 [[registry.access]]
 user = "anonymous"
 repositories = "team/public"

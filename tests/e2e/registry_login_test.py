@@ -11,21 +11,7 @@ import subprocess
 import unittest
 
 import harness
-from registry_peers import DockerRegistry, make_certificate, make_users
-
-RULES = """
-[registry]
-htpasswd = "users"
-[[registry.access]]
-user = "alice"
-repositories = "team/**"
-allow = ["pull", "push", "delete", "catalog"]
-[[registry.access]]
-user = "bob"
-repositories = "team/*"
-allow = "pull"
-"""
-
+from registry_peers import RULES, DockerRegistry, make_certificate, make_users
 
 class Commands:
     """The tests for both registries; `self.host` is one that alice may use, `self.authority` its certificate's file."""
@@ -127,7 +113,7 @@ class Commands:
         self.assertFalse((self.folder / "auth.json").exists())
         self.log_in("alice")
         subprocess.run(["htpasswd", "-Bb", self.users, "alice", "another"], check=True, capture_output=True)
-        self.failure("image", "push", "hello", f"docker://{self.host}/team/app:v1", says="does not let (push to|pull from) team/app",
+        self.failure("image", "push", "hello", f"docker://{self.host}/team/app:v1", says="does not let push to team/app",
                      hint=f"kiln login {self.host}")
 
     def test_without_a_login_the_next_step_is_to_log_in(self):
@@ -135,7 +121,8 @@ class Commands:
         self.image()
         for words in (("push", "hello", f"docker://{self.host}/team/app:v1"), ("pull", f"{self.host}/team/app:v1"),
                       ("inspect", f"docker://{self.host}/team/app:v1")):
-            self.failure("image", *words, says="does not let (push to|pull from) team/app", hint=f"kiln login {self.host}")
+            doing = "push to" if words[0] == "push" else "pull from"
+            self.failure("image", *words, says=f"does not let {doing} team/app", hint=f"kiln login {self.host}")
 
 
 class AgainstDockerRegistry(Commands, unittest.TestCase):

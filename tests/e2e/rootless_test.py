@@ -13,6 +13,16 @@ from harness import KILN, SOURCE, results
 USER = 54321  # an id that nobody has: no name, no home, no range in /etc/subuid
 
 
+def own_store(world):
+    """A data folder with a copy of the base images."""
+    store = world.folder / "data" / "kiln" / "store"
+    store.mkdir(parents=True)
+    for name in ("oci-layout", "index.json", "blobs"):
+        subprocess.run(["cp", "-a", "--reflink=auto", str(harness.shared_data() / "kiln/store" / name), str(store / name)],
+                       check=True)
+    return world.folder / "data"
+
+
 class Rootless(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -24,12 +34,7 @@ class Rootless(unittest.TestCase):
         cls.leftovers = harness.Leftovers()
         cls.world = harness.World()
         world = cls.world
-        data = world.folder / "data"
-        data.mkdir()
-        store = harness.shared_data() / "kiln" / "store"
-        (data / "kiln" / "store").mkdir(parents=True)
-        for name in ("oci-layout", "index.json", "blobs"):
-            subprocess.run(["cp", "-a", "--reflink=auto", str(store / name), str(data / "kiln/store" / name)], check=True)
+        data = own_store(world)
         # The program itself may lie where only root can look.
         cls.program = world.folder / "kiln"
         shutil.copy(KILN, cls.program)
@@ -69,6 +74,66 @@ class Rootless(unittest.TestCase):
     def test_3_nothing_is_left_behind(self):
         self.world.stop_server()
         self.leftovers.check(self)
+
+
+MAPPED = """
+apiVersion: tekton.dev/v1
+kind: Task
+metadata: {name: ids}
+spec:
+  SIDECARS
+  steps:
+    - name: root
+      image: kiln/run
+      securityContext: {runAsUser: 0}
+      script: touch /tmp/x && chown 33:44 /tmp/x && stat -c "owner %u:%g" /tmp/x
+    - name: other
+      image: kiln/run
+      securityContext: {runAsUser: 1000, runAsGroup: 1001}
+      script: echo "is $(id -u):$(id -g)"
+"""
+
+
+class MappedUser(unittest.TestCase):
+    """An ordinary user who has a range in /etc/subuid, and newuidmap: steps see many ids."""
+
+    # Gives the user a name and a range for whatever runs below, and for nobody else on this machine.
+    ENTER = """for file in passwd subuid subgid; do
+                 [ -e /etc/$file ] || { echo "no /etc/$file"; exit 77; }
+                 mount --bind $0/$file /etc/$file || exit 77
+               done
+               exec setpriv --reuid=USER --regid=USER --clear-groups "$@" """.replace("USER", str(USER))
+
+    def setUp(self):
+        if os.geteuid() != 0:
+            self.skipTest("becoming an ordinary user needs root")
+        if not shutil.which("newuidmap"):
+            self.skipTest("newuidmap (Debian package uidmap) is not installed")
+        self.world = harness.World()
+        self.addCleanup(self.world.close)
+        folder = self.world.folder
+        data = own_store(self.world)
+        shutil.copy(KILN, folder / "kiln")
+        passwd = pathlib.Path("/etc/passwd").read_text() + f"kiln-mapped:x:{USER}:{USER}::{folder}:/bin/sh\n"
+        (folder / "passwd").write_text(passwd)
+        for name in ("subuid", "subgid"):
+            (folder / name).write_text("kiln-mapped:400000:65536\n")
+        self.world.env.update(XDG_DATA_HOME=str(data), HOME=str(folder))
+        subprocess.run(["chown", "-R", f"{USER}:{USER}", str(folder)], check=True)
+
+    def test_steps_have_all_ids_with_and_without_a_pods_network(self):
+        for sidecars in ("", "sidecars: [{name: side, image: kiln/run, command: [sleep, \"1000\"]}]"):
+            file = self.world.folder / "ids.yaml"
+            file.write_text(MAPPED.replace("SIDECARS", sidecars))
+            done = subprocess.run(["unshare", "--mount", "sh", "-c", self.ENTER, str(self.world.folder),
+                                   str(self.world.folder / "kiln"), "run", "--network", "private", str(file)],
+                                  env=self.world.env, cwd=self.world.folder, text=True, capture_output=True, timeout=120,
+                                  stdin=subprocess.DEVNULL)
+            if done.returncode == 77:
+                self.skipTest(done.stdout + done.stderr)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertIn("owner 33:44", done.stderr)
+            self.assertIn("is 1000:1001", done.stderr)
 
 
 class OtherRuntime(unittest.TestCase):

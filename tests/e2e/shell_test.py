@@ -3,9 +3,6 @@
 
 import os
 import pathlib
-import pty
-import re
-import select
 import signal
 import subprocess
 import tempfile
@@ -13,7 +10,7 @@ import termios
 import threading
 import unittest
 
-from harness import KILN, environment, main
+from harness import KILN, Terminal, environment, main
 
 PIPELINE = """
 apiVersion: v1
@@ -95,57 +92,35 @@ class ShellTest(unittest.TestCase):
         self.kiln("shell", "last", "build", code=2)
 
     def terminal(self, *words):
-        """A shell on a terminal: its pid, the terminal, and what waits until it says something."""
-        pid, terminal = pty.fork()
-        if pid == 0:
-            os.execve(KILN, self.words("shell", "last", "build", *words), self.env)
-        self.addCleanup(os.close, terminal)
-        out = ""
-
-        def until(pattern):
-            nonlocal out
-            while not (found := re.search(pattern, out)):
-                if not select.select([terminal], [], [], 30)[0]:
-                    os.kill(pid, 9)
-                    raise AssertionError(f"it never said {pattern}:\n{out}")
-                try:
-                    out += os.read(terminal, 4096).decode(errors="replace")
-                except OSError:
-                    raise AssertionError(f"it ended and never said {pattern}:\n{out}") from None
-            out = out[found.end():]
-
-        return pid, terminal, until
-
-    def ended(self, pid):
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        return Terminal(self, self.words("shell", "last", "build", *words), self.env)
 
     def test_on_a_terminal_it_is_a_shell_with_job_control(self):
         self.run_it()
-        pid, terminal, until = self.terminal()
-        until(r"[#$] ")
+        shell = self.terminal()
+        shell.until(r"[#$] ")
         # Once cat has answered it has been exec'ed: a Ctrl-C any earlier may be bash's own, anywhere.
-        os.write(terminal, b"cat\n")
-        until("cat\r\n")
-        os.write(terminal, b"ping\n")
-        until("(?s)ping.*ping")
-        os.write(terminal, b"\x03")
-        until(r"(?s)\^C.*[#$] ")  # the shell is still there, and what ran is not
-        os.write(terminal, b"echo after-$((1+1)); exit 7\n")
-        until("after-2")
-        self.assertEqual(self.ended(pid), 7)
+        shell.type("cat\n")
+        shell.until("cat\r\n")
+        shell.type("ping\n")
+        shell.until("(?s)ping.*ping")
+        shell.type("\x03")
+        shell.until(r"(?s)\^C.*[#$] ")  # the shell is still there, and what ran is not
+        shell.type("echo after-$((1+1)); exit 7\n")
+        shell.until("after-2")
+        self.assertEqual(shell.ended(), 7)
 
     def test_a_signal_ends_it_and_gives_the_terminal_back(self):
         self.run_it()
         before = self.private()
         for number in (signal.SIGTERM, signal.SIGHUP):
-            pid, terminal, until = self.terminal()
-            until(r"[#$] ")
-            held = os.open(f"/proc/{pid}/fd/0", os.O_RDWR | os.O_NOCTTY)  # its settings, once it has ended
+            shell = self.terminal()
+            shell.until(r"[#$] ")
+            held = os.open(f"/proc/{shell.pid}/fd/0", os.O_RDWR | os.O_NOCTTY)  # its settings, once it has ended
             self.assertFalse(termios.tcgetattr(held)[3] & termios.ICANON, "keys go on as they are")
-            os.write(terminal, b"cat /tmp/v/password; echo; sleep 1000\n")
-            until("sw0rdfish-1234\r")
-            os.kill(pid, number)
-            self.assertEqual(self.ended(pid), 130)
+            shell.type("cat /tmp/v/password; echo; sleep 1000\n")
+            shell.until("sw0rdfish-1234\r")
+            os.kill(shell.pid, number)
+            self.assertEqual(shell.ended(), 130)
             self.assertTrue(termios.tcgetattr(held)[3] & termios.ICANON)
             os.close(held)
             self.assertEqual(self.private(), before, "no Secret is left in a file")

@@ -108,6 +108,13 @@ TEST(Scheduler, OnErrorContinueIsIgnored) {
   EXPECT_EQ(run.end(), "Succeeded | Tasks Completed: 2 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 0");
 }
 
+TEST(Scheduler, AnIgnoredTimeoutKeepsItsReason) {
+  Scenario run(plan_of("  tasks:\n" + task("a, onError: continue, timeout: 10s") + task("b, runAfter: [a]")));
+  run.advance(11s).finish("a", false);
+  EXPECT_EQ(run.of("a").reason, "TaskRunTimeout");
+  EXPECT_EQ(run.running(), "b");
+}
+
 TEST(Scheduler, FinallyMayChooseByStatus) {
   Scenario run(
       plan_of("  tasks:\n" + task("a") + "  finally:\n" +

@@ -118,6 +118,77 @@ TEST_F(TaskCacheTest, AnythingThatChangedIsNamed) {
   EXPECT_EQ(pods.runs, 4);
 }
 
+// A compiler: out/binary is made of main.c.
+void compile(const fs::path& workspace) {
+  make_dirs(workspace / "out");
+  write_file(workspace / "out/binary", "of " + read_file(workspace / "main.c"));
+}
+
+TEST_F(TaskCacheTest, WhatTheTaskItselfMadeIsNoInputOfItsNextRun) {
+  pods.work = compile;
+  write_file(source() / "main.c", "1");
+  run(plan());
+  EXPECT_TRUE(report(run(plan())).cached);
+  write_file(source() / "main.c", "2");
+  EXPECT_THAT(report(run(plan())).reasons, ElementsAre("workspace /workspace/source changed: main.c"));
+  EXPECT_TRUE(report(run(plan())).cached);
+  write_file(source() / "main.c", "1");
+  EXPECT_TRUE(report(run(plan())).cached) << "over what another source became";
+  EXPECT_EQ(read_file(source() / "out/binary"), "of 1");
+  EXPECT_TRUE(report(run(plan())).cached);
+  EXPECT_EQ(pods.runs, 2);
+}
+
+TEST_F(TaskCacheTest, WhatOthersMadeOfItsOutputIs) {
+  pods.work = compile;
+  write_file(source() / "main.c", "1");
+  run(plan());
+  write_file(source() / "out/binary", "edited");
+  EXPECT_THAT(report(run(plan())).reasons, ElementsAre("workspace /workspace/source changed: out/binary"));
+  EXPECT_EQ(read_file(source() / "out/binary"), "of 1");
+  EXPECT_TRUE(report(run(plan())).cached);
+  write_file(source() / "out/foreign", "");
+  EXPECT_THAT(report(run(plan())).reasons, ElementsAre("workspace /workspace/source changed: out/foreign"));
+  EXPECT_EQ(pods.runs, 3);
+}
+
+TEST_F(TaskCacheTest, OutputsThatAreGoneComeBack) {
+  pods.work = compile;
+  write_file(source() / "main.c", "1");
+  run(plan());
+  run(plan());
+  fs::remove_all(source() / "out");
+  EXPECT_TRUE(report(run(plan())).cached);
+  EXPECT_EQ(read_file(source() / "out/binary"), "of 1");
+  EXPECT_EQ(pods.runs, 1);
+}
+
+TEST_F(TaskCacheTest, AFileThatTheTaskFoundAndChangedIsAnInput) {
+  pods.work = [](const fs::path& workspace) {
+    write_file(workspace / "version", read_file(workspace / "version") + "+");
+  };
+  write_file(source() / "version", "1");
+  run(plan());
+  EXPECT_FALSE(report(run(plan())).cached);
+  EXPECT_EQ(read_file(source() / "version"), "1++");
+}
+
+TEST_F(TaskCacheTest, OutputsAreThoseOfOneFolder) {
+  pods.work = compile;
+  write_file(source() / "main.c", "1");
+  run(plan());
+  fs::rename(source(), temp.path() / "before");
+  fs::copy(temp.path() / "before", source(), fs::copy_options::recursive);
+  dag::Plan other = plan();
+  for (dag::TaskWorkspace& workspace : other.tasks.front().workspaces) {
+    workspace.binding.kind = dag::WorkspaceBinding::Kind::HostFolder;
+    workspace.binding.folder = temp.path() / "before";
+  }
+  RunObserver silent;
+  EXPECT_FALSE(report(Driver(journal, pods, dirs).run(other, silent, {.jobs = 1})).cached)
+      << "out/binary was there before, as far as is known";
+}
+
 TEST_F(TaskCacheTest, OnlyWhatAsksForItIsCached) {
   for (const char* annotations : {"{}", "{kiln.dev/cache: 'off'}"}) {
     const RunEnd end = run(plan("x", annotations));

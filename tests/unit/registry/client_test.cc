@@ -323,6 +323,18 @@ struct GuardedRegistry {
   FaultyRegistry remote;
 };
 
+TEST(Client, ARefusedTokenSaysWhatItWasFor) {
+  GuardedRegistry guarded;
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {some_tar("a")});
+  const Reference reference = Reference::parse(guarded.remote.host() + "/team/app");
+  EXPECT_THAT(error_of([&] { Client(impatient()).push(store, image.descriptor, reference); }).full(),
+              HasSubstr("does not let push to team/app: UNAUTHORIZED: who are you"));
+  EXPECT_THAT(error_of([&] { Client(impatient()).pull(reference, store); }).full(),
+              HasSubstr("does not let pull from team/app: UNAUTHORIZED: who are you"));
+}
+
 TEST(Client, LogsInWithTheTokenFlow) {
   GuardedRegistry guarded;
   TempDir home;

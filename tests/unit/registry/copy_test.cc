@@ -297,13 +297,72 @@ TEST_F(Copy, SourcesAreNotChanged) {
   image("a");
   copy("app:v1", at("oci:"));
   const fs::path folder = dir_.path() / "place";
-  for (const char* name : {".lock", ".sweep.lock"}) fs::remove(folder / name);
-  remove_tree(folder / "uploads");
   ::chmod(folder.c_str(), 0555);
   read_back(at("oci:"));
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
   EXPECT_THAT(names, UnorderedElementsAre("blobs", "index.json", "oci-layout"));
+}
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> out;
+  for (const auto& entry : fs::directory_iterator(folder)) out.push_back(entry.path().filename());
+  return out;
+}
+
+// One that breaks when its configuration is read, after the layers.
+class Breaking : public StoreSource {
+ public:
+  using StoreSource::StoreSource;
+  void read_blob(const Descriptor& blob, BlobSink& sink, const std::function<void(uint64_t)>& progress,
+                 std::stop_token stop) override {
+    if (blob.media_type == media::kConfig) throw Error(ErrorKind::Unavailable, "it broke");
+    StoreSource::read_blob(blob, sink, progress, std::move(stop));
+  }
+};
+
+TEST_F(Copy, ALayoutForOthersHoldsNothingElse) {
+  image("a");
+  copy("app:v1", at("oci:", ":one"));
+  const std::string layer = sha256(some_tar("a")).text().substr(7);
+  write_file(dir_.path() / "place/blobs/sha256" / layer, some_tar("b"));  // damaged: it is written anew
+  copy("app:v1", at("oci:", ":two"));
+  EXPECT_THAT(names_in(dir_.path() / "place"), UnorderedElementsAre("blobs", "index.json", "oci-layout"));
+  read_back(at("oci:", ":one"));
+}
+
+TEST_F(Copy, AFailedCopyLeavesNothingHalfDone) {
+  const Image given = image("a");
+  CopyOptions one;
+  one.connections = 1;  // the layers come first
+  for (const std::string& place : {at("oci:"), at("oci-archive:"), at("docker-archive:"), at("dir:")}) {
+    Breaking source(store_, given.descriptor);
+    {
+      const auto target = open_target(ImagePlace::parse(place), client_, store_);
+      EXPECT_THROW(copy_image(source, *target, one), Error) << place;
+    }
+    if (place == at("oci:")) {  // what has come whole need not come again
+      EXPECT_THAT(names_in(dir_.path() / "place"), UnorderedElementsAre("blobs", "index.json", "oci-layout"));
+      copy("app:v1", place);
+      EXPECT_THAT(events_, UnorderedElementsAre(Kind::Present, Kind::Present, Kind::Done));
+      remove_tree(dir_.path() / "place");
+    } else {
+      EXPECT_THAT(files(), IsEmpty()) << place;
+    }
+    copy("app:v1", place);
+    remove_tree(dir_.path() / "place");
+  }
+}
+
+TEST_F(Copy, ALayoutThatGotNothingIsNotThere) {
+  const Descriptor config = store_.put("{}", media::kConfig);
+  Breaking source(store_, store_.put(serialize(Manifest{std::string(media::kManifest), config, {}, {}}),
+                                     media::kManifest));
+  {
+    const auto target = open_target(ImagePlace::parse(at("oci:")), client_, store_);
+    EXPECT_THROW(copy_image(source, *target), Error);
+  }
+  EXPECT_THAT(files(), IsEmpty());
 }
 
 TEST_F(Copy, AFolderHoldsOneImage) {

@@ -201,7 +201,8 @@ TEST_F(TlsRegistry, ACertificateThatNobodyTrustsEndsItAtOnce) {
   const Error error = error_of([&] { pushed_and_pulled(home_.options()); });
   EXPECT_EQ(exit_code(error.kind()), 3);
   EXPECT_THAT(error.full(), HasSubstr("registry " + peer_->host() + " is not trusted"));
-  EXPECT_THAT(error.hint(), HasSubstr("certs.d/" + peer_->host() + "/ca.crt"));
+  EXPECT_THAT(error.hint(),
+              HasSubstr((home_.dir.path() / "containers/certs.d" / peer_->host() / "ca.crt").string()));
 }
 
 TEST_F(TlsRegistry, IsTrustedByItsFolderOfCertificates) {

@@ -73,17 +73,6 @@ TEST(Store, ABlobThatAnUpdateWillNameIsThereAtOnceAndCheckedAlike) {
   EXPECT_FALSE(store.has(sha256("other")));
 }
 
-TEST(Store, AWriterThatWasInterruptedBetweenItsHalvesReadsTheFileAnew) {
-  TempDir dir;
-  Store store(dir.path());
-  BlobWriter writer = store.begin_blob();
-  writer.write("one ");
-  writer.hash("lost ");  // append() of it has thrown
-  writer.write("two");
-  EXPECT_EQ(writer.commit(sha256("one two")), sha256("one two"));
-  EXPECT_EQ(store.read(sha256("one two")), "one two");
-}
-
 TEST(Store, TakesSha512Blobs) {
   TempDir dir;
   Store store(dir.path());

@@ -4,8 +4,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
+#include "base/text.h"
 #include "steps/cgroup.h"
 #include "tests/unit/steps/world.h"
 
@@ -86,6 +89,30 @@ TEST_F(AttackTest, AChrootInsideAChrootStaysInside) {
        "open(O, '<', '/etc/origin') and print ' ', scalar <O>"}));
   EXPECT_NE(ran.out.find("image\n"), std::string::npos)
       << "above the sandbox's root there is nothing: " << ran.out;
+}
+
+TEST_F(AttackTest, AbstractSocketsOfTheMachineAreOutOfReach) {
+  const struct { uint64_t handled_access_fs = 0, handled_access_net = 0, scoped = 1; } ruleset;
+  const UniqueFd supported(
+      static_cast<int>(::syscall(SYS_landlock_create_ruleset, &ruleset, sizeof ruleset, 0)));
+  if (!supported) GTEST_SKIP() << "this kernel's Landlock does not know abstract sockets";
+  const std::string name = "kiln-test-" + random_hex(8);
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  name.copy(address.sun_path + 1, name.size());
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  const UniqueFd server(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::bind(server.get(), reinterpret_cast<const sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(server.get(), 1), 0);
+  const std::string connect =
+      "use Socket; socket(my $s, AF_UNIX, SOCK_STREAM, 0); print connect($s, pack_sockaddr_un(qq(\\0) . '";
+  const auto theirs = world.run(world.command({"perl", "-e", connect + name + "')) ? 'reached' : $!+0"}));
+  EXPECT_EQ(theirs.out, std::to_string(EPERM)) << theirs.err;
+  const auto own = world.run(world.command(
+      {"perl", "-e",
+       "use Socket; my $n = pack_sockaddr_un(qq(\\0own)); socket(my $l, AF_UNIX, SOCK_STREAM, 0); bind($l, "
+       "$n); "
+       "listen($l, 1); socket(my $s, AF_UNIX, SOCK_STREAM, 0); print connect($s, $n) ? 'reached' : $!+0"}));
+  EXPECT_EQ(own.out, "reached") << own.err;
 }
 
 TEST_F(AttackTest, OtherStepsAreNotThere) {
@@ -170,7 +197,7 @@ TEST_F(AttackTest, AForkBombUnderALimitEndsWithItsSandbox) {
        "print $n < 50 ? 'bounded' : 'UNBOUNDED'"});
   spec.resources.pids = 40;
   std::vector<std::string> warnings;
-  const Cgroup probe("kiln-test-pids", {.pids = 10}, warnings);
+  const Cgroup probe("probe-of-" + spec.id, {.pids = 10}, warnings);
   if (!warnings.empty()) GTEST_SKIP() << "cgroups are not ours here: " << warnings[0];
   const auto ran = world.run(spec);
   EXPECT_EQ(ran.out, "bounded");

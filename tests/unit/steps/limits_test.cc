@@ -9,16 +9,17 @@ class LimitsTest : public testing::Test {
   void SetUp() override {
     KILN_NEEDS_SANDBOX();
     std::vector<std::string> warnings;
-    const Cgroup probe("kiln-test-probe", {.memory_bytes = 64 << 20, .pids = 10, .cpus = 1}, warnings);
+    const Cgroup probe("probe-of-" + world.command({}).id, {.memory_bytes = 64 << 20, .pids = 10, .cpus = 1},
+                       warnings);
     if (!warnings.empty()) GTEST_SKIP() << "cgroups are not ours here: " << warnings[0];
   }
   // Folders with the sandbox's name in any cgroup hierarchy.
-  int groups_left(const std::string& id) {
+  int groups_left(const std::string& id, const fs::path& below = "/sys/fs/cgroup") {
     int left = 0;
-    for (auto it = fs::recursive_directory_iterator("/sys/fs/cgroup",
-                                                    fs::directory_options::skip_permission_denied);
-         it != fs::recursive_directory_iterator(); ++it)
-      left += it->path().filename() == id;
+    std::error_code gone;  // groups of others come and go meanwhile
+    for (fs::directory_iterator it(below, gone); !gone && it != fs::directory_iterator(); it.increment(gone))
+      if (it->is_directory(gone) && !it->is_symlink(gone))
+        left += (it->path().filename() == id) + groups_left(id, it->path());
     return left;
   }
   World world;

@@ -1,6 +1,7 @@
 #include "steps/runtime_spec.h"
 
 #include <nlohmann/json.hpp>
+#include <sys/syscall.h>
 
 #include "base/error.h"
 #include "base/process.h"
@@ -51,6 +52,16 @@ TEST_F(RuncTest, RunsTheSameStep) {
   EXPECT_EQ(read_file(world.rootfs() / "etc/origin"), "image\n");
   EXPECT_EQ(read_file("/proc/self/mountinfo").find(world.folder().native()), std::string::npos)
       << "a mount is left";
+}
+
+TEST_F(RuncTest, VsocketsAreRefusedWhateverStandsInTheUpperHalf) {
+  std::string out;
+  const std::string call = "syscall(" + std::to_string(SYS_socket) + ", ";
+  const SandboxSpec spec = world.command({"perl", "-e",
+                                          "for $domain (1, 2, 40, (1 << 32) | 40) { $! = 0; print " + call +
+                                              "$domain, 1, 0) >= 0 ? 'made ' : $!+0, ' ' }"});
+  run_to_end(*runtime, spec, [&](bool, std::string_view bytes) { out += bytes; });
+  EXPECT_EQ(out, "made  made  1 1 ");
 }
 
 TEST_F(RuncTest, ACommandThatIsMissingIsNotStarted) {

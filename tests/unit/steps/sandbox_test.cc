@@ -190,6 +190,16 @@ TEST_F(SandboxTest, WorkingDirectoryIsMadeAndOwned) {
             std::string::npos);
 }
 
+TEST_F(SandboxTest, AWorkingDirectoryNeedNotBeTheUsersOwn) {
+  KILN_NEEDS_ROOT();
+  make_dirs(world.rootfs() / "root", 0700);
+  SandboxSpec spec = world.shell("umask; echo x > /tmp/x && stat -c %a /tmp/x; ls /.. | sort | head -n 1");
+  ::chmod((world.rootfs() / "tmp").c_str(), 01777);
+  spec.cwd = "/root";
+  spec.uid = spec.gid = 1234;
+  EXPECT_EQ(world.run(spec).out, "0022\n644\nbin\n");
+}
+
 TEST_F(SandboxTest, AnUpperOfItsOwnIsThrownAway) {
   EXPECT_EQ(world.run("echo changed > /etc/origin && rm /etc/group && mkdir /new && cat /etc/origin").out,
             "changed\n");
@@ -224,6 +234,23 @@ TEST_F(SandboxTest, HundredsOfLayersMakeOneRoot) {
   spec.rootfs.lowers = lowers;
   const auto ran = world.run(spec);
   EXPECT_EQ(ran.out, "301\n0\n") << ran.err;  // the topmost layer's file wins
+}
+
+TEST_F(SandboxTest, MoreLayersThanLinuxStacksAreRefusedWithTheirNumber) {
+  SandboxSpec spec = world.command({"true"});
+  for (int i = 0; i < 499; ++i) {
+    spec.rootfs.lowers.push_back(world.folder() / std::to_string(i));
+    make_dirs(spec.rootfs.lowers.back());
+  }
+  EXPECT_EQ(world.run(spec).status.code, 0) << "500 are possible";
+  spec.rootfs.lowers.push_back(world.folder() / "1");
+  try {
+    world.run(spec);
+    FAIL() << "started";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Invalid);
+    EXPECT_NE(error.full().find("501 layers"), std::string::npos) << error.full();
+  }
 }
 
 TEST_F(SandboxTest, ReadOnlyRootIsReadOnly) {
