@@ -62,13 +62,15 @@ Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
 // A piece is read on the connection's executor while the pool writes the one before, and the writer's own
 // thread hashes those before that.
 Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
-  const size_t size = std::clamp<uint64_t>(exchange.content_length().value_or(kPiece), 1, kPiece);
+  // One byte more than there is: a body that is one piece shows its end at once.
+  const size_t size = std::min(exchange.content_length().value_or(kPiece), kPiece - 1) + 1;
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   PieceTask write(executor, exchange.pool());
   std::string reading, writing;
   std::exception_ptr gone;  // the client
   size_t filled = size;
-  for (bool first = true; filled == size && !gone; first = false) {
+  bool in_pieces = false;
+  while (filled == size && !gone && !write.failure()) {
     reading.resize(size);
     const std::span<char> room(reading);
     try {
@@ -77,17 +79,21 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& wri
       gone = std::current_exception();
     }
     co_await write.join();
-    if (write.failure()) std::rethrow_exception(write.failure());
-    if (gone || filled == 0) continue;
+    if (gone || filled == 0 || write.failure()) continue;
     reading.resize(filled);
     std::swap(reading, writing);
-    if (first && filled < size)
-      write.start([&] { writer.write(writing); });  // all of it: no thread for that
-    else
+    in_pieces = in_pieces || filled == size;
+    if (in_pieces)
       write.start([&] { writing = writer.write_piece(std::move(writing)); });
+    else
+      write.start([&] { writer.write(writing); });  // all of it: no thread for that
     metrics_.received(filled);
   }
   co_await write.join();
+  if (in_pieces) {
+    write.start([&] { writer.rest(); });  // the client may take an hour for what is left
+    co_await write.join();
+  }
   for (const std::exception_ptr& failure : {write.failure(), gone})
     if (failure) std::rethrow_exception(failure);
 }
