@@ -54,6 +54,17 @@ Digest BackgroundHasher::finish() {
   return hasher_.finish();
 }
 
+void BackgroundHasher::rest() {
+  {
+    std::lock_guard lock(mutex_);
+    ending_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+  ending_ = false;
+  spares_ = {};
+}
+
 void BackgroundHasher::catch_up() {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return pieces_.empty(); });

@@ -27,6 +27,8 @@ class BackgroundHasher {
   // waits for it while too many are on their way.
   std::string update_later(std::string piece);
   Digest finish();  // waits; the hasher starts anew afterwards
+  // Waits, and gives its thread and its room back until there is more to do.
+  void rest();
 
  private:
   void work();

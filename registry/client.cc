@@ -22,17 +22,18 @@ const CredentialFiles& Client::credentials() const {
   return state_->hosts.credentials();
 }
 
-std::unique_ptr<ImageSource> Client::source(const Reference& reference,
-                                            std::vector<std::string> credentials) {
-  return std::make_unique<detail::RegistrySource>(state_->hosts, reference, std::move(credentials));
+std::unique_ptr<ImageSource> Client::source(const Reference& reference, std::vector<std::string> credentials,
+                                            std::string via) {
+  return std::make_unique<detail::RegistrySource>(state_->hosts, reference, std::move(credentials),
+                                                  std::move(via));
 }
 
 std::unique_ptr<ImageTarget> Client::target(const Reference& reference, std::string mount_from) {
   return std::make_unique<detail::RegistryTarget>(state_->hosts, reference, std::move(mount_from));
 }
 
-std::optional<Descriptor> Client::resolve(const Reference& reference, std::stop_token stop) {
-  return detail::RegistrySource(state_->hosts, reference).resolve(std::move(stop));
+std::optional<Descriptor> Client::resolve(const Reference& reference, std::stop_token stop, std::string via) {
+  return detail::RegistrySource(state_->hosts, reference, {}, std::move(via)).resolve(std::move(stop));
 }
 
 FetchedManifest Client::fetch_manifest(const Reference& reference, std::stop_token stop) {

@@ -36,7 +36,9 @@ class Client {
   ~Client();
 
   // What the reference points to now (HEAD); nullopt when the registry does not have it.
-  std::optional<Descriptor> resolve(const Reference& reference, std::stop_token stop = {});
+  // `via`: Session::set_via.
+  std::optional<Descriptor> resolve(const Reference& reference, std::stop_token stop = {},
+                                    std::string via = {});
   // Manifest or index, verified; throws NotFound.
   FetchedManifest fetch_manifest(const Reference& reference, std::stop_token stop = {});
   // A small blob of the repository (an image's config), verified.
@@ -54,7 +56,8 @@ class Client {
 
   // A registry as a place to copy from and to (copy.h). They must not outlive the client.
   // `credentials`: as in TransferOptions.
-  std::unique_ptr<ImageSource> source(const Reference& reference, std::vector<std::string> credentials = {});
+  std::unique_ptr<ImageSource> source(const Reference& reference, std::vector<std::string> credentials = {},
+                                      std::string via = {});
   std::unique_ptr<ImageTarget> target(const Reference& reference, std::string mount_from = {});
 
   // Asks GET /v2/ with the given credentials; throws Failed when they are refused. For `kiln login`.

@@ -107,6 +107,7 @@ HttpResponse Session::send_once(HttpRequest request, std::string_view target, co
   std::string scope;
   if (!repository_.empty()) scope = "repository:" + repository_ + ":" + std::string(access.actions);
   if (!access.mount_from.empty()) scope += " repository:" + std::string(access.mount_from) + ":pull";
+  if (!via_.empty()) request.headers.add("Via", via_);
   HttpResponse response = follow(request, *url, scope, sink, stop);
   const std::string used(request.headers.get("Authorization"));
   if (response.status == 401 && authorize(response, scope, access, used, stop))

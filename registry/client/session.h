@@ -54,6 +54,10 @@ class Session {
   // attempts are used up. Throws Unavailable when the registry wants more time than anybody would wait.
   bool pause(int attempt, std::string_view retry_after, std::stop_token stop) const;
 
+  // Sent as the header Via (RFC 9110, 7.6.3) from now on: for whoever asks on behalf of others. Before the
+  // first request.
+  void set_via(std::string via) { via_ = std::move(via); }
+
   const std::string& host() const { return host_; }
   const std::string& repository() const { return repository_; }
   const Url& origin() const { return origin_; }
@@ -71,6 +75,7 @@ class Session {
   const std::string host_, repository_;
   const Url origin_;
   const RetryPolicy retries_;
+  std::string via_;
 
   std::mutex authorizing_;  // one at a time: the others use what it brings
   std::mutex mutex_;        // guards what follows

@@ -123,6 +123,7 @@ auto RegistrySource::ask_places(const Ask& ask) {
   std::string before;
   for (size_t i = 0;; ++i) {
     auto session = hosts_.session(places[i], credentials_);
+    session->set_via(via_);
     try {
       auto answer = ask(*session, places[i].reference);
       if (answer || i + 1 == places.size()) {

@@ -8,8 +8,12 @@ namespace kiln::registry::detail {
 
 class RegistrySource : public ImageSource {
  public:
-  RegistrySource(Hosts& hosts, Reference reference, std::vector<std::string> credentials = {})
-      : hosts_(hosts), reference_(std::move(reference)), credentials_(std::move(credentials)) {}
+  RegistrySource(Hosts& hosts, Reference reference, std::vector<std::string> credentials = {},
+                 std::string via = {})
+      : hosts_(hosts),
+        reference_(std::move(reference)),
+        credentials_(std::move(credentials)),
+        via_(std::move(via)) {}
 
   // The first asks the places one after the other; all that follows is asked of the one that had it.
   FetchedManifest manifest(const std::optional<Descriptor>& which, std::stop_token stop) override;
@@ -31,6 +35,7 @@ class RegistrySource : public ImageSource {
   Hosts& hosts_;
   const Reference reference_;
   const std::vector<std::string> credentials_;
+  const std::string via_;
   std::unique_ptr<Session> session_;
 };
 

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "registry/image.h"
 
 namespace kiln::registry {
@@ -32,11 +34,20 @@ class RegistryHooks {
     std::string code = "DENIED";  // of the distribution-spec
     std::string message;
   };
+  // To answer, this server would have to ask itself.
+  struct Loop : Error {
+    using Error::Error;
+  };
+
+  // What is decided about a push. `held` goes when the push is over, however it ends.
+  struct Admission {
+    std::optional<Refusal> refusal{};
+    std::shared_ptr<void> held{};
+  };
   // Before a manifest is named: `tags` are those it is to have (none: pushed by digest).
-  virtual std::optional<Refusal> before_push(std::string_view /*repository*/,
-                                             std::span<const std::string> /*tags*/,
-                                             const Descriptor& /*manifest*/, std::string_view /*content*/) {
-    return std::nullopt;
+  virtual Admission before_push(std::string_view /*repository*/, std::span<const std::string> /*tags*/,
+                                const Descriptor& /*manifest*/, std::string_view /*content*/) {
+    return {};
   }
   // Whether a tag that is there must stay what it is. Asked while the names are locked: must not block.
   virtual bool is_immutable(std::string_view /*repository*/, std::string_view /*tag*/) { return false; }
@@ -54,10 +65,16 @@ class RegistryHooks {
   // Whether the repository is a copy of what lies on another machine. Asked for every read: must not block.
   virtual bool is_elsewhere(std::string_view /*repository*/) { return false; }
   // Before a read of such a repository is answered: may bring what is not here into the store (and name it).
-  // On threads of their own, so that waiting for it keeps nobody else waiting. NotFound becomes 404 and
-  // Unavailable 503, with the message.
-  virtual void before_manifest(std::string_view /*repository*/, std::string_view /*reference*/) {}
-  virtual void before_blob(std::string_view /*repository*/, const Digest& /*digest*/) {}
+  // `via` is the request's header of that name, all of it. On threads of their own, so that waiting for it
+  // keeps nobody else waiting. NotFound becomes 404, Unavailable 503, Loop 508, with the message.
+  virtual void before_manifest(std::string_view /*repository*/, std::string_view /*reference*/,
+                               std::string_view /*via*/) {}
+  virtual void before_blob(std::string_view /*repository*/, const Digest& /*digest*/,
+                           std::string_view /*via*/) {}
+  // The size of a blob that before_blob() would bring: who only looks (HEAD) does not have to wait for it.
+  virtual std::optional<uint64_t> size_elsewhere(std::string_view /*repository*/, const Digest& /*digest*/) {
+    return std::nullopt;
+  }
 
   // After it is on disk, before it is acknowledged.
   virtual void happened(const RegistryEvent& /*event*/) {}

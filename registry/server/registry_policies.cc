@@ -1,10 +1,8 @@
 #include "registry/server/registry_policies.h"
 
-#include <set>
 #include <spdlog/spdlog.h>
 
 #include "base/error.h"
-#include "base/text.h"
 #include "registry/server/retention.h"
 #include "registry/store/store.h"
 #include "registry/store/store_walk.h"
@@ -21,7 +19,7 @@ RegistryPolicies::RegistryPolicies(Store& store, Client& client, Options options
                   .guarded = options_.has_users,
                   .clock = options_.clock,
                   .stop = options_.stop}),
-      blobs_(store) {
+      quotas_(store, options_.settings) {
   if (!options_.settings.notifications.empty())
     notifications_ =
         std::make_unique<Notifications>(Notifications::Options{.targets = options_.settings.notifications,
@@ -40,19 +38,18 @@ std::optional<Refusal> RegistryPolicies::of_upstream(std::string_view repository
                  std::string(repository) + " is a copy of what " + rule->registry + " has; push there"};
 }
 
-std::optional<Refusal> RegistryPolicies::before_push(std::string_view repository,
-                                                     std::span<const std::string>, const Descriptor& manifest,
-                                                     std::string_view content) {
-  if (auto refusal = of_upstream(repository)) return refusal;
-  if (!is_manifest(manifest.media_type)) return std::nullopt;  // an index brings no blobs of its own
-  const Manifest document = parse_manifest(std::string(content));
-  return beyond_quota(std::string(repository), &document, 0);
+RegistryHooks::Admission RegistryPolicies::before_push(std::string_view repository,
+                                                       std::span<const std::string>,
+                                                       const Descriptor& manifest, std::string_view content) {
+  if (auto refusal = of_upstream(repository)) return {std::move(refusal), nullptr};
+  if (!is_manifest(manifest.media_type)) return {};  // an index brings no blobs of its own
+  return quotas_.admit(std::string(repository), parse_manifest(std::string(content)));
 }
 
 std::optional<Refusal> RegistryPolicies::before_upload(std::string_view repository,
                                                        std::optional<uint64_t> size) {
   if (auto refusal = of_upstream(repository)) return refusal;
-  return beyond_quota(std::string(repository), nullptr, size.value_or(0));
+  return quotas_.refuse(std::string(repository), size.value_or(0));
 }
 
 // The tag's own manifest is looked at under the lock (is_immutable); this is for an index's images.
@@ -79,32 +76,21 @@ bool RegistryPolicies::is_immutable(std::string_view repository, std::string_vie
   return options_.settings.is_immutable(repository, tag);
 }
 
-// What the repository would have with the manifest, or with so many bytes more.
-std::optional<Refusal> RegistryPolicies::beyond_quota(const std::string& repository, const Manifest* manifest,
-                                                      uint64_t more) {
-  const QuotaRule* rule = options_.settings.quota_of(repository);
-  if (!rule) return std::nullopt;
-  std::set<Digest> blobs = *blobs_.needed_by_manifests(repository);
-  if (manifest)
-    for (const Digest& digest : required_blobs(*manifest)) blobs.insert(digest);
-  uint64_t bytes = more;
-  for (const Digest& digest : blobs) bytes += store_.size(digest).value_or(0);
-  if (bytes <= rule->bytes) return std::nullopt;
-  return Refusal{403, "DENIED",
-                 "repository " + repository + " may hold " + format_bytes(rule->bytes) +
-                     "; this would make it " + format_bytes(bytes)};
-}
-
 bool RegistryPolicies::is_elsewhere(std::string_view repository) {
   return upstreams_.rule_of(repository) != nullptr;
 }
 
-void RegistryPolicies::before_manifest(std::string_view repository, std::string_view reference) {
-  upstreams_.manifest(repository, reference);
+void RegistryPolicies::before_manifest(std::string_view repository, std::string_view reference,
+                                       std::string_view via) {
+  upstreams_.manifest(repository, reference, via);
 }
 
-void RegistryPolicies::before_blob(std::string_view repository, const Digest& digest) {
-  upstreams_.blob(repository, digest);
+void RegistryPolicies::before_blob(std::string_view repository, const Digest& digest, std::string_view via) {
+  upstreams_.blob(repository, digest, via);
+}
+
+std::optional<uint64_t> RegistryPolicies::size_elsewhere(std::string_view repository, const Digest& digest) {
+  return upstreams_.blob_size(repository, digest);
 }
 
 void RegistryPolicies::happened(const RegistryEvent& event) {

@@ -9,9 +9,9 @@
 #include "base/clock.h"
 #include "registry/server/notifications.h"
 #include "registry/server/policy_settings.h"
+#include "registry/server/quotas.h"
 #include "registry/server/registry_hooks.h"
 #include "registry/server/upstreams.h"
-#include "registry/store/repository_blobs.h"
 
 namespace kiln::registry {
 
@@ -31,27 +31,28 @@ class RegistryPolicies final : public RegistryHooks {
   RegistryPolicies(Store& store, Client& client, Options options);
   ~RegistryPolicies() override;
 
-  std::optional<Refusal> before_push(std::string_view repository, std::span<const std::string> tags,
-                                     const Descriptor& manifest, std::string_view content) override;
+  Admission before_push(std::string_view repository, std::span<const std::string> tags,
+                        const Descriptor& manifest, std::string_view content) override;
   std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t> size) override;
   std::optional<Refusal> before_delete(std::string_view repository, std::string_view reference) override;
   bool is_immutable(std::string_view repository, std::string_view tag) override;
   bool is_elsewhere(std::string_view repository) override;
-  void before_manifest(std::string_view repository, std::string_view reference) override;
-  void before_blob(std::string_view repository, const Digest& digest) override;
+  void before_manifest(std::string_view repository, std::string_view reference,
+                       std::string_view via) override;
+  void before_blob(std::string_view repository, const Digest& digest, std::string_view via) override;
+  std::optional<uint64_t> size_elsewhere(std::string_view repository, const Digest& digest) override;
   void happened(const RegistryEvent& event) override;
 
   size_t events_waiting() const { return notifications_ ? notifications_->waiting() : 0; }
 
  private:
-  std::optional<Refusal> beyond_quota(const std::string& repository, const Manifest* manifest, uint64_t more);
   std::optional<Refusal> of_upstream(std::string_view repository) const;
   void retain_hourly(const std::stop_token& stop);
 
   Store& store_;
   const Options options_;
   Upstreams upstreams_;
-  RepositoryBlobs blobs_;
+  Quotas quotas_;
   std::unique_ptr<Notifications> notifications_;  // null: nobody is told
   std::mutex mutex_;
   std::condition_variable_any wake_;

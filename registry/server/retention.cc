@@ -17,6 +17,7 @@ namespace {
 struct Tagged {
   const IndexEntry* entry;
   Time pushed;
+  std::optional<Digest> about;  // it stays and goes with this image
 };
 
 Time touched(const Store& store, const Digest& digest, Time otherwise) {
@@ -30,17 +31,32 @@ Time pushed(const Store& store, const IndexEntry& entry, Time now) {
   return pushed_at(entry.descriptor).value_or(touched(store, entry.descriptor.digest, now));
 }
 
+// The image that a tag of cosign's is about ("sha256-HEX.sig", ".att", ".sbom").
+std::optional<Digest> described_by(std::string_view tag) {
+  const size_t dash = tag.find('-'), dot = tag.find('.');
+  if (dash == std::string_view::npos || dot == std::string_view::npos || dot < dash) return std::nullopt;
+  const std::string_view suffix = tag.substr(dot);
+  if (suffix != ".sig" && suffix != ".att" && suffix != ".sbom") return std::nullopt;
+  return Digest::parse(std::string(tag.substr(0, dash)) + ":" +
+                       std::string(tag.substr(dash + 1, dot - dash - 1)));
+}
+
 class Repository {
  public:
   Repository(const Store& store, const StoreIndex& index, const PolicySettings& policies, std::string name,
              Time now)
       : store_(store), policies_(policies), name_(std::move(name)), now_(now) {
+    std::set<Digest> here;
     for (const IndexEntry* entry : index.of_repository(name_)) {
+      here.insert(entry->descriptor.digest);
       if (entry->tag.empty())
         untagged_.push_back(entry);
       else
-        tags_.push_back({entry, pushed(store, *entry, now)});
+        tags_.push_back({entry, pushed(store, *entry, now), described_by(entry->tag)});
     }
+    // What is about an image that is not here is a tag as any other.
+    for (Tagged& tag : tags_)
+      if (tag.about && (!here.contains(*tag.about) || !was_pushed(*tag.entry))) tag.about.reset();
     std::ranges::sort(tags_, [](const Tagged& a, const Tagged& b) {
       return a.pushed != b.pushed ? a.pushed > b.pushed : a.entry->tag > b.entry->tag;
     });
@@ -51,7 +67,9 @@ class Repository {
     const auto rule = std::ranges::find_if(policies_.retention, [&](const RetentionRule& one) {
       return one.untagged_for && any_matches(one.repositories, name_);
     });
-    if (rule != policies_.retention.end()) expire_untagged(*rule->untagged_for);
+    const bool all_stay = rule == policies_.retention.end();
+    if (!all_stay || std::ranges::any_of(tags_, [](const Tagged& tag) { return tag.about.has_value(); }))
+      expire_rest(all_stay ? Duration::max() : *rule->untagged_for);
     return std::move(gone_);
   }
 
@@ -75,6 +93,7 @@ class Repository {
   void expire_tags() {
     std::map<const RetentionRule*, uint64_t> ranks;  // newest first
     for (const Tagged& tag : tags_) {
+      if (tag.about) continue;
       const RetentionRule* rule = was_pushed(*tag.entry) ? rule_of(tag.entry->tag) : nullptr;
       if (!rule) continue;
       const bool recent = rule->keep_last && ranks[rule]++ < *rule->keep_last;
@@ -85,14 +104,18 @@ class Repository {
     }
   }
 
-  void expire_untagged(Duration untagged_for) {
+  // What no tag leads to, and what is about it.
+  void expire_rest(Duration untagged_for) {
     ContentWalk stays(store_);
     for (const Tagged& tag : tags_)
-      if (!tags_gone_.contains(tag.entry->tag)) stays.follow(tag.entry->descriptor.digest);
+      if (!tag.about && !tags_gone_.contains(tag.entry->tag)) stays.follow(tag.entry->descriptor.digest);
     for (const IndexEntry* entry : untagged_)
       if (now_ - touched(store_, entry->descriptor.digest, now_) < untagged_for)
         stays.follow(entry->descriptor.digest);
     follow_referrers(stays);
+    for (const Tagged& tag : tags_)
+      if (tag.about && !stays.blobs().contains(*tag.about) && !policies_.is_immutable(name_, tag.entry->tag))
+        gone_.push_back({name_, tag.entry->tag, tag.entry->descriptor});
     for (const IndexEntry* entry : untagged_)
       if (!stays.blobs().contains(entry->descriptor.digest)) gone_.push_back({name_, "", entry->descriptor});
   }
@@ -101,6 +124,13 @@ class Repository {
   void follow_referrers(ContentWalk& stays) const {
     for (bool more = true; more;) {
       more = false;
+      for (const Tagged& tag : tags_) {
+        if (!tag.about || !stays.blobs().contains(*tag.about) ||
+            stays.blobs().contains(tag.entry->descriptor.digest))
+          continue;
+        stays.follow(tag.entry->descriptor.digest);
+        more = true;
+      }
       for (const IndexEntry* entry : untagged_) {
         const auto subject = entry->descriptor.annotations.find(kSubject);
         if (subject == entry->descriptor.annotations.end()) continue;

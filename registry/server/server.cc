@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "registry/reference.h"
+#include "registry/server/lazy_pool.h"
 #include "registry/server/registry_metrics.h"
 #include "registry/server/server_auth.h"
 #include "registry/server/server_manifests.h"
@@ -18,8 +19,8 @@ using detail::Route;
 
 namespace {
 
-// Who waits for another registry; beyond, they wait in line.
-constexpr size_t kBringers = 32;
+// Who waits for another registry, and for the disk; beyond, they wait in line.
+constexpr size_t kBringers = 32, kWriters = 64;
 
 const char* endpoint_of(std::string_view path) {
   const auto route = detail::parse_route(path);
@@ -49,8 +50,19 @@ Answer failure_answer(const Error& error, std::string_view path) {
   if (error.kind() == ErrorKind::NotFound)
     return error_answer(
         404, endpoint_of(path) == std::string_view("blobs") ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", message);
+  if (dynamic_cast<const RegistryHooks::Loop*>(&error)) return error_answer(508, "UNSUPPORTED", message);
   if (error.kind() == ErrorKind::Unavailable) return error_answer(503, "UNAVAILABLE", message);
   return error_answer(500, "UNKNOWN", message);
+}
+
+HttpHeaders blob_headers(const Digest& digest) {
+  HttpHeaders headers;
+  headers.add("Content-Type", "application/octet-stream");
+  headers.add("Docker-Content-Digest", digest.text());
+  headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  headers.add("ETag", "\"" + digest.text() + "\"");
+  headers.add("Accept-Ranges", "bytes");
+  return headers;
 }
 
 // Counts a request when it is over, however it ends: a client that went away has no status.
@@ -79,7 +91,7 @@ struct RegistryServer::State {
         options(std::move(given)),
         blobs(options.settings.htpasswd.empty() ? nullptr : std::make_unique<RepositoryBlobs>(store)),
         manifests(store, options, blobs.get()),
-        uploads(store, options, blobs.get(), metrics) {
+        uploads(store, options, blobs.get(), metrics, writers) {
     if (!blobs) return;
     authentication.emplace(options.settings, options.token_key, *options.clock);
     blobs->prune();
@@ -87,24 +99,25 @@ struct RegistryServer::State {
 
   Awaitable<Answer> answer(HttpExchange& exchange);
   Awaitable<std::optional<Answer>> refuse(HttpExchange& exchange, const Route& route, Caller& caller);
-  Awaitable<void> bring(const Route& route);
+  Awaitable<void> bring(const HttpExchange& exchange, const Route& route);
   Awaitable<Answer> get_blob(HttpExchange& exchange, const Route& route);
 
   Awaitable<Answer> answer(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<Answer> get_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<Answer> put_manifest(HttpExchange& exchange, const Route& route, const Caller& caller);
   Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
+  Awaitable<Answer> send_head(HttpExchange& exchange, const Digest& digest, uint64_t size);
   Awaitable<Answer> send_blob(HttpExchange& exchange, const Digest& digest);
 
   Store& store;
   const Options options;
   RegistryMetrics metrics;
+  detail::LazyPool writers{kWriters};
   const std::unique_ptr<RepositoryBlobs> blobs;  // where there are users
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
   std::optional<detail::Authentication> authentication;  // where there are users
-  std::once_flag bringing;
-  std::unique_ptr<asio::thread_pool> bringers;  // last: they use the rest
+  detail::LazyPool bringers{kBringers};                  // last: they use the rest
 };
 
 RegistryServer::RegistryServer(Store& store) : RegistryServer(store, Options{}) {}
@@ -147,7 +160,7 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange) {
   Caller caller;
   caller.remote = exchange.remote_address();
   if (auto refusal = co_await refuse(exchange, *route, caller)) co_return std::move(*refusal);
-  if (reads) co_await bring(*route);
+  if (reads) co_await bring(exchange, *route);
   if (route->kind == Route::Kind::Blob && reads) co_return co_await get_blob(exchange, *route);
   co_return co_await answer(exchange, *route, caller);
 }
@@ -166,17 +179,19 @@ Awaitable<std::optional<Answer>> RegistryServer::State::refuse(HttpExchange& exc
 }
 
 // What a copy of another registry lacks to answer.
-Awaitable<void> RegistryServer::State::bring(const Route& route) {
+Awaitable<void> RegistryServer::State::bring(const HttpExchange& exchange, const Route& route) {
   const bool manifest = route.kind == Route::Kind::Manifest;
-  if (!options.hooks || (!manifest && route.kind != Route::Kind::Blob)) co_return;
+  const bool blob = route.kind == Route::Kind::Blob && exchange.method() != "HEAD";
+  if (!options.hooks || (!manifest && !blob)) co_return;
   if (!options.hooks->is_elsewhere(route.repository)) co_return;
-  std::call_once(bringing, [&] { bringers = std::make_unique<asio::thread_pool>(kBringers); });
   const auto digest = Digest::parse(route.argument);
-  co_await on_pool(*bringers, [&] {
+  std::string via;
+  for (const std::string_view line : exchange.headers().all("Via")) via += std::string(line) + ",";
+  co_await on_pool(bringers.get(), [&] {
     if (manifest)
-      options.hooks->before_manifest(route.repository, route.argument);
+      options.hooks->before_manifest(route.repository, route.argument, via);
     else if (digest)
-      options.hooks->before_blob(route.repository, *digest);
+      options.hooks->before_blob(route.repository, *digest, via);
   });
 }
 
@@ -184,6 +199,11 @@ Awaitable<Answer> RegistryServer::State::get_blob(HttpExchange& exchange, const 
   const auto digest = Digest::parse(route.argument);
   if (!digest) co_return error_answer(404, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
   const bool there = co_await has_blob(exchange, route, *digest);
+  if (!there && exchange.method() == "HEAD" && options.hooks) {
+    const auto size =
+        co_await exchange.on_pool([&] { return options.hooks->size_elsewhere(route.repository, *digest); });
+    if (size) co_return co_await send_head(exchange, *digest, *size);
+  }
   if (!there) co_return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + route.argument);
   co_return co_await send_blob(exchange, *digest);
 }
@@ -210,7 +230,7 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
     case Route::Kind::Referrers:
       if (reads) {
         const auto type = exchange.query_value("artifactType");
-        result = co_await exchange.on_pool([&] { return manifests.referrers(route, type); });
+        result = co_await exchange.on_pool([&] { return manifests.referrers(route, type, last); });
       }
       break;
     case Route::Kind::Manifest:
@@ -266,8 +286,9 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
         413, "SIZE_INVALID",
         "a manifest may have " + std::to_string(options.manifest_limit) + " bytes at most");
   const std::vector<std::string> tags = exchange.query_values("tag");
-  co_return co_await exchange.on_pool(
-      [&] { return manifests.put(route, caller, exchange.header("Content-Type"), tags, bytes); });
+  co_return co_await on_pool(writers.get(), [&] {
+    return manifests.put(route, caller, exchange.header("Content-Type"), tags, bytes);
+  });
 }
 
 // What is sent is verified first; who asks by HEAD may be about to rely on it, so it is kept.
@@ -281,16 +302,19 @@ Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Ro
   });
 }
 
+// Of a blob that another registry has: as if it were here.
+Awaitable<Answer> RegistryServer::State::send_head(HttpExchange& exchange, const Digest& digest,
+                                                   uint64_t size) {
+  co_await exchange.begin(200, blob_headers(digest), size);
+  co_await exchange.finish();
+  co_return Answer{200, {}, {}, /*sent=*/true};
+}
+
 Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const Digest& digest) {
   Answer sent{200, {}, {}, /*sent=*/true};
   UniqueFd fd = store.open(digest);
   const uint64_t size = store.size(digest).value_or(0);
-  HttpHeaders headers;
-  headers.add("Content-Type", "application/octet-stream");
-  headers.add("Docker-Content-Digest", digest.text());
-  headers.add("Docker-Distribution-Api-Version", "registry/2.0");
-  headers.add("ETag", "\"" + digest.text() + "\"");
-  headers.add("Accept-Ranges", "bytes");
+  HttpHeaders headers = blob_headers(digest);
   if (detail::matches_etag(exchange.header("If-None-Match"), headers.get("ETag"))) {
     co_await exchange.begin(304, std::move(headers), size);
     sent.status = 304;

@@ -30,6 +30,7 @@ class RegistryServer {
     std::filesystem::path token_key{};
     RegistryHooks* hooks = nullptr;  // what else the owner wants; must outlive the server
     size_t manifest_limit = 4u << 20;
+    size_t referrers_limit = 4u << 20;  // bytes of one page; a page has one referrer at least
     Duration upload_expiry = std::chrono::hours(1);
     size_t upload_limit = 1024;  // uploads at once; beyond, 429
     const Clock* clock = &system_clock();

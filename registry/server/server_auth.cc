@@ -145,13 +145,18 @@ Awaitable<Authentication::Verdict> Authentication::check_password(HttpExchange& 
   co_return good ? Verdict::Right : Verdict::Wrong;
 }
 
+bool Authentication::is_current(const Token& token) const {
+  if (token.user.empty()) return true;
+  return !token.fingerprint.empty() && token.fingerprint == users_.fingerprint(token.user);
+}
+
 Awaitable<std::optional<Answer>> Authentication::identify(HttpExchange& exchange, Caller& caller) {
   caller.access = &access_;
   const std::string_view authorization = exchange.header("Authorization");
   if (authorization.empty()) co_return std::nullopt;
   if (const auto text = parse_bearer(authorization)) {
     auto token = tokens_.check(*text, clock_.now());
-    if (!token || !token->fingerprint.empty())
+    if (!token || token->refresh || !is_current(*token))
       co_return unauthorized(exchange, "the token is not valid, or not any more", "", "invalid_token");
     caller.user = std::move(token->user);
     caller.scopes = std::move(token->scopes);
@@ -202,7 +207,8 @@ std::optional<Answer> Authentication::refuse(const HttpExchange& exchange, const
 
 Answer Authentication::issue(const std::string& user, const Form& form, bool refresh, bool oauth) const {
   const Time now = clock_.now();
-  Token token{user, {}, {}, now + kTokenLife};
+  const std::string fingerprint = users_.fingerprint(user);
+  Token token{user, {}, fingerprint, now + kTokenLife};
   for (const auto& [name, value] : form) {
     if (name != "scope") continue;
     for (Scope& scope : parse_scopes(value)) {
@@ -224,7 +230,7 @@ Answer Authentication::issue(const std::string& user, const Form& form, bool ref
     document["token"] = text;
   }
   if (refresh && !user.empty())
-    document["refresh_token"] = tokens_.issue({user, {}, users_.fingerprint(user), now + kRefreshLife}, now);
+    document["refresh_token"] = tokens_.issue({user, {}, fingerprint, now + kRefreshLife, true}, now);
   Answer answer{200, {}, document.dump()};
   answer.headers.add("Content-Type", "application/json");
   answer.headers.add("Cache-Control", "no-store");
@@ -267,7 +273,7 @@ Awaitable<Answer> Authentication::grant(HttpExchange& exchange, const Form& form
   if (type == "refresh_token") {
     const std::string text = value_of(form, "refresh_token");
     const auto token = tokens_.check(text, clock_.now());
-    if (!token || token->fingerprint.empty() || token->fingerprint != users_.fingerprint(token->user))
+    if (!token || !token->refresh || !is_current(*token))
       co_return unauthorized(exchange, "the refresh token is not valid, or not any more", "", "");
     Answer answer = issue(token->user, form, false, true);
     json document = json::parse(answer.body);

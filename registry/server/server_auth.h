@@ -40,6 +40,8 @@ class Authentication {
   using Form = std::vector<std::pair<std::string, std::string>>;
 
   Awaitable<Verdict> check_password(HttpExchange& exchange, std::string_view user, std::string_view password);
+  // The token's user is there, with the password that it was made with.
+  bool is_current(const Token& token) const;
   Awaitable<Answer> grant(HttpExchange& exchange, const Form& form);
   Answer issue(const std::string& user, const Form& form, bool refresh, bool oauth) const;
   // With what a client needs to ask again; `scope` and `error` may be empty.

@@ -6,16 +6,16 @@ namespace kiln::registry::detail {
 
 bool Caller::may(std::string_view repository, Right right) const {
   if (!access) return true;
-  if (!scopes) return access->allows(user, repository, right);
-  return std::ranges::any_of(*scopes, [&](const Scope& scope) {
+  if (!access->allows(user, repository, right)) return false;  // whatever was right when a token was given
+  return !scopes || std::ranges::any_of(*scopes, [&](const Scope& scope) {
     return !scope.catalog && scope.repository == repository && scope.rights.contains(right);
   });
 }
 
 bool Caller::may_list_catalog() const {
   if (!access) return true;
-  if (!scopes) return access->allows_catalog(user);
-  return std::ranges::any_of(*scopes, [](const Scope& scope) { return scope.catalog; });
+  if (!access->allows_catalog(user)) return false;
+  return !scopes || std::ranges::any_of(*scopes, [](const Scope& scope) { return scope.catalog; });
 }
 
 bool Caller::may_see(std::string_view repository) const {

@@ -16,11 +16,6 @@ namespace {
 
 using nlohmann::json;
 
-std::string annotation(const Descriptor& entry, const char* name) {
-  const auto it = entry.annotations.find(name);
-  return it == entry.annotations.end() ? std::string{} : it->second;
-}
-
 Answer name_unknown(const std::string& repository) {
   return error_answer(404, "NAME_UNKNOWN", "there is no repository " + repository + " here");
 }
@@ -149,9 +144,9 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
     return invalid(error.full());
   }
   entry.annotations.insert(marks.begin(), marks.end());
-  if (options_.hooks)
-    if (auto refusal = refused(options_.hooks->before_push(route.repository, tags, entry, bytes)))
-      return *refusal;
+  RegistryHooks::Admission admission;
+  if (options_.hooks) admission = options_.hooks->before_push(route.repository, tags, entry, bytes);
+  if (const auto refusal = refused(admission.refusal)) return *refusal;
 
   BlobWriter writer = store_.begin_blob(digest.algorithm());
   writer.write(bytes);
@@ -184,8 +179,8 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   Answer answer{201, {}, {}};
   answer.headers.add("Location", "/v2/" + route.repository + "/manifests/" + digest.text());
   answer.headers.add("Docker-Content-Digest", digest.text());
-  if (const std::string subject = annotation(entry, kSubject); !subject.empty())
-    answer.headers.add("OCI-Subject", subject);
+  if (const auto subject = entry.annotations.find(kSubject); subject != entry.annotations.end())
+    answer.headers.add("OCI-Subject", subject->second);
   for (const std::string& tag : extra_tags) answer.headers.add("OCI-Tag", tag);
   return answer;
 }
@@ -241,37 +236,6 @@ Answer ManifestEndpoints::catalog(const Caller& caller, const std::optional<std:
   std::set<std::string> repositories = store_.index()->repositories();
   std::erase_if(repositories, [&](const std::string& name) { return !caller.may_see(name); });
   return page_of(repositories, n, last, "/v2/_catalog", "repositories", json::object());
-}
-
-Answer ManifestEndpoints::referrers(const Route& route,
-                                    const std::optional<std::string>& artifact_type) const {
-  const auto subject = Digest::parse(route.argument);
-  if (!subject) return error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
-  json manifests = json::array();
-  const auto index = store_.index();
-  for (const IndexEntry* one : index->of_repository(route.repository)) {
-    const Descriptor& entry = one->descriptor;
-    if (annotation(entry, kSubject) != subject->text() || !store_.has(entry.digest)) continue;
-    const json document = json::parse(store_.read(entry.digest), nullptr, false);
-    if (!document.is_object()) continue;
-    // An image manifest without artifactType counts as its config's type (distribution-spec, "Listing
-    // Referrers").
-    std::string type = document.value("artifactType", "");
-    if (type.empty() && document.contains("config") && document["config"].is_object())
-      type = document["config"].value("mediaType", "");
-    if (artifact_type && type != *artifact_type) continue;
-    json item{{"mediaType", entry.media_type}, {"digest", entry.digest.text()}, {"size", entry.size}};
-    if (!type.empty()) item["artifactType"] = type;
-    if (document.contains("annotations") && document["annotations"].is_object())
-      item["annotations"] = document["annotations"];
-    manifests.push_back(std::move(item));
-  }
-  Answer answer;
-  answer.headers.add("Content-Type", std::string(media::kIndex));
-  if (artifact_type) answer.headers.add("OCI-Filters-Applied", "artifactType");
-  answer.body =
-      json{{"schemaVersion", 2}, {"mediaType", media::kIndex}, {"manifests", std::move(manifests)}}.dump();
-  return answer;
 }
 
 bool ManifestEndpoints::has_blob(const std::string& repository, const Digest& blob) const {

@@ -28,7 +28,9 @@ class ManifestEndpoints {
               const std::optional<std::string>& last) const;
   Answer catalog(const Caller& caller, const std::optional<std::string>& n,
                  const std::optional<std::string>& last) const;
-  Answer referrers(const Route& route, const std::optional<std::string>& artifact_type) const;
+  // One page, with a Link to those after it.
+  Answer referrers(const Route& route, const std::optional<std::string>& artifact_type,
+                   const std::optional<std::string>& last) const;
   Answer remove_blob(const Route& route, const Caller& caller) const;
 
  private:

@@ -5,11 +5,13 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "registry/reference.h"
+#include "registry/server/piece_task.h"
 
 namespace kiln::registry::detail {
 namespace {
 
-constexpr size_t kPiece = 1u << 20;
+// Up to seven of them are on their way for each upload (background_hasher.h).
+constexpr uint64_t kPiece = 128u << 10;
 
 Answer upload_unknown(const Route& route) {
   return error_answer(404, "BLOB_UPLOAD_UNKNOWN", "there is no upload " + route.argument);
@@ -25,6 +27,17 @@ Answer created(const Route& route, const Digest& digest) {
   answer.headers.add("Location", "/v2/" + route.repository + "/blobs/" + digest.text());
   answer.headers.add("Docker-Content-Digest", digest.text());
   return answer;
+}
+
+// As much as there is, up to the buffer's size; less at the end only.
+Awaitable<size_t> read_piece(HttpExchange& exchange, std::span<char> buffer) {
+  size_t filled = 0;
+  while (filled < buffer.size()) {
+    const size_t count = co_await exchange.read_some(buffer.subspan(filled));
+    if (count == 0) break;
+    filled += count;
+  }
+  co_return filled;
 }
 
 // Ends a session at scope exit.
@@ -46,25 +59,43 @@ Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
   return {"application/octet-stream", digest, store_.size(digest).value_or(0), {}, {}, {}, {}};
 }
 
-// Reading happens on the connection's executor, hashing and writing on the pool, so that uploads on several
-// connections use several cores.
+// A piece is read on the connection's executor while the pool writes the one before, and the writer's own
+// thread hashes those before that.
 Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
-  std::string buffer;
-  for (bool more = true; more;) {
-    buffer.resize(kPiece);
-    size_t filled = 0;
-    while (filled < buffer.size()) {
-      const size_t count = co_await exchange.read_some({buffer.data() + filled, buffer.size() - filled});
-      if (count == 0) {
-        more = false;
-        break;
-      }
-      filled += count;
+  // One byte more than there is: a body that is one piece shows its end at once.
+  const size_t size = std::min(exchange.content_length().value_or(kPiece), kPiece - 1) + 1;
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  PieceTask write(executor, exchange.pool());
+  std::string reading, writing;
+  std::exception_ptr gone;  // the client
+  size_t filled = size;
+  bool in_pieces = false;
+  while (filled == size && !gone && !write.failure()) {
+    reading.resize(size);
+    const std::span<char> room(reading);
+    try {
+      filled = co_await read_piece(exchange, room);
+    } catch (...) {
+      gone = std::current_exception();
     }
-    const std::string_view piece(buffer.data(), filled);
-    if (filled > 0) co_await exchange.on_pool([&] { writer.write(piece); });
+    co_await write.join();
+    if (gone || filled == 0 || write.failure()) continue;
+    reading.resize(filled);
+    std::swap(reading, writing);
+    in_pieces = in_pieces || filled == size;
+    if (in_pieces)
+      write.start([&] { writing = writer.write_piece(std::move(writing)); });
+    else
+      write.start([&] { writer.write(writing); });  // all of it: no thread for that
     metrics_.received(filled);
   }
+  co_await write.join();
+  if (in_pieces) {
+    write.start([&] { writer.rest(); });  // the client may take an hour for what is left
+    co_await write.join();
+  }
+  for (const std::exception_ptr& failure : {write.failure(), gone})
+    if (failure) std::rethrow_exception(failure);
 }
 
 Answer UploadEndpoints::located(int status, const Upload& upload) {
@@ -76,11 +107,11 @@ Answer UploadEndpoints::located(int status, const Upload& upload) {
   return answer;
 }
 
-Awaitable<Answer> UploadEndpoints::commit(HttpExchange& exchange, const Route& route, const Caller& caller,
-                                          Upload& upload, const Digest& digest) {
+Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& caller, Upload& upload,
+                                          const Digest& digest) {
   std::string problem;
   const DropIt drop_it{sessions_, upload.id()};  // whatever comes of it
-  co_await exchange.on_pool([&] {
+  co_await on_pool(writers_.get(), [&] {
     try {
       upload.writer.commit(digest);
       if (blobs_) blobs_->add(route.repository, digest);
@@ -153,7 +184,7 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
   // If the client breaks off here, nobody knows of the upload: it would only wait to expire.
   const DropIt drop_it{sessions_, upload->id()};
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, caller, *upload, *digest);
+  co_return co_await commit(route, caller, *upload, *digest);
 }
 
 std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange, const Upload& upload) {
@@ -175,7 +206,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
-  co_await exchange.on_pool([&] { upload->save(); });
+  co_await on_pool(writers_.get(), [&] { upload->save(); });
   co_return located(202, *upload);
 }
 
@@ -189,7 +220,7 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   if (!digest) co_return bad_digest(text.value_or(""));
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
   co_await receive(exchange, upload->writer);
-  co_return co_await commit(exchange, route, caller, *upload, *digest);
+  co_return co_await commit(route, caller, *upload, *digest);
 }
 
 Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route) {

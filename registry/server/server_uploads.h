@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/http_server.h"
+#include "registry/server/lazy_pool.h"
 #include "registry/server/registry_metrics.h"
 #include "registry/server/server.h"
 #include "registry/server/server_caller.h"
@@ -18,11 +19,12 @@ class UploadEndpoints {
  public:
   // `blobs`: null where every blob is everybody's.
   UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs,
-                  RegistryMetrics& metrics)
+                  RegistryMetrics& metrics, LazyPool& writers)
       : store_(store),
         options_(options),
         blobs_(blobs),
         metrics_(metrics),
+        writers_(writers),
         sessions_(store, {options.upload_expiry, options.upload_limit, options.clock}) {}
 
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
@@ -41,13 +43,13 @@ class UploadEndpoints {
   static Answer located(int status, const Upload& upload);
   // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
   static std::optional<Answer> out_of_order(const HttpExchange& exchange, const Upload& upload);
-  Awaitable<Answer> commit(HttpExchange& exchange, const Route& route, const Caller& caller, Upload& upload,
-                           const Digest& digest);
+  Awaitable<Answer> commit(const Route& route, const Caller& caller, Upload& upload, const Digest& digest);
 
   Store& store_;
   const RegistryServer::Options& options_;
   RepositoryBlobs* const blobs_;
   RegistryMetrics& metrics_;
+  LazyPool& writers_;  // wait for the disk
   UploadSessions sessions_;
 };
 

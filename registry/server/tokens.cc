@@ -16,6 +16,7 @@ using nlohmann::json;
 constexpr size_t kKeySize = 64;  // hex digits
 constexpr size_t kTokenLimit = 32u << 10;
 constexpr size_t kScopeLimit = 64;
+constexpr const char *kRefresh = "refresh", *kPassword = "password";  // claims with a fingerprint
 
 std::string base64url(std::string_view bytes) {
   std::string text = replace_all(replace_all(base64_encode(bytes), "+", "-"), "/", "_");
@@ -97,7 +98,7 @@ std::string Tokens::issue(const Token& token, Time now) const {
   for (const Scope& scope : token.scopes) scopes.push_back(scope.text());
   json claims{
       {"sub", token.user}, {"iat", seconds_of(now)}, {"exp", seconds_of(token.expires)}, {"scope", scopes}};
-  if (!token.fingerprint.empty()) claims["refresh"] = token.fingerprint;
+  if (!token.fingerprint.empty()) claims[token.refresh ? kRefresh : kPassword] = token.fingerprint;
   const std::string text =
       header() + "." + base64url(claims.dump(-1, ' ', false, json::error_handler_t::replace));
   return text + "." + signature(text);
@@ -119,7 +120,8 @@ std::optional<Token> Tokens::check(std::string_view text, Time now) const {
     Token token;
     token.user = claims.at("sub").get<std::string>();
     token.expires = Time(std::chrono::seconds(claims.at("exp").get<int64_t>()));
-    token.fingerprint = claims.value("refresh", "");
+    token.refresh = claims.contains(kRefresh);
+    token.fingerprint = claims.value(token.refresh ? kRefresh : kPassword, "");
     for (const json& scope : claims.at("scope"))
       if (auto parsed = parse_scope(scope.get<std::string>())) token.scopes.push_back(std::move(*parsed));
     return token;

@@ -30,10 +30,10 @@ std::vector<Scope> parse_scopes(std::string_view text);
 struct Token {
   std::string user;  // empty: anybody
   std::vector<Scope> scopes;
-  // Of a refresh token, which is good for nothing but new tokens: the password it was made with
-  // (Htpasswd::fingerprint).
+  // The password it was made with (Htpasswd::fingerprint), and ends with; of anybody: empty.
   std::string fingerprint;
   Time expires{};
+  bool refresh = false;  // good for nothing but new tokens
 };
 
 // Makes and checks tokens: JSON Web Tokens (RFC 7519) signed with HMAC-SHA256 by a key that nobody else has.

@@ -5,15 +5,19 @@
 #include <spdlog/spdlog.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "registry/client/session.h"
 #include "registry/copy/image_place.h"
 #include "registry/copy/store_place.h"
 #include "registry/server/entry_notes.h"
+#include "registry/server/registry_hooks.h"
 #include "registry/store/store.h"
 #include "registry/store/store_index.h"
 
 namespace kiln::registry {
 namespace {
+
+constexpr std::string_view kPseudonym = "kiln-";
 
 Reference at_upstream(const std::string& repository, const std::string& reference, const UpstreamRule& rule) {
   const std::string rest = repository.substr(rule.prefix.size());
@@ -61,7 +65,11 @@ std::optional<Needed> find_blob(const Store& store, const std::string& repositor
 }  // namespace
 
 Upstreams::Upstreams(Store& store, Client& client, Options options)
-    : store_(store), client_(client), options_(std::move(options)), blobs_(store) {}
+    : store_(store),
+      client_(client),
+      options_(std::move(options)),
+      name_(std::string(kPseudonym) + random_hex(8)),
+      blobs_(store) {}
 
 const UpstreamRule* Upstreams::rule_of(std::string_view repository) const {
   const UpstreamRule* longest = nullptr;
@@ -102,24 +110,50 @@ bool Upstreams::is_known(const std::string& repository, const std::string& refer
   return asked && options_.clock->now() - *asked < rule.tag_age;
 }
 
-void Upstreams::manifest(std::string_view repository, std::string_view reference) {
+// Only what registries like this one have put there goes on: proxies before it are nobody else's business.
+std::string Upstreams::pass_on(std::string_view via, std::string_view repository,
+                               const UpstreamRule& rule) const {
+  std::string out;
+  for (const std::string& one : split(via, ',')) {
+    const std::string_view entry = trim(one);
+    const std::string_view by = trim(entry.substr(std::min(entry.size(), entry.find(' '))));
+    if (by == name_)
+      throw RegistryHooks::Loop(ErrorKind::Invalid,
+                                std::string(repository) + " is a copy of what " + rule.registry +
+                                    " has, and that asks this server for it",
+                                "correct `registry` of the upstream \"" + rule.prefix + "\" in config.toml");
+    if (by.starts_with(kPseudonym)) out += std::string(entry) + ", ";
+  }
+  return out + "1.1 " + name_;
+}
+
+void Upstreams::manifest(std::string_view repository, std::string_view reference, std::string_view via) {
   const UpstreamRule* rule = rule_of(repository);
   if (!rule || !(is_tag(reference) || Digest::parse(reference))) return;
   const std::string name(repository), which(reference);
   if (is_known(name, which, *rule)) return;
+  const std::string chain = pass_on(via, repository, *rule);
   once(name + " " + which, [&] {
     // Whoever was a little quicker may have brought it.
-    if (!is_known(name, which, *rule)) fetch_manifest(name, which, *rule);
+    if (!is_known(name, which, *rule)) fetch_manifest(name, which, *rule, chain);
   });
 }
 
-void Upstreams::blob(std::string_view repository, const Digest& digest) {
+void Upstreams::blob(std::string_view repository, const Digest& digest, std::string_view via) {
   const UpstreamRule* rule = rule_of(repository);
   const std::string name(repository);
   if (!rule || is_here(name, digest)) return;
+  const std::string chain = pass_on(via, repository, *rule);
   once(name + " " + digest.text(), [&] {
-    if (!is_here(name, digest)) fetch_blob(name, digest, *rule);
+    if (!is_here(name, digest)) fetch_blob(name, digest, *rule, chain);
   });
+}
+
+std::optional<uint64_t> Upstreams::blob_size(std::string_view repository, const Digest& digest) {
+  const std::string name(repository);
+  if (!rule_of(repository) || is_here(name, digest)) return std::nullopt;
+  const auto needed = find_blob(store_, name, digest);
+  return needed ? std::optional(needed->blob.size) : std::nullopt;
 }
 
 bool Upstreams::is_here(const std::string& repository, const Digest& blob) {
@@ -127,7 +161,7 @@ bool Upstreams::is_here(const std::string& repository, const Digest& blob) {
 }
 
 void Upstreams::fetch_manifest(const std::string& repository, const std::string& reference,
-                               const UpstreamRule& rule) {
+                               const UpstreamRule& rule, const std::string& via) {
   const bool by_digest = Digest::parse(reference).has_value();
   const auto index = store_.index();
   const IndexEntry* older = by_digest ? nullptr : index->find(repository + ":" + reference);
@@ -135,11 +169,12 @@ void Upstreams::fetch_manifest(const std::string& repository, const std::string&
   try {
     const Reference upstream = at_upstream(repository, reference, rule);
     if (there) {
-      const auto now = client_.resolve(upstream, options_.stop);
+      const auto now = client_.resolve(upstream, options_.stop, via);
       if (now && now->digest == older->descriptor.digest)
         return keep(repository, reference, {older->descriptor, store_.read(now->digest)});
     }
-    keep(repository, by_digest ? "" : reference, client_.fetch_manifest(upstream, options_.stop));
+    keep(repository, by_digest ? "" : reference,
+         client_.source(upstream, {}, via)->manifest({}, options_.stop));
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::NotFound) return;  // what is here of it, if anything, is the answer
     if (!there) explain(error, repository, rule);
@@ -166,12 +201,13 @@ void Upstreams::keep(const std::string& repository, const std::string& tag, cons
   });
 }
 
-void Upstreams::fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule) {
+void Upstreams::fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule,
+                           const std::string& via) {
   const auto needed = find_blob(store_, repository, digest);
   if (!needed) return;  // no manifest of this repository needs it
   const auto no_progress = [](uint64_t) {};
   try {
-    const auto source = client_.source(at_upstream(repository, needed->manifest.text(), rule));
+    const auto source = client_.source(at_upstream(repository, needed->manifest.text(), rule), {}, via);
     source->manifest({}, options_.stop);  // finds which of the upstream's mirrors has the image
     if (store_.has(digest)) {
       DigestSink proof(needed->blob);

@@ -22,8 +22,12 @@ namespace kiln::registry {
 // under way waits for that. Their entries in the index are marked RepositoryBlobs::kSparse: blobs come when
 // they are asked for. Thread-safe.
 //
+// Requests to an upstream say in the header Via (RFC 9110, 7.6.3) on whose behalf they are, so that
+// registries that are each other's upstreams, or their own, notice it. What is here is answered all the same.
+//
 // Errors: NotFound where the upstream denies it (many do when there is no such name), Unavailable where it
-// does not answer, or not as a registry should; Cancelled becomes Unavailable, too.
+// does not answer, or not as a registry should; Cancelled becomes Unavailable, too. RegistryHooks::Loop where
+// the request has come from here.
 class Upstreams {
  public:
   struct Options {
@@ -40,14 +44,20 @@ class Upstreams {
   const UpstreamRule* rule_of(std::string_view repository) const;
   // Brings what `reference` (tag or digest) names; nothing where no rule means the repository, or the
   // upstream has no such thing.
-  void manifest(std::string_view repository, std::string_view reference);
+  void manifest(std::string_view repository, std::string_view reference, std::string_view via = {});
   // Brings a blob that a manifest of the repository needs.
-  void blob(std::string_view repository, const Digest& digest);
+  void blob(std::string_view repository, const Digest& digest, std::string_view via = {});
+  // Of a blob that is not here and that blob() would bring; nothing is asked for it.
+  std::optional<uint64_t> blob_size(std::string_view repository, const Digest& digest);
 
  private:
   bool is_known(const std::string& repository, const std::string& reference, const UpstreamRule& rule) const;
-  void fetch_manifest(const std::string& repository, const std::string& reference, const UpstreamRule& rule);
-  void fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule);
+  void fetch_manifest(const std::string& repository, const std::string& reference, const UpstreamRule& rule,
+                      const std::string& via);
+  void fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule,
+                  const std::string& via);
+  // What requests to an upstream have in their Via when ours had `via`. Throws Loop.
+  std::string pass_on(std::string_view via, std::string_view repository, const UpstreamRule& rule) const;
   bool is_here(const std::string& repository, const Digest& blob);
   void keep(const std::string& repository, const std::string& tag, const FetchedManifest& manifest);
   // Runs `work`, or waits for whoever runs it under this name already and has what comes of it.
@@ -56,6 +66,7 @@ class Upstreams {
   Store& store_;
   Client& client_;
   const Options options_;
+  const std::string name_;  // in Via
   RepositoryBlobs blobs_;
   std::mutex mutex_;
   std::map<std::string, std::shared_future<void>> under_way_;

@@ -88,6 +88,10 @@ void BlobWriter::flush() {
   if (::fdatasync(state_->fd.get()) != 0) throw_errno("cannot write into the image store");
 }
 
+void BlobWriter::rest() {
+  state_->hasher.rest();
+}
+
 void BlobWriter::suspend() {
   state_->suspended = true;
 }

@@ -19,6 +19,7 @@ namespace {
 
 constexpr uint64_t kIndexLimit = 64u << 20;
 constexpr int kIndexDepthLimit = 4;
+constexpr size_t kTextKept = 4u << 20;
 constexpr const char* kSession = ".session";
 constexpr auto kAbandonedAfter = std::chrono::hours(1);
 
@@ -49,29 +50,38 @@ struct Store::Names {
   UniqueFd fd;  // while it is open, its inode cannot be another file's: times alone are too coarse
   std::condition_variable turn;
   std::vector<Waiting*> queue;
+  // Of the one that is `busy`:
+  std::string text;               // its memory: to get so much anew each time is slow
+  std::optional<IndexEdit> edit;  // as the index was last written here
   bool busy = false;
 };
 
 void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch) {
   const FileLock lock = store.lock_names();
-  IndexEdit edit(store.index());
+  if (!edit || edit->base() != store.index()) edit.emplace(store.index());
+  OnExit starts_anew([&] { edit.reset(); });  // what is not on disk is no base for others' changes
   for (Waiting* waiting : batch) {
     try {
-      waiting->change(edit);
+      waiting->change(*edit);
     } catch (...) {
       waiting->failure = std::current_exception();
     }
   }
-  if (!edit.changed()) {
+  if (!edit->changed()) {
+    starts_anew.dismiss();
     store.files_->sync_folders();
     return;
   }
-  auto changed = edit.finish();
+  auto changed = edit->finish();
   const fs::path file = store.root() / "index.json";
-  FileReplacement replacement(file, changed->text());
+  changed->write_text(text);
+  FileReplacement replacement(file, text);
+  if (text.capacity() > kTextKept) std::string().swap(text);
   store.files_->sync_folders();  // what it names is there before it
   replacement.publish();
-  remember(std::move(changed), open_file(file, O_RDONLY));
+  remember(changed, open_file(file, O_RDONLY));
+  edit->carry_on(std::move(changed));
+  starts_anew.dismiss();
 }
 
 Store::Store(std::filesystem::path root, Folder kind)

@@ -34,6 +34,7 @@ class BlobWriter {
   uint64_t size() const;
   const std::string& id() const;  // the file's name below uploads/
   void flush();                   // what was written is on disk
+  void rest();                    // for a while nothing comes: no thread, no memory
   // What was written stays for Store::resume_blob() when this goes; else it is removed.
   void suspend();
   // `expected`: throws Invalid (and discards) when the content's digest is another. A blob of that name

@@ -13,6 +13,8 @@ using nlohmann::json;
 
 namespace {
 
+constexpr size_t kReplaced = 64;  // entries that went, and half as many as there are, are not worth a tidying
+
 std::string annotation(const Descriptor& entry, const char* name) {
   const auto it = entry.annotations.find(name);
   return it == entry.annotations.end() ? std::string{} : it->second;
@@ -82,9 +84,14 @@ std::set<std::string> StoreIndex::repositories() const {
 }
 
 std::string StoreIndex::text() const {
+  std::string out;
+  write_text(out);
+  return out;
+}
+
+void StoreIndex::write_text(std::string& out) const {
   size_t size = others_.size() + 64;
   for (const Entry& entry : entries_) size += entry->text.size() + 1;
-  std::string out;
   out.reserve(size);
   out = others_;
   out.back() = others_ == "{}" ? ' ' : ',';
@@ -93,7 +100,7 @@ std::string StoreIndex::text() const {
     if (out.back() != '[') out += ',';
     out += entry->text;
   }
-  return out + "]}";
+  out += "]}";
 }
 
 IndexEdit::IndexEdit(std::shared_ptr<const StoreIndex> base) : base_(std::move(base)) {
@@ -113,7 +120,7 @@ void IndexEdit::erase(size_t slot) {
   if (const auto it = names_.find(entry->name); it != names_.end() && it->second == slot) names_.erase(it);
   if (const auto it = repositories_.find(entry->repository); it != repositories_.end())
     std::erase(it->second, slot);
-  replaced_.push_back(std::move(entry));  // keys may refer to its strings
+  replaced_.push_back(std::move(entry));
   changed_ = true;
 }
 
@@ -134,7 +141,10 @@ void IndexEdit::name(std::string_view name, Descriptor descriptor) {
 
 void IndexEdit::add(Descriptor descriptor) {
   auto entry = std::make_shared<const IndexEntry>(std::move(descriptor));
-  const auto same = [&](size_t slot) { return slots_[slot]->descriptor == entry->descriptor; };
+  const auto same = [&](size_t slot) {
+    const Descriptor& there = slots_[slot]->descriptor;
+    return there.digest == entry->descriptor.digest && there == entry->descriptor;
+  };
   if (const auto it = repositories_.find(entry->repository);
       it != repositories_.end() && std::ranges::any_of(it->second, same))
     return;
@@ -182,6 +192,15 @@ std::shared_ptr<const StoreIndex> IndexEdit::finish() const {
   for (const StoreIndex::Entry& entry : slots_)
     if (entry) entries.push_back(entry);
   return std::make_shared<const StoreIndex>(std::move(entries), base_->others_);
+}
+
+void IndexEdit::carry_on(std::shared_ptr<const StoreIndex> finished) {
+  if (replaced_.size() > finished->entries().size() / 2 + kReplaced) {
+    *this = IndexEdit(std::move(finished));
+    return;
+  }
+  base_ = std::move(finished);
+  changed_ = false;
 }
 
 }  // namespace kiln::registry

@@ -42,6 +42,7 @@ class StoreIndex {
   const std::vector<const IndexEntry*>& of_repository(std::string_view repository) const;
   std::set<std::string> repositories() const;
   std::string text() const;
+  void write_text(std::string& out) const;  // the same, over what `out` has
 
  private:
   friend class IndexEdit;
@@ -57,10 +58,13 @@ class StoreIndex {
   mutable Tables tables_;  // made when first asked for
 };
 
-// Changes under way, several callers' one after the other. Not thread-safe.
+// Changes under way, several callers' one after the other. Making one costs as much as the index is long, so
+// whoever changes it again and again carries on with the same. Not thread-safe.
 class IndexEdit {
  public:
   explicit IndexEdit(std::shared_ptr<const StoreIndex> base);
+
+  const std::shared_ptr<const StoreIndex>& base() const { return base_; }
 
   const IndexEntry* find(std::string_view name) const;
   // Makes the name mean `descriptor`.
@@ -75,14 +79,16 @@ class IndexEdit {
 
   bool changed() const { return changed_; }
   std::shared_ptr<const StoreIndex> finish() const;
+  // What finish() has made is the base of the changes that follow.
+  void carry_on(std::shared_ptr<const StoreIndex> finished);
 
  private:
   void append(StoreIndex::Entry entry);
   void erase(size_t slot);
 
-  std::shared_ptr<const StoreIndex> base_;  // whose strings the keys below refer to
-  std::vector<StoreIndex::Entry> slots_;    // null: removed
-  std::vector<StoreIndex::Entry> replaced_;
+  std::shared_ptr<const StoreIndex> base_;
+  std::vector<StoreIndex::Entry> slots_;     // null: removed
+  std::vector<StoreIndex::Entry> replaced_;  // keys below may refer to their strings
   std::unordered_map<std::string_view, size_t> names_;
   std::unordered_map<std::string_view, std::vector<size_t>> repositories_;
   bool changed_ = false;

@@ -112,6 +112,19 @@ TEST_F(TokensTest, AreGoodUntilTheyExpire) {
   EXPECT_FALSE(tokens.check(text, now_ + std::chrono::seconds(300)));
 }
 
+TEST_F(TokensTest, SayWhichPasswordTheyAreOfAndWhatTheyAreFor) {
+  const Tokens tokens({});
+  for (const bool refresh : {false, true}) {
+    Token made = token();
+    made.fingerprint = "0123456789ab";
+    made.refresh = refresh;
+    const auto read = tokens.check(tokens.issue(made, now_), now_);
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->fingerprint, made.fingerprint);
+    EXPECT_EQ(read->refresh, refresh);
+  }
+}
+
 TEST_F(TokensTest, NothingInThemCanBeChanged) {
   const Tokens tokens({});
   const std::string text = tokens.issue(token(), now_);

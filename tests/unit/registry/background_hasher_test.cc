@@ -37,6 +37,17 @@ TEST(BackgroundHasherTest, GoesOnWhereAHasherStands) {
   EXPECT_EQ(hasher.finish(), sha256("first second"));
 }
 
+TEST(BackgroundHasherTest, GoesOnAfterARest) {
+  BackgroundHasher hasher("sha256");
+  hasher.rest();
+  hasher.update_later("first ");
+  hasher.rest();
+  hasher.rest();
+  hasher.update("second ");
+  hasher.update_later("third");
+  EXPECT_EQ(hasher.finish(), sha256("first second third"));
+}
+
 TEST(BackgroundHasherTest, MayGoWhilePiecesWait) {
   BackgroundHasher hasher("sha512");
   for (int i = 0; i < 10; ++i) hasher.update_later(std::string(1 << 20, 'x'));

@@ -5,8 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/toml.h"
-#include "registry/server/registry_settings.h"
+#include "tests/unit/registry/settings_text.h"
 
 namespace kiln::registry {
 namespace {
@@ -14,24 +13,8 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-PolicySettings settings(std::string_view toml) {
-  RegistrySettings out;
-  out.apply(parse_toml(toml, "config.toml"), "/etc/kiln/config.toml");
-  return out.policies;
-}
-
-std::string problem(const std::string& toml) {
-  try {
-    settings(toml);
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::Invalid);
-    return error.message() + " (" + error.hint() + ")";
-  }
-  return "accepted";
-}
-
 TEST(PolicySettings, AreReadFromTheTable) {
-  const PolicySettings read = settings(R"(
+  const PolicySettings read = settings_of(R"(
 immutable-tags = ["v*", "team/**:release"]
 [[quota]]
 repositories = "team/**"
@@ -57,7 +40,7 @@ actions = ["push", "pull", "mount", "delete"]
 token-file = "token"
 [[notify]]
 url = "http://other.example"
-)");
+)").policies;
   EXPECT_THAT(read.immutable_tags, ElementsAre("v*", "team/**:release"));
   ASSERT_EQ(read.quotas.size(), 1u);
   EXPECT_EQ(read.quotas[0].bytes, 10'000'000'000u);

@@ -108,6 +108,51 @@ TEST(Quota, RefusesWhatWouldBeBeyondIt) {
   EXPECT_EQ(at.push("a", "v4", manifest_of("{}", {more})).status, 201) << "what was deleted does not count";
 }
 
+TEST(Quota, APushCountsWhileItIsUnderWay) {
+  PolicySettings settings;
+  settings.quotas = {{{"**"}, 1500}};
+  PolicyRegistry at(settings);
+  const std::string one(900, '1'), other(900, '2');
+  for (const std::string& content : {std::string("{}"), one, other})
+    for (const char* repository : {"a", "b"}) ASSERT_EQ(at.push_blob(repository, content), 201);
+  const auto admit = [&](const char* repository, const std::string& layer) {
+    const std::string bytes = manifest_of("{}", {layer});
+    return at.policies.before_push(
+        repository, {}, {std::string(media::kManifest), sha256(bytes), bytes.size(), {}, {}, {}, {}}, bytes);
+  };
+  auto first = admit("a", one);
+  EXPECT_FALSE(first.refusal);
+  EXPECT_TRUE(admit("a", other).refusal) << "together they would be beyond it";
+  EXPECT_FALSE(admit("a", one).refusal) << "the same blobs count once";
+  EXPECT_TRUE(admit("a", other).refusal) << "the first goes on";
+  EXPECT_FALSE(admit("b", other).refusal) << "another repository's quota";
+  first = {};
+  EXPECT_FALSE(admit("a", other).refusal) << "the first came to nothing";
+  EXPECT_EQ(at.push("a", "v1", manifest_of("{}", {other})).status, 201);
+  EXPECT_TRUE(admit("a", one).refusal);
+}
+
+TEST(Quota, OfManyPushesAtOnceThoseAreTakenThatFit) {
+  PolicySettings settings;
+  settings.quotas = {{{"a"}, 3000}};
+  PolicyRegistry at(settings);
+  constexpr int kClients = 8;
+  ASSERT_EQ(at.push_blob("a", "{}"), 201);
+  const auto layer = [](int i) { return std::string(900, static_cast<char>('a' + i)); };
+  for (int i = 0; i < kClients; ++i) ASSERT_EQ(at.push_blob("a", layer(i)), 201);
+  std::latch ready(kClients);
+  std::atomic<int> taken = 0;
+  {
+    std::vector<std::jthread> clients;
+    for (int i = 0; i < kClients; ++i)
+      clients.emplace_back([&, i] {
+        ready.arrive_and_wait();
+        if (at.push("a", "v" + std::to_string(i), manifest_of("{}", {layer(i)})).status == 201) ++taken;
+      });
+  }
+  EXPECT_EQ(taken, 3);
+}
+
 TEST(Quota, CountsWhatIsMounted) {
   PolicySettings settings;
   settings.quotas = {{{"small"}, 100}};

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/toml.h"
+#include "tests/unit/registry/settings_text.h"
 
 namespace kiln::registry {
 namespace {
@@ -13,24 +13,8 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-RegistrySettings settings(std::string_view toml) {
-  RegistrySettings out;
-  out.apply(parse_toml(toml, "config.toml"), "/etc/kiln/config.toml");
-  return out;
-}
-
-std::string problem(std::string_view toml) {
-  try {
-    settings(toml).check();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::Invalid);
-    return error.message() + " (" + error.hint() + ")";
-  }
-  return "accepted";
-}
-
 TEST(RegistrySettings, AreReadFromTheTable) {
-  const RegistrySettings read = settings(R"(
+  const RegistrySettings read = settings_of(R"(
 sparse = true
 read-only = true
 delete = false

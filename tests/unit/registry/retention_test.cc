@@ -143,6 +143,41 @@ TEST_F(Retention, ReferrersStayWithTheirSubject) {
       UnorderedElementsAre("t", image.text(), sha256(signature).text(), of_signature.text(), orphan.text()));
 }
 
+TEST_F(Retention, TagsOfCosignStayAndGoWithTheImageThatTheyName) {
+  const auto about = [](const Digest& image, const char* what) {
+    return "sha256-" + std::string(image.encoded()) + what;
+  };
+  const Digest old = push_tag("old", hours(30)), young = push_tag("young", hours(20));
+  const std::string old_signature = about(old, ".sig"), signature = about(young, ".sig"),
+                    bill = about(young, ".sbom");
+  push_tag(old_signature, hours(1));
+  const Digest attested = push_tag(signature, hours(29));
+  push_tag(bill, hours(28));
+  push_tag(about(attested, ".att"), hours(27));
+  EXPECT_THAT(gone({.repositories = {"a"}, .keep_last = 1}), ElementsAre("old"))
+      << "they are not counted, and the old image is still there by its digest";
+  EXPECT_THAT(gone({.repositories = {"a"}, .keep_last = 1, .untagged_for = hours(10)}),
+              UnorderedElementsAre("old", old.text(), old_signature));
+  EXPECT_THAT(gone({.repositories = {"a"}, .keep_for = hours(1), .untagged_for = hours(25)}),
+              testing::AllOf(testing::Contains("young"), testing::Not(testing::Contains(signature)),
+                             testing::Not(testing::Contains(bill)),
+                             testing::Not(testing::Contains(about(attested, ".att")))))
+      << "the image is young enough without its tag";
+  EXPECT_THAT(gone({.repositories = {"a"}, .tags = {"old"}, .keep_for = hours(1), .untagged_for = hours(10)}),
+              UnorderedElementsAre("old", old.text(), old_signature))
+      << "whatever tags the rule means";
+}
+
+TEST_F(Retention, WhatOnlyLooksLikeATagOfCosignIsATag) {
+  const std::string absent = "sha256-" + std::string(sha256("absent").encoded());
+  const Digest image = push_tag("t", hours(1));
+  const std::string of_image = "sha256-" + std::string(image.encoded());
+  for (const std::string& tag :
+       {absent + ".sig", of_image, of_image + ".txt", of_image.substr(0, 20) + ".sig", of_image + ".sig.sig"})
+    push_tag(tag, hours(30));
+  EXPECT_EQ(gone({.repositories = {"a"}, .keep_for = hours(10)}).size(), 5u);
+}
+
 TEST_F(Retention, RemovesEntriesAndNothingElse) {
   const Digest old = push_tag("old", hours(30)), young = push_tag("young", hours(1));
   policies_.retention = {{.repositories = {"a"}, .keep_for = hours(10)}};

@@ -193,6 +193,23 @@ TEST_F(Auth, FormsGiveTokensAndRefreshTokens) {
   form(again, 401);
 }
 
+TEST_F(Auth, ATokenEndsWithThePasswordOrTheUserItWasMadeFor) {
+  const std::string scope = "scope=repository:shared:pull", target = "/v2/shared/tags/list";
+  const std::string alices = bearer(scope, alice_), bobs = bearer(scope, bob_);
+  const std::string anybodys = bearer("scope=repository:public:pull");
+  EXPECT_EQ(ask("GET", target, alices).status, 404);
+  EXPECT_EQ(ask("GET", target, bobs).status, 404);
+  write_file_atomic(users_, line("alice", "changed"));
+  EXPECT_EQ(ask("GET", target, alices).status, 401);
+  const HttpResponse gone = ask("GET", target, bobs);
+  EXPECT_EQ(gone.status, 401);
+  EXPECT_THAT(std::string(gone.headers.get("WWW-Authenticate")), HasSubstr("error=\"invalid_token\""));
+  EXPECT_EQ(ask("GET", "/v2/public/tags/list", anybodys).status, 404) << "nobody's password is in it";
+  EXPECT_EQ(ask("GET", target, bearer(scope, basic("alice", "changed"))).status, 404);
+  write_file_atomic(users_, line("alice", "a"));
+  EXPECT_EQ(ask("GET", target, alices).status, 404) << "the same entry again";
+}
+
 TEST_F(Auth, OffersARefreshTokenByGetWhenAsked) {
   const json document = json::parse(ask("GET", "/v2/token?offline_token=true", alice_).body);
   form("grant_type=refresh_token&refresh_token=" + document["refresh_token"].get<std::string>());

@@ -374,6 +374,46 @@ TEST_F(Server, ListsReferrers) {
   EXPECT_EQ(ask("GET", "/v2/a/b/referrers/nonsense").status, 400);
 }
 
+TEST_F(Server, ListsReferrersPageByPage) {
+  TestRegistry registry({.referrers_limit = 1000});
+  HttpClient client;
+  const std::string subject = sha256("subject").text(), type = "application/x+y&z";
+  std::set<std::string> wanted;
+  for (int i = 0; i < 7; ++i) {
+    json document = json::parse(R"({"schemaVersion":2,"manifests":[]})");
+    document["mediaType"] = media::kIndex;
+    document["artifactType"] = i == 6 ? "another" : type;
+    document["subject"] = {{"mediaType", media::kManifest}, {"digest", subject}, {"size", 1}};
+    document["annotations"] = {{"number", std::to_string(i)},
+                               {"long", std::string(i == 5 ? 2000 : 100, 'x')}};
+    const std::string bytes = document.dump();
+    if (i < 6) wanted.insert(sha256(bytes).text());
+    ASSERT_EQ(client
+                  .send({.method = "PUT",
+                         .url = registry.url("/v2/a/manifests/" + sha256(bytes).text()),
+                         .headers = {{"Content-Type", std::string(media::kIndex)}},
+                         .body = HttpBody::of_text(bytes)})
+                  .status,
+              201);
+  }
+  std::set<std::string> seen;
+  std::string next = "/v2/a/referrers/" + subject + "?artifactType=application/x%2By%26z";
+  int pages = 0;
+  for (; !next.empty(); ++pages) {
+    const HttpResponse page = client.get(registry.url(next));
+    ASSERT_EQ(page.status, 200) << next;
+    const json manifests = json::parse(page.body)["manifests"];
+    EXPECT_TRUE(page.body.size() <= 1000 || manifests.size() == 1) << page.body.size();
+    for (const json& item : manifests)
+      EXPECT_TRUE(seen.insert(item["digest"].get<std::string>()).second) << "once only";
+    const std::string link(page.headers.get("Link"));
+    next = link.empty() ? "" : link.substr(1, link.find('>') - 1);
+    EXPECT_TRUE(link.empty() || link.ends_with(">; rel=\"next\"")) << link;
+  }
+  EXPECT_EQ(seen, wanted);
+  EXPECT_GE(pages, 3);
+}
+
 TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
   const std::string bytes = manifest("del");
   push_manifest("one", bytes);
@@ -419,10 +459,10 @@ TEST_F(Server, TellsOfPushesAndLetsThemFail) {
 
 TEST_F(Server, AsksItsOwnerBeforeItTakesOrRemoves) {
   struct Hooks final : RegistryHooks {
-    std::optional<Refusal> before_push(std::string_view, std::span<const std::string> tags, const Descriptor&,
-                                       std::string_view) override {
-      if (std::ranges::find(tags, "fixed") == tags.end()) return std::nullopt;
-      return Refusal{409, "TAG_INVALID", "it stays"};
+    Admission before_push(std::string_view, std::span<const std::string> tags, const Descriptor&,
+                          std::string_view) override {
+      if (std::ranges::find(tags, "fixed") == tags.end()) return {};
+      return {Refusal{409, "TAG_INVALID", "it stays"}, nullptr};
     }
     std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t>) override {
       return repository == "full" ? std::optional<Refusal>({403, "DENIED", "no room"}) : std::nullopt;
@@ -431,7 +471,7 @@ TEST_F(Server, AsksItsOwnerBeforeItTakesOrRemoves) {
       return reference == "kept" ? std::optional<Refusal>({403, "DENIED", "it stays"}) : std::nullopt;
     }
     bool is_elsewhere(std::string_view repository) override { return repository == "x"; }
-    void before_manifest(std::string_view repository, std::string_view reference) override {
+    void before_manifest(std::string_view repository, std::string_view reference, std::string_view) override {
       if (reference != "far") return;
       std::string name(repository);
       const std::string bytes = R"({"schemaVersion":2,"manifests":[]})";

@@ -1,10 +1,12 @@
 #include "registry/store/store.h"
 
+#include <csignal>
 #include <fcntl.h>
 #include <filesystem>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
+#include <sys/resource.h>
 #include <sys/xattr.h>
 #include <thread>
 
@@ -98,47 +100,46 @@ void flip_a_bit(const fs::path& file) {
   write_file(file, bytes);
 }
 
-TEST(Store, PutsADamagedBlobAsideAndTakesItAnew) {
-  TempDir dir;
-  Store store(dir.path());
+// A store with one blob.
+class StoreWithABlob : public testing::Test {
+ protected:
+  TempDir dir_;
+  Store store_{dir_.path()};
+  const Digest digest_ = store_.put("content", "x/y").digest;
+};
+
+TEST_F(StoreWithABlob, PutsItAsideWhenItIsDamagedAndTakesItAnew) {
   for (const bool by_reading : {true, false}) {
-    const Digest digest = store.put("content", "x/y").digest;
-    flip_a_bit(store.blob_path(digest));
-    EXPECT_TRUE(store.has(digest));
-    EXPECT_THROW(by_reading ? (void)store.read(digest) : store.verify(digest), Error);
-    EXPECT_FALSE(store.has(digest));
-    EXPECT_FALSE(store.keep(digest));
-    EXPECT_TRUE(fs::exists(dir.path() / "quarantine/sha256" / digest.encoded()));
-    store.put("content", "x/y");
-    EXPECT_EQ(store.read(digest), "content");
+    flip_a_bit(store_.blob_path(digest_));
+    EXPECT_TRUE(store_.has(digest_));
+    EXPECT_THROW(by_reading ? (void)store_.read(digest_) : store_.verify(digest_), Error);
+    EXPECT_FALSE(store_.has(digest_));
+    EXPECT_FALSE(store_.keep(digest_));
+    EXPECT_TRUE(fs::exists(dir_.path() / "quarantine/sha256" / digest_.encoded()));
+    store_.put("content", "x/y");
+    EXPECT_EQ(store_.read(digest_), "content");
   }
 }
 
-TEST(Store, WritingABlobOverADamagedOneOfItsSizeReplacesIt) {
-  TempDir dir;
-  Store store(dir.path());
-  const Digest digest = store.put("content", "x/y").digest;
-  flip_a_bit(store.blob_path(digest));
-  BlobWriter writer = store.begin_blob();
+TEST_F(StoreWithABlob, IsHealedByAWriterWhoseContentHasTheSameSize) {
+  flip_a_bit(store_.blob_path(digest_));
+  BlobWriter writer = store_.begin_blob();
   writer.write("content");
-  writer.commit(digest);
-  EXPECT_EQ(store.read(digest), "content");
-  flip_a_bit(store.blob_path(digest));
-  store.put("content", "x/y");
-  EXPECT_EQ(store.read(digest), "content");
+  writer.commit(digest_);
+  EXPECT_EQ(store_.read(digest_), "content");
+  flip_a_bit(store_.blob_path(digest_));
+  store_.put("content", "x/y");
+  EXPECT_EQ(store_.read(digest_), "content");
 }
 
-TEST(Store, KeepingABlobMakesItYoungAgainAndLeavesItKnownToBeGood) {
-  TempDir dir;
-  Store store(dir.path());
-  const Digest digest = store.put("content", "x/y").digest;
+TEST_F(StoreWithABlob, IsYoungAgainAndStillKnownToBeGoodWhenItIsKept) {
   const auto long_ago = fs::file_time_type::clock::now() - std::chrono::hours(5);
-  fs::last_write_time(store.blob_path(digest), long_ago);
-  EXPECT_TRUE(store.heal(digest));
-  EXPECT_TRUE(store.keep(digest));
-  EXPECT_GT(fs::last_write_time(store.blob_path(digest)), long_ago + std::chrono::hours(4));
-  EXPECT_FALSE(store.keep(sha256("absent")));
-  EXPECT_FALSE(store.heal(sha256("absent")));
+  fs::last_write_time(store_.blob_path(digest_), long_ago);
+  EXPECT_TRUE(store_.heal(digest_));
+  EXPECT_TRUE(store_.keep(digest_));
+  EXPECT_GT(fs::last_write_time(store_.blob_path(digest_)), long_ago + std::chrono::hours(4));
+  EXPECT_FALSE(store_.keep(sha256("absent")));
+  EXPECT_FALSE(store_.heal(sha256("absent")));
 }
 
 TEST(Store, WhatOneProcessFoundGoodLaterOnesNeedNotRead) {
@@ -209,6 +210,64 @@ TEST(Store, ChangesOfManyThreadsAreAllKeptAndOneThatThrowsHarmsNoOther) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(store.list().size(), 72u);
   EXPECT_EQ(Store(dir.path()).list(), store.list());
+}
+
+TEST(Store, AChangeThatCouldNotBeWrittenDoesNotComeWithTheNextOne) {
+  TempDir dir;
+  Store store(dir.path());
+  const Descriptor blob = store.put("1", media::kManifest);
+  store.tag("a:1", blob);
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto ignored = std::signal(SIGXFSZ, SIG_IGN);
+  const struct rlimit full { 1, before.rlim_max };
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  EXPECT_THROW(store.tag("a:2", blob), Error);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, ignored);
+  EXPECT_FALSE(store.resolve("a:2"));
+  store.tag("a:3", blob);
+  EXPECT_EQ(store.list().size(), 2u);
+  EXPECT_EQ(Store(dir.path()).list(), store.list());
+}
+
+TEST(Store, ChangesOfOthersBetweenOnesOwnHold) {
+  TempDir dir;
+  Store store(dir.path()), other(dir.path());
+  const Descriptor blob = store.put("1", media::kManifest);
+  for (const char* name : {"a:1", "a:2"}) {
+    store.tag(name, blob);
+    other.tag(std::string(name) + "-other", blob);
+  }
+  EXPECT_TRUE(store.untag("a:1-other"));
+  EXPECT_FALSE(other.untag("a:1-other"));
+  EXPECT_EQ(store.list().size(), 3u);
+  EXPECT_EQ(store.list(), other.list());
+}
+
+TEST(IndexEdit, CarriesOnAsIfItWereMadeAnew) {
+  const auto descriptor = [](int number) {
+    return Descriptor{std::string(media::kManifest), sha256(std::to_string(number)), 1, {}, {}, {}, {}};
+  };
+  auto index = StoreIndex::parse(R"({"schemaVersion":2,"manifests":[]})", "index.json");
+  IndexEdit edit(index);
+  for (int round = 0; round < 1000; ++round) {
+    IndexEdit anew(index);
+    for (IndexEdit* one : {&edit, &anew}) {
+      const std::string repository = "a" + std::to_string(round % 7),
+                        name = repository + ":" + std::to_string(round % 11);
+      Descriptor nameless = descriptor(round % 5);
+      nameless.annotations[Store::kRepository] = repository;
+      one->name(name, descriptor(round % 13));
+      one->add(nameless);
+      if (round % 3 == 0) one->remove(name);
+      if (round % 17 == 0) one->remove_if("a3", [](const IndexEntry& entry) { return entry.tag.empty(); });
+    }
+    ASSERT_EQ(edit.finish()->text(), anew.finish()->text()) << round;
+    index = edit.finish();
+    edit.carry_on(index);
+    ASSERT_FALSE(edit.changed());
+  }
 }
 
 TEST(Store, ReadsTheIndexAgainOnlyWhenItChanged) {
