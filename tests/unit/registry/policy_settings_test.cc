@@ -40,7 +40,8 @@ actions = ["push", "pull", "mount", "delete"]
 token-file = "token"
 [[notify]]
 url = "http://other.example"
-)").policies;
+)")
+                                  .policies;
   EXPECT_THAT(read.immutable_tags, ElementsAre("v*", "team/**:release"));
   ASSERT_EQ(read.quotas.size(), 1u);
   EXPECT_EQ(read.quotas[0].bytes, 10'000'000'000u);
