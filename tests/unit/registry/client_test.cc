@@ -83,6 +83,7 @@ TEST(Client, APushOfADamagedLayerSaysSo) {
     ADD_FAILURE() << "pushed";
   } catch (const Error& error) {
     EXPECT_THAT(error.full(), testing::HasSubstr("damaged"));
+    EXPECT_EQ(error.kind(), ErrorKind::Infrastructure) << "nobody wrote something wrong";
   }
 }
 
