@@ -130,6 +130,7 @@ TEST(Client, ARegistryThatIsDownIsUnavailableAfterRetries) {
     const Error error = error_of(action);
     EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
     EXPECT_THAT(error.full(), HasSubstr("registry " + host + " did not answer (3 attempts)"));
+    EXPECT_EQ(error.full().find("did not answer"), error.full().rfind("did not answer")) << "said once";
     EXPECT_FALSE(error.hint().empty());
   }
 }
