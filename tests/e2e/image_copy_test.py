@@ -169,6 +169,15 @@ class Everywhere(Copies):
         self.assertIn("compressed with zstd", refused.stderr)
         self.assertFalse((self.folder / "zstd.tar").exists())
 
+    def test_a_docker_archive_is_named_after_its_source(self):
+        digest, source = self.small()
+        self.copy(source, "hello:v1")
+        for number, (place, tags) in enumerate({source: ["small:latest"], "hello:v1": ["hello:v1"],
+                                                f"hello:v1@{digest}": ["hello:v1"], f"hello@{digest}": []}.items()):
+            self.copy(place, f"docker-archive:{self.folder}/{number}.tar")
+            with tarfile.open(self.folder / f"{number}.tar") as tar:
+                self.assertEqual(json.load(tar.extractfile("manifest.json"))[0]["RepoTags"], tags, place)
+
     def test_several_names_are_removed_at_once_or_none(self):
         _, source = self.small()
         for name in ("one:v1", "two:v1"):
