@@ -25,31 +25,59 @@ void collect(const CLI::App& app, const std::string& prefix,
     collect(*verb, prefix + " " + verb->get_name(), out);
 }
 
+// The words that the option takes, if it takes no others: IsMember says them as "TEXT:{one,two}".
+std::string choices_of(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  const size_t open = type.find('{'), end = type.find('}');
+  if (open == std::string::npos || end == std::string::npos || end < open) return {};
+  return replace_all(type.substr(open + 1, end - open - 1), ",", " ");
+}
+
+// "kiln run --progress" with its words, one for each such option of each verb.
+void collect_choices(const CLI::App& app, const std::string& prefix,
+                     std::vector<std::pair<std::string, std::string>>& out) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string choices = choices_of(*option);
+    if (choices.empty()) continue;
+    for (const std::string& name : option->get_lnames()) out.emplace_back(prefix + " --" + name, choices);
+    for (const std::string& name : option->get_snames()) out.emplace_back(prefix + " -" + name, choices);
+  }
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    collect_choices(*verb, prefix + " " + verb->get_name(), out);
+}
+
 // What names of the store may follow, asked of kiln itself when the key is pressed.
 constexpr std::string_view kNames =
-    R"(_kiln_runs() { kiln runs list 2>/dev/null | awk 'NR > 1 { print $1 }'; }
+    R"(_kiln_images() { kiln image list 2>/dev/null | awk 'NR > 1 { print $1 }'; }
+_kiln_runs() { kiln runs list 2>/dev/null | awk 'NR > 1 { print $1 }'; }
 _kiln_tasks() { kiln runs describe "$@" 2>/dev/null | awk '$1 == "TASK" { on = 1; next } on && NF { print $1 }'; }
 )";
 
-// Verbs whose first argument is a run, as a pattern of bash: "'kiln logs'|'kiln shell'".
-std::string verbs_of_runs(const CLI::App& app, const std::string& prefix = "kiln") {
-  const CLI::Option* run = app.get_option_no_throw("run");
-  std::string out = run && run->get_positional() ? "'" + prefix + "'" : "";
+// Verbs with an argument of this name, as a pattern of bash: "'kiln logs'|'kiln shell'".
+std::string verbs_of(const char* argument, const CLI::App& app, const std::string& prefix = "kiln") {
+  const CLI::Option* option = app.get_option_no_throw(argument);
+  std::string out = option && option->get_positional() ? "'" + prefix + "'" : "";
   for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
-    const std::string below = verbs_of_runs(*verb, prefix + " " + verb->get_name());
+    const std::string below = verbs_of(argument, *verb, prefix + " " + verb->get_name());
     out += (out.empty() || below.empty() ? "" : "|") + below;
   }
   return out;
 }
 
+std::string verbs_of_images(const CLI::App& app) {
+  return verbs_of("image", app) + "|'kiln image copy'";
+}
+
 std::string bash_script(const CLI::App& app) {
-  const std::string of_runs = verbs_of_runs(app);
-  std::vector<std::pair<std::string, std::string>> entries;
+  const std::string of_runs = verbs_of("run", app);
+  std::vector<std::pair<std::string, std::string>> entries, choices;
+  collect_choices(app, "kiln", choices);
   collect(app, "kiln", entries);
   std::string script(kNames);
   script +=
       "_kiln() {\n  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=kiln run= "
-      "i\n"
+      "i whole=${COMP_LINE:0:COMP_POINT}\n"
+      "  [ \"$before\" != = ] || before=${COMP_WORDS[COMP_CWORD-2]}\n  [ \"$word\" != = ] || word=\n"
       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
       "    case \"$verb ${COMP_WORDS[i]}\" in\n";
   for (const auto& [prefix, words] : entries)
@@ -57,12 +85,22 @@ std::string bash_script(const CLI::App& app) {
   script += "      " + replace_all(of_runs, "'|", " '*|") +
             "' '*) case ${COMP_WORDS[i]} in -*) ;; *) [ -n \"$run\" ] || run=${COMP_WORDS[i]} ;; esac ;;\n"
             "    esac\n  done\n"
+            "  case \"$verb $before\" in\n";
+  for (const auto& [option, words] : choices)
+    script += "    '" + option + "') COMPREPLY=($(compgen -W '" + words + "' -- \"$word\")); return ;;\n";
+  // Names hold colons, at which bash parts words: what stands before the last one is there already.
+  script += "  esac\n  whole=${whole##* }\n  case $word in -*) ;; *) case $verb in " + verbs_of_images(app) +
+            ")\n    COMPREPLY=($(compgen -W \"$(_kiln_images)\" -- \"$whole\"))\n"
+            "    COMPREPLY=(\"${COMPREPLY[@]#\"${whole%\"${whole##*:}\"}\"}\")\n"
+            "    [ ${#COMPREPLY[@]} -eq 0 ] || return ;;\n"
+            "  esac ;; esac\n"
             "  case $before in -t|--task) COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- \"$word\")); "
             "return ;; esac\n"
             "  case $word in -*) ;; *) case $verb in " +
             of_runs +
-            ")\n    if [ -z \"$run\" ]; then COMPREPLY=($(compgen -W \"last $(_kiln_runs)\" -- \"$word\")); "
-            "return; fi\n"
+            ")\n    if [ -z \"$run\" ]; then \n"
+            "      [ \"$verb\" = 'kiln shell' ] && i=$(_kiln_tasks) || i=\n"
+            "      COMPREPLY=($(compgen -W \"last $(_kiln_runs) $i\" -- \"$word\")); return; fi\n"
             "    if [ \"$verb\" = 'kiln shell' ]; then COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- "
             "\"$word\")); return; fi ;;\n"
             "  esac ;; esac\n"
@@ -100,8 +138,10 @@ void fish_lines(const CLI::App& app, const std::string& prefix, std::string& scr
     for (const std::string& name : option->get_snames()) names += " -s " + name;
     if (names.empty()) continue;
     const bool task = option->check_lname("task");
+    const std::string choices = choices_of(*option);
     script += "complete -c kiln" + (here.empty() ? "" : " -n '" + here + "'") + names +
               (task                             ? " -x -a '(_kiln_tasks)'"
+               : !choices.empty()               ? " -x -a '" + choices + "'"
                : option->get_expected_max() > 0 ? " -r"
                                                 : "") +
               "\n";
@@ -112,13 +152,17 @@ void fish_lines(const CLI::App& app, const std::string& prefix, std::string& scr
 
 std::string fish_script(const CLI::App& app) {
   std::string script =
+      "function _kiln_images; kiln image list 2>/dev/null | awk 'NR > 1 { print $1 }'; end\n"
       "function _kiln_runs; kiln runs list 2>/dev/null | awk 'NR > 1 { print $1 }'; end\n"
       "function _kiln_tasks; kiln runs describe 2>/dev/null | awk '$1 == \"TASK\" { on = 1; next } on && NF "
       "{ "
       "print $1 }'; end\n";
-  for (const std::string& verb : split(verbs_of_runs(app), '|'))
+  for (const std::string& verb : split(verbs_of("run", app), '|'))
     script += "complete -c kiln -f -n '" + fish_condition(verb.substr(1, verb.size() - 2)) +
               "' -a 'last (_kiln_runs)'\n";
+  for (const std::string& verb : split(verbs_of_images(app), '|'))
+    script +=
+        "complete -c kiln -n '" + fish_condition(verb.substr(1, verb.size() - 2)) + "' -a '(_kiln_images)'\n";
   fish_lines(app, "kiln", script);
   return script;
 }

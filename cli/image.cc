@@ -20,6 +20,7 @@ using nlohmann::json;
 
 struct ImageOptions {
   std::string name, target, output, platform;
+  std::vector<std::string> names;
   bool raw = false;
 };
 
@@ -97,11 +98,13 @@ void add_image(CLI::App& app, Context& context) {
     context.store().tag(registry::Reference::parse(options->target).familiar, image);
   });
 
-  CLI::App* remover = verb->add_subcommand("rm", "Remove a name from the store");
-  remover->add_option("image", options->name, "Image")->required();
+  CLI::App* remover =
+      verb->add_subcommand("rm", "Remove names from the store\n\n  kiln image rm hello other:v1\n");
+  remover->add_option("image", options->names, "Images")->required();
   remover->callback([options, &context] {
-    find(context, options->name);
-    context.store().untag(registry::Reference::parse(options->name).familiar);
+    for (const std::string& name : options->names) find(context, name);  // all of them, or none
+    for (const std::string& name : options->names)
+      context.store().untag(registry::Reference::parse(name).familiar);
   });
   add_image_store(*verb, context);
 }

@@ -33,10 +33,16 @@ registry::ImagePlace resolved(const Context& context, registry::ImagePlace place
   return place;
 }
 
-// What `docker load` is to call it when nobody says.
+// The name without its digest.
+std::string without_digest(const std::string& name) {
+  return name.substr(0, name.find('@'));
+}
+
+// What `docker load` is to call it when nobody says. A digest by itself is no name.
 std::string name_of(const registry::ImagePlace& place) {
   const auto reference = registry::Reference::try_parse(place.name);
-  return reference && !reference->digest ? reference->familiar : "";
+  if (!reference || (reference->digest && reference->tag.empty())) return "";
+  return registry::Reference::parse(without_digest(place.name)).familiar;
 }
 
 registry::CopyOptions options_of(const Words& words) {
@@ -57,11 +63,6 @@ void add_choice(CLI::App* verb, const std::shared_ptr<Words>& words) {
   verb->add_option("--platform", words->platform, "Which image of several: OS/ARCHITECTURE[/VARIANT]");
   verb->add_flag("--all", words->all, "All platforms, and the index");
   add_output_option(*verb, words->output);
-}
-
-// The name without its digest, which is put behind it anew.
-std::string without_digest(const std::string& name) {
-  return name.substr(0, name.find('@'));
 }
 
 void pull(const Words& words, Context& context) {

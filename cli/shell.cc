@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -74,8 +75,29 @@ size_t step_named(const steps::PodSpec& pod, const std::string& name) {
   throw Error(ErrorKind::NotFound, "there is no step \"" + name + "\"", "it has: " + join(names, ", "));
 }
 
-void shell(const ShellOptions& options, Context& context) {
+bool is_run(const executor::Journal& journal, const std::string& name) {
+  try {
+    journal.find(name);
+    return true;
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::NotFound) throw;
+    return false;
+  }
+}
+
+// The run may be left out: what names none is a task of the last one, and what follows is the command.
+void take_last_run(ShellOptions& options) {
+  if (!options.place.empty()) options.command.insert(options.command.begin(), options.place);
+  options.place = std::exchange(options.run, "last");
+}
+
+void shell(ShellOptions options, Context& context) {
   const executor::Journal journal(context.dirs().database());
+  std::string no_run;
+  if (!is_run(journal, options.run)) {
+    no_run = options.run;
+    take_last_run(options);
+  }
   const StoredRun outermost = load_run(journal, options.run);
   std::vector<std::string> names;
   std::string step;
@@ -84,9 +106,14 @@ void shell(const ShellOptions& options, Context& context) {
     step = options.place.substr(slash + 1);
     place = find_task_run(journal, outermost, options.place.substr(0, slash), names);
   }
+  if (options.place.empty())
+    throw Error(ErrorKind::Usage, "run " + outermost.record.id + ": of which task?",
+                "it has: " + join(names, ", "));
   if (!place) {
     const auto near = nearest(options.place, names);
-    throw Error(ErrorKind::NotFound, "run " + outermost.record.id + " has no task " + options.place,
+    throw Error(ErrorKind::NotFound,
+                "run " + outermost.record.id + " has no task " + options.place +
+                    (no_run.empty() ? "" : ", and there is no run of that name"),
                 near ? "did you mean `" + *near + "`?" : "it has: " + join(names, ", "));
   }
   const StoredRun& run = place->run;
@@ -113,13 +140,13 @@ void shell(const ShellOptions& options, Context& context) {
 
 void add_shell(CLI::App& app, Context& context) {
   auto options = std::make_shared<ShellOptions>();
-  CLI::App* verb =
-      app.add_subcommand("shell",
-                         "Open the sandbox of a step as it was\n\n"
-                         "  kiln shell last test              the step that failed, else the last\n"
-                         "  kiln shell RUN build/compile -- env\n");
-  verb->add_option("run", options->run, "Run; \"last\" is the last")->required();
-  verb->add_option("task", options->place, "TASK or TASK/STEP, as in the run's output")->required();
+  CLI::App* verb = app.add_subcommand(
+      "shell",
+      "Open the sandbox of a step as it was\n\n"
+      "  kiln shell test                   of the last run: the step that failed, else the last\n"
+      "  kiln shell RUN build/compile -- env\n");
+  verb->add_option("run", options->run, "Run; left out, or \"last\": the last")->required();
+  verb->add_option("task", options->place, "TASK or TASK/STEP, as in the run's output");
   verb->add_option("command", options->command, "After --: what to run instead of a shell");
   options->allowed.network.clear();
   verb->add_option("--network", options->allowed.network, "host, private or none; else as the run had it");

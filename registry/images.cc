@@ -38,6 +38,11 @@ bool is_complete(const Store& store, const Image& image) {
   return true;
 }
 
+std::string way_to_make_anew(const Reference& reference) {
+  if (reference.is_local()) return "make it again with `kiln stack create --update`, or build it again";
+  return "get it again with `kiln image pull " + reference.familiar + "`, or build it again";
+}
+
 // What tells one pull from another: who asks with other credentials may be shown something else.
 std::string key_of(const Reference& reference, const ImageRequest& request) {
   std::string key = reference.text();
@@ -75,9 +80,13 @@ Image Images::get(const Reference& reference, const ImageRequest& request, std::
         if (is_complete(store_, image)) return image;
       } catch (const Error& error) {
         // Missing, or damaged and put aside: the pull brings it anew.
-        const bool pullable = error.kind() == ErrorKind::NotFound || error.kind() == ErrorKind::Invalid;
-        if (!pullable || reference.is_local()) throw;
+        if (error.kind() != ErrorKind::NotFound && error.kind() != ErrorKind::Invalid) throw;
       }
+      if (reference.is_local() || request.policy == PullPolicy::Never)
+        throw Error(ErrorKind::Infrastructure,
+                    "the image " + reference.text() + " is incomplete in the store " +
+                        store_.root().string() + ": a part of it is missing or was damaged",
+                    way_to_make_anew(reference));
     }
     if (reference.is_local())
       throw Error(ErrorKind::NotFound,

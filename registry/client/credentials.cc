@@ -113,6 +113,12 @@ Credentials find_in(const json& config, const fs::path& file, const std::string&
   return {};
 }
 
+// For who reads it, changes it and writes it: two who do so at once would lose the words of one. The file
+// itself is replaced each time, so its folder is locked.
+FileLock lock_of(const fs::path& file) {
+  return FileLock(fs::absolute(file).parent_path());
+}
+
 fs::path from(const Environment& environment, const char* variable) {
   const auto it = environment.find(variable);
   return it == environment.end() ? fs::path{} : fs::path(it->second);
@@ -166,18 +172,21 @@ void CredentialFiles::save(std::string_view host, const Credentials& credentials
   const bool named = !from(environment_, "REGISTRY_AUTH_FILE").empty();
   const auto there = std::ranges::find_if(files_, [](const fs::path& file) { return fs::exists(file); });
   const fs::path file = named ? files_.front() : there == files_.end() ? files_.back() : *there;
+  make_dirs(fs::absolute(file).parent_path(), 0700);
+  const FileLock lock = lock_of(file);
   json config = read_config(file).value_or(json::object());
   json entry{{"auth", base64_encode(credentials.username + ":" + credentials.password)}};
   if (!credentials.identity_token.empty()) entry["identitytoken"] = credentials.identity_token;
   config["auths"][normal_key(host) == "docker.io" ? std::string(kDockerHubKey) : normal_key(host)] =
       std::move(entry);
-  make_dirs(file.parent_path(), 0700);
   write_file_atomic(file, config.dump(2) + "\n", 0600);
 }
 
 bool CredentialFiles::erase(std::string_view host) const {
   bool found = false;
   for (const fs::path& file : files_) {
+    if (!fs::exists(file)) continue;
+    const FileLock lock = lock_of(file);
     auto config = read_config(file);
     if (!config || !config->contains("auths") || !(*config)["auths"].is_object()) continue;
     json& auths = (*config)["auths"];

@@ -33,7 +33,8 @@ class CredentialFiles {
   CredentialFiles after(std::vector<std::string> documents) const;
 
   // Writes into $REGISTRY_AUTH_FILE, else the first file of the list that exists, else Docker's; keeps all
-  // else in it. For `kiln login` and `kiln logout`. erase() says whether there was anything.
+  // else in it, and what another process of Kiln writes at the same time. For `kiln login` and `kiln logout`.
+  // erase() says whether there was anything.
   void save(std::string_view host, const Credentials& credentials) const;
   bool erase(std::string_view host) const;
 

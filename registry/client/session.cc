@@ -85,11 +85,13 @@ HttpResponse Session::send(HttpRequest request, std::string_view target, const R
                     "it may be overloaded; try again later");
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Unavailable || error.message().starts_with("registry ")) throw;
-      if (!pause(attempt, {}, stop))
-        throw Error(ErrorKind::Unavailable,
-                    "registry " + host_ + " did not answer (" + std::to_string(attempt) +
-                        " attempts): " + error.full(),
-                    error.hint());
+      if (pause(attempt, {}, stop)) continue;
+      std::string why = error.full();
+      if (const std::string again = host_ + " did not answer: "; why.starts_with(again))
+        why.erase(0, again.size());
+      throw Error(ErrorKind::Unavailable,
+                  "registry " + host_ + " did not answer (" + std::to_string(attempt) + " attempts): " + why,
+                  error.hint());
     }
   }
 }
@@ -170,6 +172,10 @@ bool Session::authorize(const HttpResponse& refused, const std::string& scope, c
     if (it != authorizations_.end() && it->second.header != used) return true;  // somebody was quicker
   }
   const Credentials credentials = files_.find(host_, repository_);
+  {
+    std::lock_guard lock(mutex_);
+    logged_in_ = !credentials.empty();
+  }
   for (const std::string_view header : refused.headers.all("WWW-Authenticate")) {
     for (const Challenge& challenge : parse_challenges(header)) {
       Authorization authorization;
@@ -199,12 +205,19 @@ bool Session::authorize(const HttpResponse& refused, const std::string& scope, c
   return false;
 }
 
-void Session::deny(const HttpResponse& response, const RepositoryAccess& access) const {
+void Session::deny(const HttpResponse& response, const RepositoryAccess& access) {
   const bool may_write = access.actions.find("push") != std::string_view::npos;
   const std::string what = repository_.empty() ? "in" : (may_write ? "push to " : "pull from ") + repository_;
-  throw Denied(ErrorKind::Infrastructure,
-               "registry " + host_ + " does not let " + what + ": " + detail::explanation(response),
-               "log in with `kiln login " + host_ + "`, and check that the repository's name is right");
+  std::lock_guard lock(mutex_);
+  // Another login is no help to those whom it knows.
+  const bool known = logged_in_ && response.status == 403;
+  throw Denied(
+      ErrorKind::Infrastructure,
+      "registry " + host_ + " does not let " + what + ": " + detail::explanation(response),
+      known ? "you are logged in there: ask who runs it for the right, or log in as somebody else with "
+              "`kiln login " +
+                  host_ + "`"
+            : "log in with `kiln login " + host_ + "`, and check that the repository's name is right");
 }
 
 }  // namespace kiln::registry

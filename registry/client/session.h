@@ -68,7 +68,7 @@ class Session {
                       const std::stop_token& stop);
   bool authorize(const HttpResponse& refused, const std::string& scope, const RepositoryAccess& access,
                  std::string_view used, const std::stop_token& stop);
-  [[noreturn]] void deny(const HttpResponse& response, const RepositoryAccess& access) const;
+  [[noreturn]] void deny(const HttpResponse& response, const RepositoryAccess& access);
 
   const HttpClient& http_;
   const CredentialFiles files_;
@@ -84,6 +84,7 @@ class Session {
     std::chrono::steady_clock::time_point expires;
   };
   std::map<std::string, Authorization, std::less<>> authorizations_;  // by scope
+  bool logged_in_ = false;                                            // there were credentials to show
 };
 
 }  // namespace kiln::registry

@@ -153,9 +153,13 @@ HttpResponse download_rest(Session& session, const Descriptor& blob, BlobSink& s
 }  // namespace
 
 bool has_blob(Session& session, const Descriptor& blob, std::stop_token stop) {
-  const HttpResponse head =
-      session.send({.method = "HEAD"}, blob_target(session, blob.digest), "pull,push", {}, std::move(stop));
-  return head.status == 200;
+  try {
+    const HttpResponse head =
+        session.send({.method = "HEAD"}, blob_target(session, blob.digest), "pull,push", {}, std::move(stop));
+    return head.status == 200;
+  } catch (const Denied&) {  // an answer to HEAD gives no reason; the one to the upload does
+    return false;
+  }
 }
 
 bool mount_blob(Session& session, const Descriptor& blob, const std::vector<std::string>& repositories,

@@ -101,29 +101,38 @@ class ArchiveTarget : public ImageTarget {
  private:
   fs::path folder() const { return file_.has_parent_path() ? file_.parent_path() : fs::path("."); }
 
-  // Another image's archive is replaced only by the same name's; what is no archive of images never.
+  // An archive is replaced only by an image of the name that it holds; what is no archive of images never.
   void check_what_is_there() {
     std::error_code ignored;
     if (!fs::exists(file_) || (fs::is_regular_file(file_) && fs::file_size(file_, ignored) == 0)) return;
     const auto refuse = [&](const std::string& why) {
       throw Error(ErrorKind::Usage, file_.string() + " is there already, and " + why,
-                  "name another file, or remove that one");
+                  "name another file, or remove that one; a folder, oci:FOLDER:NAME, holds several images");
     };
     try {
-      const TarTree tree(file_);
-      if (!tree.open("index.json")) {
-        if (!tree.open("manifest.json")) refuse("it is no archive of an image");
-        there_ = true;
-        return;
-      }
-      const auto index = StoreIndex::parse(tree.read("index.json", 64u << 20), file_.string());
-      for (const StoreIndex::Entry& entry : index->entries())
-        if (index->entries().size() > 1 && entry->name != name_) refuse("it holds other images, too");
+      const std::vector<std::string> names = names_in(TarTree(file_));
+      if (names.empty()) refuse("it is no archive of an image");
+      for (const std::string& name : names)
+        if (!is_same_name(name, name_))
+          refuse(names.size() > 1 ? "it holds other images, too"
+                 : name.empty()   ? "it holds an image that has no name"
+                                  : "it holds another image, " + name);
       there_ = true;
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Invalid) throw;
       refuse("it is no archive of an image");
     }
+  }
+  // As those who read an archive of this kind know its images; "" for one without a name. What Docker itself
+  // writes names them in both documents, and differently.
+  std::vector<std::string> names_in(const TarTree& tree) const {
+    const bool layout = tree.open("index.json").has_value(), saved = tree.open("manifest.json").has_value();
+    if (saved && (docker_ || !layout)) return saved_names(tree);
+    std::vector<std::string> names;
+    if (!layout) return names;
+    const auto index = StoreIndex::parse(tree.read("index.json", 64u << 20), file_.string());
+    for (const StoreIndex::Entry& entry : index->entries()) names.push_back(entry->name);
+    return names;
   }
 
   static bool is_whole(ImageSource& source, const FetchedManifest& image) {

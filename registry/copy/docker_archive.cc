@@ -50,11 +50,6 @@ std::vector<SavedImage> parse_saved(const std::string& text, const std::string& 
   return out;
 }
 
-bool is_same_name(const std::string& tag, const std::string& wanted) {
-  const auto a = Reference::try_parse(tag), b = Reference::try_parse(wanted);
-  return tag == wanted || (a && b && a->text() == b->text());
-}
-
 class DockerArchiveSource : public FileSource {
  public:
   DockerArchiveSource(std::unique_ptr<FileTree> files, std::string name)
@@ -146,6 +141,20 @@ class DockerArchiveSource : public FileSource {
 };
 
 }  // namespace
+
+std::vector<std::string> saved_names(const FileTree& files) {
+  std::vector<std::string> names;
+  for (SavedImage& image : parse_saved(files.read("manifest.json", kDocumentLimit), files.name())) {
+    if (image.tags.empty()) names.emplace_back();
+    std::ranges::move(image.tags, std::back_inserter(names));
+  }
+  return names;
+}
+
+bool is_same_name(const std::string& a, const std::string& b) {
+  const auto one = Reference::try_parse(a), other = Reference::try_parse(b);
+  return a == b || (one && other && one->text() == other->text());
+}
 
 std::unique_ptr<ImageSource> docker_archive_source(std::unique_ptr<FileTree> files, std::string name) {
   return std::make_unique<DockerArchiveSource>(std::move(files), std::move(name));

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "registry/copy/file_tree.h"
 #include "registry/copy/image_place.h"
@@ -35,6 +36,10 @@ std::unique_ptr<ImageSource> folder_source(const std::filesystem::path& folder);
 std::unique_ptr<ImageTarget> folder_target(const std::filesystem::path& folder);
 // docker-archive:
 std::unique_ptr<ImageSource> docker_archive_source(std::unique_ptr<FileTree> files, std::string name);
+// The names that manifest.json gives its images, each image without one as "". Throws Invalid.
+std::vector<std::string> saved_names(const FileTree& files);
+// As written, or as references: "hello" is "hello:latest".
+bool is_same_name(const std::string& a, const std::string& b);
 // oci-archive:, and docker-archive: with `tag` for `docker load`.
 std::unique_ptr<ImageTarget> layout_archive_target(const std::filesystem::path& file, std::string name);
 std::unique_ptr<ImageTarget> docker_archive_target(const std::filesystem::path& file, std::string tag);

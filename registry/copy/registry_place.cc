@@ -88,6 +88,11 @@ HttpResponse put(Session& session, const std::string& which, const FetchedManife
   HttpRequest request{.method = "PUT", .body = HttpBody::of_text(manifest.bytes)};
   request.headers.add("Content-Type", manifest.descriptor.media_type);
   HttpResponse response = session.send(request, manifest_target(session, which), "pull,push", {}, stop);
+  if (response.status == 409)
+    throw Error(ErrorKind::Infrastructure,
+                "registry " + session.host() + " keeps what " + session.repository() +
+                    " has: " + explanation(response).substr(0, 300),
+                "push it under another tag");
   if (response.status != 201) throw unexpected(session, response, "the manifest of " + session.repository());
   return response;
 }

@@ -28,17 +28,36 @@ class StoreSink : public BlobSink {
   std::optional<BlobWriter> writer_;
 };
 
+// What the store lacks or has damaged is no fault of what the user wrote.
+template <class Read>
+auto of_store(const Read& read) {
+  try {
+    return read();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::NotFound && error.kind() != ErrorKind::Invalid) throw;
+    throw Error(ErrorKind::Infrastructure, error.full(), error.hint());
+  }
+}
+
 }  // namespace
 
 FetchedManifest StoreSource::manifest(const std::optional<Descriptor>& which, std::stop_token) {
   const Descriptor& wanted = which ? *which : image_;
-  return checked_manifest(store_.read(wanted.digest), wanted.media_type, wanted.digest);
+  const std::string bytes = of_store([&] { return store_.read(wanted.digest); });
+  return checked_manifest(bytes, wanted.media_type, wanted.digest);
 }
 
 std::optional<FilePart> StoreSource::file(const Descriptor& blob) {
-  UniqueFd fd = store_.open(blob.digest);
+  // Layers that are kept elsewhere by intent may be missing.
+  UniqueFd fd =
+      is_foreign(blob) ? store_.open(blob.digest) : of_store([&] { return store_.open(blob.digest); });
   const auto size = store_.size(blob.digest);
+  if (size && *size != blob.size) verify(blob);
   return FilePart{std::move(fd), 0, size.value_or(0)};
+}
+
+void StoreSource::verify(const Descriptor& blob) {
+  of_store([&] { store_.verify(blob.digest); });
 }
 
 void StoreSource::read_blob(const Descriptor& blob, BlobSink& sink,

@@ -7,7 +7,8 @@
 
 namespace kiln::registry {
 
-// An image of a Store; damaged blobs go to quarantine/ when they are found.
+// An image of a Store; damaged blobs go to quarantine/ when they are found. Throws Infrastructure for these
+// and for what is missing.
 class StoreSource : public ImageSource {
  public:
   StoreSource(const Store& store, Descriptor image) : store_(store), image_(std::move(image)) {}
@@ -15,7 +16,7 @@ class StoreSource : public ImageSource {
   std::optional<FilePart> file(const Descriptor& blob) override;
   void read_blob(const Descriptor& blob, BlobSink& sink, const std::function<void(uint64_t)>& progress,
                  std::stop_token stop) override;
-  void verify(const Descriptor& blob) override { store_.verify(blob.digest); }
+  void verify(const Descriptor& blob) override;
 
  private:
   const Store& store_;

@@ -169,6 +169,25 @@ class Everywhere(Copies):
         self.assertIn("compressed with zstd", refused.stderr)
         self.assertFalse((self.folder / "zstd.tar").exists())
 
+    def test_a_docker_archive_is_named_after_its_source(self):
+        digest, source = self.small()
+        self.copy(source, "hello:v1")
+        for number, (place, tags) in enumerate({source: ["small:latest"], "hello:v1": ["hello:v1"],
+                                                f"hello:v1@{digest}": ["hello:v1"], f"hello@{digest}": []}.items()):
+            self.copy(place, f"docker-archive:{self.folder}/{number}.tar")
+            with tarfile.open(self.folder / f"{number}.tar") as tar:
+                self.assertEqual(json.load(tar.extractfile("manifest.json"))[0]["RepoTags"], tags, place)
+
+    def test_several_names_are_removed_at_once_or_none(self):
+        _, source = self.small()
+        for name in ("one:v1", "two:v1"):
+            self.copy(source, name)
+        self.world.kiln("image", "rm", "one:v1", "none:v1", "two:v1", check=1)
+        names = lambda: [image["name"] for image in json.loads(self.world.kiln("image", "list", "-o", "json", check=0).stdout)]
+        self.assertEqual(sorted(names()), ["one:v1", "two:v1"])
+        self.world.kiln("image", "rm", "one:v1", "two:v1", check=0)
+        self.assertEqual(names(), [])
+
     def test_platforms(self):
         images = {name: self.layout.image({"etc/which": name.encode()}, name) for name in ("amd64", "arm64", "s390x")}
         index = self.layout.index(images)

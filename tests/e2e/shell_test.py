@@ -79,7 +79,10 @@ class ShellTest(unittest.TestCase):
         self.assertEqual(self.private(), before, "no Secret is left in a file")
         self.assertEqual(list((self.root / "root/state/runs").glob("*/shell-*")), [])
         self.assertEqual(self.kiln("shell", "last", "build/fine", "--allow-host", "--", "sh", "-c", 'echo "<$P>"'), "<>\n")
+        self.assertEqual(self.kiln("shell", "build/fine", "--", "echo", "in"), "in\n", "the last run by default")
         self.kiln("shell", "last", "biuld", code=1)
+        self.kiln("shell", "biuld", code=1)
+        self.kiln("shell", "last", code=2)
 
     def test_what_the_run_was_allowed_and_no_more(self):
         self.run_it()

@@ -165,6 +165,52 @@ std::vector<Row> rows() {
   };
 }
 
+// Wants a password, and then says no for a reason of its own; to HEAD without one, as HTTP has it.
+TEST(BadRegistry, WhoIsLoggedInAndMayNotPushHearsWhy) {
+  FaultyRegistry remote([](HttpExchange& exchange) -> Awaitable<bool> {
+    HttpHeaders headers;
+    int status = 403;
+    std::string why = R"({"errors":[{"code":"DENIED","message":"the team's quota is used up"}]})";
+    if (exchange.header("Authorization").empty()) {
+      status = 401;
+      why.clear();
+      headers.add("WWW-Authenticate", "Basic realm=\"test\"");
+    }
+    co_await exchange.respond(status, std::move(headers), why);
+    co_return true;
+  });
+  TempDir dir, home;
+  Store store(dir.path());
+  const Image image = make_image(store, {some_tar("a")});
+  Client::Options options = impatient();
+  options.environment = {{"HOME", home.path().string()}};
+  CredentialFiles(options.environment).save(remote.host(), {"me", "pw", {}});
+  Client client(options);
+  const Error error =
+      error_of([&] { client.push(store, image.descriptor, Reference::parse(remote.host() + "/x")); });
+  EXPECT_EQ(error.kind(), ErrorKind::Infrastructure);
+  EXPECT_THAT(error.full(), HasSubstr("the team's quota is used up"));
+  EXPECT_THAT(error.hint(), HasSubstr("you are logged in"));
+}
+
+TEST(BadRegistry, ATagThatStaysAsItIsHasANextStep) {
+  FaultyRegistry remote([](HttpExchange& exchange) -> Awaitable<bool> {
+    if (exchange.method() != "PUT" || exchange.path().find("/manifests/") == std::string_view::npos)
+      co_return false;
+    const std::string why = R"({"errors":[{"code":"DENIED","message":"v1 is immutable"}]})";
+    co_await exchange.respond(409, {}, why);
+    co_return true;
+  });
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {some_tar("a")});
+  Client client(impatient());
+  const Error error =
+      error_of([&] { client.push(store, image.descriptor, Reference::parse(remote.host() + "/x:v1")); });
+  EXPECT_THAT(error.full(), HasSubstr("v1 is immutable"));
+  EXPECT_THAT(error.hint(), HasSubstr("another tag"));
+}
+
 TEST(BadRegistry, EndsInFewRequestsWithItsName) {
   for (const Row& row : rows()) {
     SCOPED_TRACE(row.name);

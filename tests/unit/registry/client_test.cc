@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -83,6 +84,7 @@ TEST(Client, APushOfADamagedLayerSaysSo) {
     ADD_FAILURE() << "pushed";
   } catch (const Error& error) {
     EXPECT_THAT(error.full(), testing::HasSubstr("damaged"));
+    EXPECT_EQ(error.kind(), ErrorKind::Infrastructure) << "nobody wrote something wrong";
   }
 }
 
@@ -129,6 +131,7 @@ TEST(Client, ARegistryThatIsDownIsUnavailableAfterRetries) {
     const Error error = error_of(action);
     EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
     EXPECT_THAT(error.full(), HasSubstr("registry " + host + " did not answer (3 attempts)"));
+    EXPECT_EQ(error.full().find("did not answer"), error.full().rfind("did not answer")) << "said once";
     EXPECT_FALSE(error.hint().empty());
   }
 }
@@ -444,6 +447,23 @@ TEST(Credentials, TheMostSpecificKeyWins) {
   const CredentialFiles both(
       {{"HOME", home.path().string()}, {"XDG_RUNTIME_DIR", (home.path() / "run").string()}});
   EXPECT_EQ(both.find("r.io", "team/app").username, "podman");
+}
+
+TEST(Credentials, NoneAreLostWhenManyAreSavedAtOnce) {
+  TempDir home;
+  const CredentialFiles files({{"HOME", home.path().string()}});
+  const auto host = [](int writer, int i) { return "r" + std::to_string(writer * 10 + i) + ".example"; };
+  {
+    std::vector<std::jthread> writers;
+    for (int writer = 0; writer < 4; ++writer)
+      writers.emplace_back([&, writer] {
+        for (int i = 0; i < 10; ++i) files.save(host(writer, i), {"me", "pw", {}});
+        files.erase(host(writer, 0));
+      });
+  }
+  for (int writer = 0; writer < 4; ++writer)
+    for (int i = 0; i < 10; ++i)
+      EXPECT_EQ(files.find(host(writer, i), "x").empty(), i == 0) << host(writer, i);
 }
 
 TEST(Credentials, AreSavedAndErasedWithoutTouchingTheRest) {

@@ -238,6 +238,53 @@ TEST_F(Copy, AnArchiveIsTheSameEachTimeAndLeftAloneWhenItIs) {
   EXPECT_EQ(read_back(at("oci-archive:", "1")).descriptor.digest, other.descriptor.digest);
 }
 
+TEST_F(Copy, AnArchiveOfAnImageOfAnotherNameIsNotOverwritten) {
+  const Image first = image("a", "a:v1");
+  image("b", "b:v1");
+  for (const std::string transport : {"oci-archive:", "docker-archive:"}) {
+    fs::remove(dir_.path() / "place");
+    copy("a:v1", at(transport, ":one:v1"));
+    const std::string before = read_file(dir_.path() / "place");
+    for (const char* name : {"", ":two:v1"}) {
+      const Error refused = error_of("b:v1", at(transport, name));
+      EXPECT_EQ(refused.kind(), ErrorKind::Usage);
+      EXPECT_THAT(refused.message(), HasSubstr("another image, one:v1"));
+      EXPECT_THAT(refused.hint(), HasSubstr("name another file"));
+    }
+    EXPECT_EQ(read_file(dir_.path() / "place"), before);
+    EXPECT_NO_THROW(copy("b:v1", at(transport, ":one:v1"))) << "the same name's is replaced";
+  }
+  fs::remove(dir_.path() / "place");
+  copy("a:v1", at("oci-archive:"));
+  EXPECT_THAT(error_of("b:v1", at("oci-archive:", ":two")).message(), HasSubstr("has no name"));
+  EXPECT_EQ(read_back(at("oci-archive:")).descriptor.digest, first.descriptor.digest);
+}
+
+// As skopeo and Docker write them: no layout, or one that calls the image something else.
+TEST_F(Copy, AnArchiveOfOtherToolsIsReplacedOnlyByItsOwnName) {
+  image("a");
+  const std::string saved = R"([{"Config":"c.json","RepoTags":["docker.io/library/one:v1"%],"Layers":[]}])";
+  const auto write = [&](const std::string& more, bool layout) {
+    TarBuilder tar;
+    tar.file("manifest.json", saved.substr(0, saved.find('%')) + more + saved.substr(saved.find('%') + 1));
+    if (layout)
+      tar.file(
+          "index.json",
+          R"({"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":")" +
+              sha256("{}").text() + R"(","annotations":{"org.opencontainers.image.ref.name":"v1"}}]})");
+    write_file(dir_.path() / "place", tar.finish());
+  };
+  for (const bool layout : {false, true}) {
+    write("", layout);
+    EXPECT_THAT(error_of("app:v1", at("docker-archive:", ":two:v1")).message(), HasSubstr("library/one:v1"));
+    EXPECT_EQ(error_of("app:v1", at("oci-archive:", ":two:v1")).kind(), ErrorKind::Usage);
+    write(R"(,"three:v1")", layout);
+    EXPECT_THAT(error_of("app:v1", at("docker-archive:", ":one:v1")).message(), HasSubstr("other images"));
+    write("", layout);
+    EXPECT_NO_THROW(copy("app:v1", at("docker-archive:", ":one:v1")));
+  }
+}
+
 TEST_F(Copy, WhatIsNoImageIsNotOverwritten) {
   image("a");
   write_file(dir_.path() / "place", "my diary");

@@ -170,6 +170,24 @@ TEST_F(ImagesTest, CredentialsOfTheRequestGoFirstAndAreForItAlone) {
                Error);
 }
 
+TEST_F(ImagesTest, OneThatLostALayerIsIncompleteNotUnknown) {
+  const Image image = make_image(store, {TarBuilder().file("f", "x").finish()});
+  store.tag("kiln/run:latest", image.descriptor);
+  store.tag("app:v1", image.descriptor);
+  store.remove_blob(image.manifest.layers[0].digest);
+  for (const auto& [name, next] :
+       {std::pair{"kiln/run", "kiln stack create"}, {"app:v1", "kiln image pull app:v1"}}) {
+    try {
+      images.get(name, PullPolicy::Never);
+      ADD_FAILURE() << name;
+    } catch (const Error& error) {
+      EXPECT_EQ(error.kind(), ErrorKind::Infrastructure);
+      EXPECT_THAT(error.message(), HasSubstr("is incomplete in the store"));
+      EXPECT_THAT(error.hint(), HasSubstr(next));
+    }
+  }
+}
+
 TEST_F(ImagesTest, ACredentialsProgramIsForTheUserToName) {
   const CredentialFiles files = CredentialFiles(Environment{}).after({R"({"credsStore":"evil"})"});
   EXPECT_TRUE(files.find("r.example", "x").empty());
