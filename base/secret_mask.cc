@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstring>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/http.h"
@@ -51,6 +52,7 @@ void SecretMask::add_value(std::string_view value) {
   if (value.size() < kShortest) return;
   add(value);
   add_in_urls(value);
+  add_in_strings(value);
   if (value.find('\n') != std::string_view::npos)
     for (const std::string& line : split(value, '\n'))
       if (const std::string_view words = trim(line); words.size() >= kShortestLine) add(words);
@@ -68,15 +70,31 @@ void SecretMask::add_value(std::string_view value) {
 
 // As components of URLs and as form fields, with the hexadecimal digits that either kind of program writes.
 void SecretMask::add_in_urls(std::string_view value) {
-  const std::string encoded = percent_encode(value);
-  if (encoded == value) return;
-  std::string small = encoded;
-  for (size_t at = small.find('%'); at != std::string::npos; at = small.find('%', at + 3))
-    std::transform(&small[at], &small[at] + 3, &small[at],
-                   [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
-  for (const std::string& text : {encoded, small}) {
-    add(text);
-    add(replace_all(text, "%20", "+"));
+  for (const std::string_view kept : {"", "/"}) {
+    const std::string encoded = percent_encode(value, kept);
+    if (encoded == value) continue;
+    std::string small = encoded;
+    for (size_t at = small.find('%'); at != std::string::npos; at = small.find('%', at + 3))
+      std::transform(&small[at], &small[at] + 3, &small[at],
+                     [](char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); });
+    for (const std::string& text : {encoded, small}) {
+      add(text);
+      add(replace_all(text, "%20", "+"));
+    }
+  }
+}
+
+// As JSON has it, with and without other letters than ASCII's and with escaped slashes, and as languages show
+// a string between quotes of either kind.
+void SecretMask::add_in_strings(std::string_view value) {
+  for (const bool ascii : {false, true}) {
+    const nlohmann::json string = value;
+    const std::string quoted = string.dump(-1, ' ', ascii, nlohmann::json::error_handler_t::ignore);
+    const std::string escaped = quoted.substr(1, quoted.size() - 2);
+    const std::string in_single = replace_all(escaped, "\\\"", "\"");
+    for (const std::string& text :
+         {escaped, replace_all(escaped, "/", "\\/"), in_single, replace_all(in_single, "'", "\\'")})
+      if (text != value) add(text);
   }
 }
 

@@ -12,7 +12,8 @@ namespace kiln {
 
 // Finds secrets in text and puts `***` in their place: each longest run of bytes that belong to some secret
 // becomes one mark. What counts as one: the value; each of its lines of at least 8 bytes; what it becomes in
-// a URL or a form (percent-encoded); and what base64 makes of the value wherever in an encoded text it stands
+// a URL or a form (percent-encoded, also with its slashes left), or in a string of JSON or of a program (with
+// escapes); and what base64 makes of the value wherever in an encoded text it stands
 // (standard and URL alphabet, three alignments, lines of 64 and 76), less the characters at both ends that
 // depend on its neighbours too.
 //
@@ -41,6 +42,7 @@ class SecretMask {
 
   void add_value(std::string_view value);
   void add_in_urls(std::string_view value);
+  void add_in_strings(std::string_view value);
   void add(std::string_view pattern);
   void index();
   // The first place at or after `from` where patterns begin, and the longest of them; length 0: none.

@@ -23,8 +23,8 @@ void add_logs(const executor::Journal& journal, const Dirs& dirs, const std::str
     const std::string task = name.substr(0, name.find('.'));
     for (const auto& entry : fs::directory_iterator(attempt.path(), missing))
       if (entry.path().extension() == ".log")
-        out.push_back(
-            {prefix + task, entry.path().stem().string(), entry.path(), attempt.last_write_time(missing)});
+        out.push_back({prefix + task, entry.path().stem().string(), run, entry.path(),
+                       attempt.last_write_time(missing)});
   }
   for (const auto& [label, child] : children_of(journal, run))
     add_logs(journal, dirs, child.id, prefix + label + "/", out);
@@ -48,6 +48,28 @@ std::vector<LogFile> log_files(const executor::Journal& journal, const Dirs& dir
   std::vector<LogFile> sorted;
   for (const auto& [time, index] : order) sorted.push_back(std::move(out[index]));
   return sorted;
+}
+
+bool has_ended(const executor::Journal& journal, const LogFile& log, const std::vector<LogFile>& all) {
+  const StoredRun run = load_run(journal, log.run);
+  const std::string folder = log.path.parent_path().filename().string();
+  bool ended = true;  // of an attempt that was cut off, or tried again
+  for_each_task_run(run.plan, run.state, [&](size_t i, size_t k, const std::string& label) {
+    if (i >= run.state.tasks.size()) return;
+    const executor::TaskRunState& task = run.state.tasks[i].run(k);
+    if (executor::attempt_folder(label, task.attempt) != folder || !run.plan.tasks[i].spec) return;
+    ended = task.phase != executor::Phase::Running;
+    // One step begins when the one before it has ended.
+    bool later = false;
+    for (const dag::Step& step : run.plan.tasks[i].spec->steps) {
+      ended = ended ||
+              (later && std::ranges::any_of(all, [&](const LogFile& other) {
+                 return other.step == step.name.value && other.path.parent_path() == log.path.parent_path();
+               }));
+      later = later || step.name.value == log.step;
+    }
+  });
+  return ended;
 }
 
 LogReader::LogReader(const fs::path& file)

@@ -15,6 +15,7 @@ namespace kiln::cli {
 struct LogFile {
   std::string task;  // as in a run's output: "inner/build-2"
   std::string step;
+  std::string run;  // that it is of: inside the run that was asked for, maybe
   std::filesystem::path path;
   std::filesystem::file_time_type began;  // its attempt
 };
@@ -22,6 +23,9 @@ struct LogFile {
 // All logs that a run has by now, in the order in which they began. From the disk alone: also of a run that
 // this kiln cannot read any more.
 std::vector<LogFile> log_files(const executor::Journal& journal, const Dirs& dirs, const std::string& run);
+
+// Whether nothing more is written to it: its step or its TaskRun has ended. `all` are its run's log_files().
+bool has_ended(const executor::Journal& journal, const LogFile& log, const std::vector<LogFile>& all);
 
 // Reads a log line by line, in little memory however long it is, and on from there when it has grown.
 class LogReader {
@@ -37,6 +41,8 @@ class LogReader {
   void skip_to_last(size_t lines);
   // Complete lines that are there and were not visited; with `to_end` also the one that is not complete.
   void read(const Visit& visit, bool to_end);
+  // Whether a line has begun and is not complete.
+  bool has_partial() const { return !partial_.empty(); }
 
  private:
   UniqueFd file_;

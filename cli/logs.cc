@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <set>
 #include <sys/inotify.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -11,6 +12,7 @@
 #include "base/text.h"
 #include "cli/context.h"
 #include "cli/log_file.h"
+#include "cli/stored_run.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
 #include "executor/run_lock.h"
@@ -25,6 +27,8 @@ struct LogsOptions {
 };
 
 class Logs {
+  using Readers = std::map<std::pair<dev_t, ino_t>, LogReader>;  // which file it is, whatever it is called
+
  public:
   Logs(const LogsOptions& options, const executor::Journal& journal, const Dirs& dirs)
       : options_(options), journal_(journal), dirs_(dirs), run_(journal.find(options.run)) {}
@@ -43,19 +47,18 @@ class Logs {
   void follow(const Context& context) {
     const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
     if (!watch) throw_errno("watch the logs of " + run_.id);
-    std::map<fs::path, LogReader> readers;
+    // Not by path: a run that is carried on puts the log of what was cut off aside, and begins another.
+    Readers readers;
     for (bool last = false; !last;) {
       // Asked first: what is written before the end is then there to be read.
       last = has_ended() || context.kill().stop_requested();
-      for (const LogFile& file : wanted()) {
-        auto found = readers.find(file.path);
-        if (found == readers.end()) {
-          found = readers.emplace(file.path, LogReader(file.path)).first;
-          // Of what was there when we began only the tail is wanted.
-          if (options_.tail && !started_) found->second.skip_to_last(*options_.tail);
-          ::inotify_add_watch(watch.get(), file.path.c_str(), IN_MODIFY);
-        }
-        print(found->second, file, last);
+      const std::vector<LogFile> files = wanted();
+      for (const LogFile& file : files) {
+        LogReader* reader = reader_of(file, readers, watch.get());
+        if (!reader) continue;
+        // A line that nobody ends is one when its step has ended: before what comes then is read.
+        const bool ended = last || (reader->has_partial() && cli::has_ended(journal_, file, files));
+        print(*reader, file, ended);
       }
       wait(watch.get());
       if (!last) started_ = true;
@@ -63,6 +66,21 @@ class Logs {
   }
 
  private:
+  // nullptr: it was put aside just now, and is found again with the next look.
+  LogReader* reader_of(const LogFile& file, Readers& readers, int watch) {
+    struct stat st;
+    if (::stat(file.path.c_str(), &st) != 0) return nullptr;
+    const std::pair identity(st.st_dev, st.st_ino);
+    auto found = readers.find(identity);
+    if (found == readers.end()) {
+      found = readers.emplace(identity, LogReader(file.path)).first;
+      // Of what was there when we began only the tail is wanted.
+      if (options_.tail && !started_) found->second.skip_to_last(*options_.tail);
+      ::inotify_add_watch(watch, file.path.c_str(), IN_MODIFY);
+    }
+    return &found->second;
+  }
+
   std::vector<LogFile> wanted() const {
     std::vector<LogFile> files = log_files(journal_, dirs_, run_.id);
     std::erase_if(files, [&](const LogFile& file) {
@@ -163,7 +181,8 @@ void add_logs(CLI::App& app, Context& context) {
   verb->add_flag("-f,--follow", options->follow, "Go on until the run has ended");
   verb->add_flag("--timestamps", options->timestamps, "When each line came, before it");
   verb->callback([options, &context] {
-    const executor::Journal journal(context.dirs().database());
+    executor::Journal journal(context.dirs().database());
+    close_lost_runs(journal, context.dirs());
     Logs logs(*options, journal, context.dirs());
     if (options->follow)
       logs.follow(context);

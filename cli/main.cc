@@ -39,12 +39,13 @@ void add_verbs(CLI::App& app, Context& context) {
 }
 
 // The user's own file lies where --root or KILN_ROOT say, if they do; the project's wins over it.
-void load_files(Context& context, const std::vector<std::string>& words) {
+void load_files(const CLI::App& app, Context& context, const std::vector<std::string>& words) {
   const fs::path project = ".kiln/config.toml";
   const nlohmann::json nearer = load_project_settings(project);
   const std::optional<std::string> root = root_of(words);
   const fs::path own = (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
   const nlohmann::json farther = load_settings(own);
+  check_setting_names(app, farther, own);
   add_image_aliases(context.aliases, farther, own);
   add_image_aliases(context.aliases, nearer, project);
   try {
@@ -74,12 +75,13 @@ int run(int argc, char** argv) {
   context.catch_interrupts();
   try {
     std::vector<std::string> words = arguments_of(argc, argv);
-    load_files(context, words);
+    load_files(app, context, words);
     std::ranges::reverse(words);  // as CLI11 takes them
     app.parse(words);
   } catch (const CLI::ParseError& error) {
-    const int code = app.exit(error);  // prints help, or what was wrong
-    return code == 0 ? 0 : exit_code(ErrorKind::Usage);
+    if (error.get_exit_code() == 0) return app.exit(error);  // prints help
+    print_error(usage_error(app, error));
+    return exit_code(ErrorKind::Usage);
   } catch (const Error& error) {
     print_error(error);
     return exit_code(error.kind());

@@ -50,6 +50,62 @@ std::vector<std::string> arguments_of(int argc, char** argv) {
   return words;
 }
 
+namespace {
+
+std::string did_you_mean(std::string_view name, const std::vector<std::string>& names,
+                         std::string otherwise) {
+  const auto near = nearest(name, names);
+  return near ? "did you mean `" + *near + "`?" : otherwise;
+}
+
+void add_flag_names(const CLI::App& app, std::vector<std::string>& names) {
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    add_flag_names(*verb, names);
+}
+
+}  // namespace
+
+Error usage_error(const CLI::App& app, const CLI::ParseError& problem) {
+  const CLI::App* verb = &app;
+  std::string words = app.get_name();
+  while (!verb->get_subcommands().empty()) {
+    verb = verb->get_subcommands().front();
+    words += " " + verb->get_name();
+  }
+  const std::string help = "`" + words + " --help` shows what there is";
+  std::vector<std::string> verbs;
+  for (const CLI::App* one : verb->get_subcommands([](const CLI::App*) { return true; }))
+    verbs.push_back(one->get_name());
+  const std::vector<std::string> rest = app.remaining(true);
+  const auto unknown =
+      std::ranges::find_if(rest, [](const std::string& word) { return !word.starts_with("-"); });
+  if (!verbs.empty() && unknown != rest.end())
+    return {ErrorKind::Usage, "there is no `" + words + " " + *unknown + "`",
+            did_you_mean(*unknown, verbs, help)};
+  if (!rest.empty() && rest.front().starts_with("-")) {
+    std::vector<std::string> flags;
+    for (const CLI::App* one = verb; one != nullptr; one = one->get_parent())
+      for (const CLI::Option* option : one->get_options())
+        for (const std::string& name : option->get_lnames()) flags.push_back("--" + name);
+    const std::string flag = rest.front().substr(0, rest.front().find('='));
+    return {ErrorKind::Usage, "`" + words + "` has no flag " + flag, did_you_mean(flag, flags, help)};
+  }
+  if (!verbs.empty()) return {ErrorKind::Usage, "`" + words + "` needs to be told what to do", help};
+  return {ErrorKind::Usage, problem.what(), help};
+}
+
+void check_setting_names(const CLI::App& app, const nlohmann::json& settings, const fs::path& file) {
+  std::vector<std::string> names{"images", "registry"};
+  add_flag_names(app, names);
+  for (const auto& [name, value] : settings.items())
+    if (std::ranges::find(names, name) == names.end())
+      throw Error(
+          ErrorKind::Invalid, file.string() + ": there is no setting \"" + name + "\"",
+          did_you_mean(name, names, "settings are called as the flags of `kiln VERB --help`, without --"));
+}
+
 std::pair<std::string, std::string> split_pair(const std::string& flag, const std::string& pair) {
   const size_t equals = pair.find('=');
   if (equals == std::string::npos || equals == 0)
@@ -85,7 +141,8 @@ nlohmann::json load_project_settings(const fs::path& file) {
   for (const auto& [name, value] : settings.items())
     if (std::ranges::find(kOfProjects, name) == std::end(kOfProjects))
       throw Error(ErrorKind::Invalid, file.string() + ": \"" + name + "\" is not for a project to set",
-                  "put it into your own config.toml, or give --" + name);
+                  did_you_mean(name, {std::begin(kOfProjects), std::end(kOfProjects)},
+                               "put it into your own config.toml, or give --" + name));
   set_defaults(settings);
   return settings;
 }

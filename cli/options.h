@@ -7,9 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "base/error.h"
+
 namespace CLI {
 class App;
-}
+class ParseError;
+}  // namespace CLI
 namespace kiln::registry {
 class ImageAliases;
 }
@@ -22,6 +25,13 @@ void add_environment_names(CLI::App& app);
 // The arguments after the program's name, `--name=` written as two words: the parser would take the next word
 // for the value, where a Task that passes `--revision=$(params.revision)` means the empty one.
 std::vector<std::string> arguments_of(int argc, char** argv);
+
+// What the words that were typed got wrong, with the next step; `app` has tried to parse them.
+Error usage_error(const CLI::App& app, const CLI::ParseError& problem);
+
+// Throws Invalid for a name at the top of a config.toml that is no flag of any verb and no table.
+void check_setting_names(const CLI::App& app, const nlohmann::json& settings,
+                         const std::filesystem::path& file);
 
 // "name=value", as `flag` was given it; throws Usage when there is no name or no "=".
 std::pair<std::string, std::string> split_pair(const std::string& flag, const std::string& pair);

@@ -32,6 +32,8 @@ struct PipelineRunOptions {
 // The flags of a run that allow more than its sandboxes would.
 void add_allowance_options(CLI::App& verb, PipelineRunOptions& options);
 
+void add_jobs_option(CLI::App& verb, PipelineRunOptions& options);
+
 void add_progress_option(CLI::App& verb, PipelineRunOptions& options);
 
 // Runs a plan to its end on this machine, printing as it goes; sets the context's exit code. A plan that says

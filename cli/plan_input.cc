@@ -33,6 +33,17 @@ void show(const Diagnostics& diagnostics, const std::map<std::string, std::strin
   if (!rendered.empty()) say(std::string_view(rendered).substr(0, rendered.size() - 1));
 }
 
+void check_folder(const std::string& workspace, const std::string& folder) {
+  std::error_code unseen;
+  if (fs::is_directory(folder, unseen)) return;
+  const bool is_there = fs::exists(folder, unseen);
+  throw Error(
+      ErrorKind::Usage,
+      "-w " + workspace + ": " + (is_there ? folder + " is no folder" : "there is no folder " + folder),
+      "check the path, or make the folder first; other kinds are emptyDir, claim=NAME, config=NAME and "
+      "secret=NAME");
+}
+
 size_t count_errors(const Diagnostics& diagnostics) {
   return static_cast<size_t>(std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity));
 }
@@ -80,8 +91,10 @@ dag::Plan compile_plan(const PlanInput& input, Context& context) {
   for (const std::string& param : input.params) request.params.push_back(split_pair("-p", param));
   for (const std::string& workspace : input.workspaces) {
     dag::WorkspaceBinding binding = dag::parse_workspace_flag(workspace);
-    if (binding.kind == dag::WorkspaceBinding::Kind::HostFolder)  // a server, or a rerun, stands elsewhere
+    if (binding.kind == dag::WorkspaceBinding::Kind::HostFolder) {  // a server, or a rerun, stands elsewhere
       binding.folder = fs::absolute(binding.folder).lexically_normal().string();
+      check_folder(workspace, binding.folder);
+    }
     request.workspaces.push_back(std::move(binding));
   }
 

@@ -97,7 +97,14 @@ void run_stored(Context& context, executor::Journal& journal, const executor::Ru
   executor::RunOptions given = run_options(options);
   given.stop = options.stop.value_or(context.stop());
   given.kill = context.kill();
-  const executor::RunEnd end = driver.resume(run, plan, *printer, given);
+  const executor::RunEnd end = [&] {
+    const std::stop_callback on_interrupt(context.stop(), [&] {
+      printer->note(std::string(plan.dag_size < plan.tasks.size() ? "cancelling; finally tasks still run"
+                                                                  : "cancelling") +
+                    "; Ctrl-C again kills");
+    });
+    return driver.resume(run, plan, *printer, given);
+  }();
   printer->close();
   if (printer->wants_summary() && (options.progress != "quiet" || !end.state.succeeded()))
     print_summary(end, plan, journal, dirs, printer->cached());
@@ -116,6 +123,14 @@ void add_allowance_options(CLI::App& verb, PipelineRunOptions& options) {
       ->allow_extra_args(false);
   verb.add_flag("--allow-privileged", options.allow_privileged,
                 "Allow privileged steps, and capabilities that a sandbox does not give");
+}
+
+void add_jobs_option(CLI::App& verb, PipelineRunOptions& options) {
+  verb.add_option("-j,--jobs", options.jobs, "Tasks at once; default: one per CPU")
+      ->check([](const std::string& text) {
+        const bool number = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        return number ? std::string() : text + " is no number of tasks";
+      });
 }
 
 void add_progress_option(CLI::App& verb, PipelineRunOptions& options) {
@@ -141,7 +156,7 @@ void add_run(CLI::App& app, Context& context) {
   verb->add_flag("-n,--dry-run", options->dry_run, "Show what would run");
   verb->add_flag("--watch", options->watch,
                  "Run again whenever a document or a file of a -w NAME=DIR workspace changes");
-  verb->add_option("-j,--jobs", options->run.jobs, "Tasks at once; default: one per CPU");
+  add_jobs_option(*verb, options->run);
   add_allowance_options(*verb, options->run);
   verb->add_option("--network", options->run.network, "Network of steps: host, private or none")
       ->capture_default_str();

@@ -16,7 +16,7 @@ namespace kiln::cli {
 // What a run comes to is told afterwards, by run_summary.h.
 class RunPrinter : public executor::RunObserver {
  public:
-  // A word that is about no task.
+  // A word that is about no task. Any thread, also while something is observed.
   virtual void note(const std::string& words) = 0;
   // Ends what is drawn or waits; nothing may be observed any more.
   virtual void close() {}

@@ -34,7 +34,7 @@ void show_tasks(const dag::Plan& plan, const executor::State& state,
     const auto count = cached.find(label);
     std::string words;
     if (task.phase == Phase::Skipped)
-      words = task.reason == executor::skip::kNone ? "never had its turn" : task.reason;
+      words = skip_reason_words(task.reason);
     else if (task.message.starts_with(executor::kReusedFrom))
       words = "CACHED: " + task.message;
     else if (count != cached.end() && task.phase == Phase::Succeeded)

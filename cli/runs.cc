@@ -34,6 +34,7 @@ struct RunsOptions {
 
 void list(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
+  close_lost_runs(journal, context.dirs());
   json objects = json::array();
   std::vector<std::vector<std::string>> rows{{"RUN", "KIND", "NAME", "STARTED", "TOOK", "RESULT"}};
   for (const executor::RunRecord& run : journal.list()) {
@@ -71,6 +72,7 @@ void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journ
 
 void describe(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
+  close_lost_runs(journal, context.dirs());
   std::optional<StoredRun> found;
   try {
     found = load_run(journal, options.run);
@@ -99,6 +101,7 @@ void remove_run(executor::Journal& journal, const Dirs& dirs, const std::string&
 
 void remove(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
+  close_lost_runs(journal, context.dirs());
   const executor::RunRecord run = journal.find(options.run);
   if (!run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "stop it first");
   remove_run(journal, context.dirs(), run.id);
@@ -129,6 +132,7 @@ void cancel(const RunsOptions& options, Context& context) {
     throw Error(ErrorKind::Usage, "there is no mode \"" + options.mode + "\"",
                 "--mode run-finally, stop or now");
   executor::Journal journal(context.dirs().database());
+  close_lost_runs(journal, context.dirs());
   const executor::RunRecord run = journal.find(options.run);
   if (run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has ended already");
   if (run.owner == executor::Owner::Nobody) {
@@ -193,7 +197,7 @@ void add_runs(CLI::App& app, Context& context) {
   add_output_option(*describer, options->output, {"json", "yaml"}, "yaml or json: the tekton.dev/v1 objects");
   describer->callback([options, &context] { describe(*options, context); });
   CLI::App* again = named("rerun", "Run the same again: same documents, params and workspaces");
-  again->add_option("-j,--jobs", options->rerun.jobs, "Tasks at once");
+  add_jobs_option(*again, options->rerun);
   add_allowance_options(*again, options->rerun);
   add_progress_option(*again, options->rerun);
   CLI::Option* failed = again->add_flag("--from-failed", options->from_failed,

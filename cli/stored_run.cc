@@ -1,6 +1,8 @@
 #include "cli/stored_run.h"
 
 #include "base/clock.h"
+#include "base/error.h"
+#include "cli/terminal.h"
 #include "executor/run_lock.h"
 
 namespace kiln::cli {
@@ -40,6 +42,13 @@ void note_lost_runs(executor::Journal& journal, const Dirs& dirs,
                     const std::function<void(const std::string&)>& note) {
   for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))
     note("run " + lost.id + " was cut off earlier: " + lost.message);
+}
+
+void close_lost_runs(executor::Journal& journal, const Dirs& dirs) {
+  try {
+    note_lost_runs(journal, dirs, [](const std::string& text) { say("note: " + text); });
+  } catch (const Error&) {  // who may only look sees them as they are
+  }
 }
 
 }  // namespace kiln::cli

@@ -43,4 +43,8 @@ void for_each_task_run(const dag::Plan& plan, const executor::State& state, Visi
   }
 }
 
+// Before a verb that shows or ends stored runs: the same, said on stderr. Where nothing can be written (a
+// folder that is read-only, or another's) runs stay as they are.
+void close_lost_runs(executor::Journal& journal, const Dirs& dirs);
+
 }  // namespace kiln::cli

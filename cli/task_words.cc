@@ -30,8 +30,13 @@ std::string ended_words(const std::string& label, const executor::TaskRunState& 
   }
 }
 
+std::string_view skip_reason_words(std::string_view reason) {
+  if (reason.empty()) return "another TaskRun of its matrix has failed";  // kiln.dev/fail-fast
+  return reason == executor::skip::kNone ? "never had its turn" : reason;
+}
+
 std::string skipped_words(const std::string& label, std::string_view reason) {
-  return paint(Colour::Yellow, "– ") + label + "  skipped: " + std::string(reason);
+  return paint(Colour::Yellow, "– ") + label + "  skipped: " + std::string(skip_reason_words(reason));
 }
 
 }  // namespace kiln::cli

@@ -24,7 +24,9 @@ class RunFacts {
  public:
   virtual ~RunFacts() = default;
   virtual const ParamValue* result(size_t task, std::string_view name) const = 0;  // nullptr: not produced
-  virtual std::string_view status(size_t task) const = 0;                          // Succeeded, Failed, None
+  // What stands for a result that the task did not leave (annotation::kResultDefault); nullptr: nothing.
+  virtual const ParamValue* result_default(size_t, std::string_view) const { return nullptr; }
+  virtual std::string_view status(size_t task) const = 0;  // Succeeded, Failed, None
   virtual std::string_view reason(size_t task) const = 0;  // as in the TaskRun's condition; "" when not run
   virtual std::string_view aggregate_status() const = 0;   // of the DAG: Succeeded, Failed, Completed, None
   // TaskRuns that a matrix became; nullopt before it has. A result of a matrix is an array, one item for each

@@ -9,6 +9,26 @@
 namespace kiln::dag {
 namespace {
 
+// A Pipeline's results are made of what tasks left that did not fail: what a failed one wrote may be wrong.
+class FactsOfSuccesses final : public RunFacts {
+ public:
+  explicit FactsOfSuccesses(const RunFacts& all) : all_(all) {}
+  const ParamValue* result(size_t task, std::string_view name) const override {
+    return status(task) == "Failed" ? all_.result_default(task, name) : all_.result(task, name);
+  }
+  std::string_view status(size_t task) const override { return all_.status(task); }
+  std::string_view reason(size_t task) const override { return all_.reason(task); }
+  std::string_view aggregate_status() const override { return all_.aggregate_status(); }
+  std::optional<size_t> matrix_length(size_t task) const override { return all_.matrix_length(task); }
+  std::optional<std::string> artifact(size_t task, std::string_view kind,
+                                      std::string_view name) const override {
+    return all_.artifact(task, kind, name);
+  }
+
+ private:
+  const RunFacts& all_;
+};
+
 // The tasks that a result of the pipeline wants something of that is not there; adds to `variables` what is.
 std::vector<std::string> missing_in(const ResultSpec& result, const RunVariables& run, Variables& variables) {
   std::vector<std::string> tasks;
@@ -31,7 +51,8 @@ std::vector<std::pair<std::string, ParamValue>> resolve_results(const Plan& plan
   if (plan.results.empty()) return out;
   Variables params;
   set_params(params, plan.params);
-  const RunVariables run(plan, 0, facts, context);
+  const FactsOfSuccesses successes(facts);
+  const RunVariables run(plan, 0, successes, context);
   for (const ResultSpec& result : plan.results) {
     if (!result.value) continue;
     Variables variables = run.contexts();

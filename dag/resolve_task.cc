@@ -2,6 +2,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "dag/claim_name.h"
 #include "dag/params.h"
 #include "dag/run_variables.h"
 #include "dag/texts.h"
@@ -144,7 +145,7 @@ void apply_action(Step& step, const Variables& task_params, const Variables& con
 }
 
 // Paths that are the same for every step of the task.
-Variables task_paths(const ResolvedTask& task) {
+Variables task_paths(const ResolvedTask& task, std::string_view run_uid) {
   Variables out;
   for (const ResultSpec& result : task.spec.results)
     out.set("results", result.name.value, "path", "/tekton/results/" + result.name.value);
@@ -153,10 +154,9 @@ Variables task_paths(const ResolvedTask& task) {
             ParamValue::string("/tekton/steps/step-" + step.name.value + "/exitCode"));
   for (const TaskWorkspace& workspace : task.workspaces) {
     const std::string& name = workspace.declaration.name;
-    const bool claim = workspace.bound && workspace.binding.is(VolumeSource::Kind::PersistentVolumeClaim);
     out.set("workspaces", name, "path", workspace.path());
     out.set("workspaces", name, "bound", workspace.bound ? "true" : "false");
-    out.set("workspaces", name, "claim", claim ? workspace.binding.source.name.value : "");
+    out.set("workspaces", name, "claim", workspace.bound ? claim_name(workspace.binding, run_uid) : "");
     out.set("workspaces", name, "volume", workspace.bound ? "ws-" + name : "");
   }
   out.set("credentials", "path", ParamValue::string("/tekton/creds"));
@@ -288,7 +288,7 @@ class TaskResolution {
 
   // One pass each, in Tekton's order: params, contexts, results, then paths.
   void put_values_in() {
-    const Variables paths = task_paths(out_);
+    const Variables paths = task_paths(out_, context_.run_uid);
     const auto put = [&](auto& object, const Variables& own_paths, const auto& substitute_in) {
       substitute_in(object, params_);
       substitute_in(object, contexts_);

@@ -28,9 +28,10 @@ void write_report(const fs::path& file, const CacheReport& report) {
 }  // namespace
 
 void ask_for_cache(PodRequest& request, const dag::Plan& plan, const dag::PlannedTask& task,
-                   const dag::ResolvedTask& resolved) {
+                   const dag::ResolvedTask& resolved, dag::TaskRunIndex which) {
   if (dag::annotation_of(plan, task, dag::annotation::kCache) != "inputs") return;
   request.cached_as = plan.name + "/" + task.name;
+  if (which.in_matrix) request.cached_combination = std::to_string(*which.in_matrix);
   auto& inputs = request.cache_inputs;
   for (const dag::Param& param : resolved.params)
     inputs["param " + param.name.value] = dag::to_text(param.value);
@@ -75,13 +76,13 @@ Outcome run_cached(const TaskCache& cache, PodRunner& pods, const PodRequest& re
       kept->outcome.message = found.reasons.front();
       return std::move(kept->outcome);
     }
-    found.reasons = cache.why_not(*inputs, request.cached_as);
+    found.reasons = cache.why_not(*inputs, request.cached_as, request.cached_combination);
   }
   write_report(report, found);
   Outcome outcome = run();
   if (!inputs || !outcome.succeeded) return outcome;
   try {
-    cache.keep(*inputs, request.cached_as, run_name, outcome, request.spec);
+    cache.keep(*inputs, request.cached_as, run_name, outcome, request.spec, request.cached_combination);
   } catch (const Error& error) {
     say("note: what the task left is not kept for the next run: " + error.full());
   } catch (const fs::filesystem_error& error) {

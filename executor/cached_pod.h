@@ -13,7 +13,7 @@ namespace kiln::executor {
 
 // With `kiln.dev/cache: inputs`: says so in the request, and what decides beside the pod itself.
 void ask_for_cache(PodRequest& request, const dag::Plan& plan, const dag::PlannedTask& task,
-                   const dag::ResolvedTask& resolved);
+                   const dag::ResolvedTask& resolved, dag::TaskRunIndex which);
 
 // What became of a task as the cache saw it: one line each, "CACHED run" or why it ran.
 struct CacheReport {

@@ -38,7 +38,9 @@ LiveRun::Job LiveRun::job_for(const Event& event) {
   switch (task.kind) {
     case dag::PlannedTask::Kind::Task: {
       const dag::ResolvedTask resolved = dag::resolve_task(plan_, event.task, facts, context, which);
-      job.what = make_pod(plan_, event.task, resolved, run_.id, which, places_);
+      PodRequest request = make_pod(plan_, event.task, resolved, run_.id, which, places_);
+      request.spec.kill = options_.kill;
+      job.what = std::move(request);
       break;
     }
     case dag::PlannedTask::Kind::Pipeline:

@@ -257,7 +257,7 @@ PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask&
   PodRequest request = PodMaker(planned, resolved, folder, places, std::move(facts)).make(std::move(name));
   request.spec.images = {.answered_since = places.images_since,
                          .credentials = pull_credentials(plan, *planned.settings, request.notes)};
-  ask_for_cache(request, plan, planned, resolved);
+  ask_for_cache(request, plan, planned, resolved, which);
   return request;
 }
 

@@ -47,6 +47,7 @@ struct PodRequest {
   // With `kiln.dev/cache: inputs`: what the task is called in the task cache, and what decides beside the pod
   // what it leaves: what that is called → its text.
   std::string cached_as;
+  std::string cached_combination;  // which one of its matrix; empty: it has none
   std::map<std::string, std::string> cache_inputs;
   StepFlow flow;                   // what its steps hand on
   std::vector<std::string> notes;  // what the pod has to do without, one sentence each; for its log

@@ -241,7 +241,7 @@ json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, T
       bindings.push_back(workspace.binding);
       bindings.back().name = workspace.declaration.name;
     }
-    if (json workspaces = workspaces_json(bindings); !workspaces.empty())
+    if (json workspaces = workspaces_json(bindings, run.uid); !workspaces.empty())
       spec["workspaces"] = std::move(workspaces);
   } else if (planned.kind == dag::PlannedTask::Kind::Custom) {
     out["status"].erase("steps");

@@ -38,16 +38,18 @@ Reusable reusable(const Journal& journal, const dag::Plan& plan, const RunRecord
                 near ? "did you mean `" + *near + "`?" : "it has: " + join(names, ", "));
   }
   const std::vector<bool> incomplete = left_results_out(plan, state);
-  std::vector<bool> again(plan.tasks.size(), true);
+  // Of a matrix that is run again because some of its TaskRuns failed, the others stay as they ended.
+  std::vector<bool> again(plan.tasks.size(), true), as_a_whole(plan.tasks.size(), true);
   for (size_t i = 0; i < plan.dag_size && i < state.tasks.size(); ++i) {
+    as_a_whole[i] = incomplete[i] || (asked != plan.index.end() && asked->second == i);
+    for (const dag::Edge& edge : plan.tasks[i].needs) as_a_whole[i] = as_a_whole[i] || again[edge.from];
     again[i] =
-        incomplete[i] || (state.tasks[i].phase != Phase::Succeeded && state.tasks[i].phase != Phase::Skipped);
-    if (asked != plan.index.end() && asked->second == i) again[i] = true;
-    for (const dag::Edge& edge : plan.tasks[i].needs) again[i] = again[i] || again[edge.from];
+        as_a_whole[i] || (state.tasks[i].phase != Phase::Succeeded && state.tasks[i].phase != Phase::Skipped);
   }
   Reusable out;
   for (const Event& event : events) {
-    if (event.kind != Event::Kind::TaskFinished || !event.outcome.succeeded || again[event.task]) continue;
+    if (event.kind != Event::Kind::TaskFinished || !event.outcome.succeeded || as_a_whole[event.task])
+      continue;
     Outcome outcome = event.outcome;
     outcome.message = std::string(kReusedFrom) + run.id;
     out.insert_or_assign({event.task, event.run}, std::move(outcome));

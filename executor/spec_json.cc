@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "dag/claim_name.h"
 #include "executor/container_json.h"
 #include "executor/param_json.h"
 #include "executor/scheduler.h"
@@ -136,15 +137,17 @@ json pipeline_spec_json(const dag::Plan& plan) {
   return out;
 }
 
-json workspaces_json(const std::vector<dag::WorkspaceBinding>& bindings) {
+json workspaces_json(const std::vector<dag::WorkspaceBinding>& bindings, std::string_view run_uid) {
   json out = json::array();
   for (const dag::WorkspaceBinding& binding : bindings) {
     json one{{"name", binding.name.value}};
     put(one, "subPath", binding.sub_path.value);
     // A folder of this machine, or of the run, is a fresh one anywhere else.
-    const json source = binding.kind == dag::WorkspaceBinding::Kind::Volume
-                            ? volume_source_json(binding.source)
-                            : json{{"emptyDir", json::object()}};
+    json source{{"emptyDir", json::object()}};
+    if (binding.kind == dag::WorkspaceBinding::Kind::Volume)
+      source = volume_source_json(binding.source);
+    else if (binding.kind == dag::WorkspaceBinding::Kind::RunFolder && !run_uid.empty())
+      source = {{"persistentVolumeClaim", {{"claimName", dag::claim_name(binding, run_uid)}}}};
     if (!source.is_object()) continue;
     one.update(source);
     out.push_back(std::move(one));

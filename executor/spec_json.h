@@ -17,6 +17,8 @@ nlohmann::json task_spec_json(const dag::TaskSpec& spec);
 nlohmann::json pipeline_spec_json(const dag::Plan& plan);
 
 // The bindings of a run's workspaces that mean something elsewhere.
-nlohmann::json workspaces_json(const std::vector<dag::WorkspaceBinding>& bindings);
+// `run_uid`: of the run whose volumeClaimTemplates have become claims; empty: they are fresh folders.
+nlohmann::json workspaces_json(const std::vector<dag::WorkspaceBinding>& bindings,
+                               std::string_view run_uid = {});
 
 }  // namespace kiln::executor

@@ -53,6 +53,12 @@ const dag::ParamValue* StateFacts::result(size_t task, std::string_view name) co
   return nullptr;
 }
 
+const dag::ParamValue* StateFacts::result_default(size_t task, std::string_view name) const {
+  const auto& defaults = state_.tasks[task].defaults;
+  const auto found = defaults.find(name);
+  return found == defaults.end() ? nullptr : &found->second;
+}
+
 std::string_view StateFacts::status(size_t task) const {
   switch (state_.tasks[task].phase) {
     case Phase::Succeeded:

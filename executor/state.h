@@ -120,6 +120,7 @@ class StateFacts final : public dag::RunFacts {
  public:
   StateFacts(const dag::Plan& plan, const State& state) : plan_(plan), state_(state) {}
   const dag::ParamValue* result(size_t task, std::string_view name) const override;
+  const dag::ParamValue* result_default(size_t task, std::string_view name) const override;
   std::string_view status(size_t task) const override;
   std::string_view reason(size_t task) const override;
   std::string_view aggregate_status() const override;

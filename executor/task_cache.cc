@@ -184,7 +184,7 @@ void TaskCache::restore(const Found& found, const TaskInputs& inputs, std::strin
 }
 
 void TaskCache::keep(const TaskInputs& inputs, std::string_view task, std::string_view run,
-                     const Outcome& outcome, const steps::PodSpec& pod) const {
+                     const Outcome& outcome, const steps::PodSpec& pod, std::string_view combination) const {
   make_dirs(folder_ / "entries", 0700);
   make_dirs(folder_ / "last", 0700);
   const TempDir made(folder_);
@@ -226,7 +226,7 @@ void TaskCache::keep(const TaskInputs& inputs, std::string_view task, std::strin
   fs::create_directory(entry_of(key));
   for (const auto& part : fs::directory_iterator(made.path()))
     fs::rename(part.path(), entry_of(key) / part.path().filename());
-  write_file_atomic(folder_ / "last" / std::string(sha256(task).encoded()), key.text(), 0600);
+  write_file_atomic(last_of(task, combination), key.text(), 0600);
   evict();
   for (const auto& [name, one] : all) outputs().record(task, one.source, inputs.folders.at(name), one.after);
 }
@@ -253,11 +253,17 @@ void TaskCache::evict() const {
   }
 }
 
-std::vector<std::string> TaskCache::why_not(const TaskInputs& inputs, std::string_view task) const {
+fs::path TaskCache::last_of(std::string_view task, std::string_view combination) const {
+  std::string name(task);
+  if (!combination.empty()) name.append("-").append(combination);  // as its TaskRun is called
+  return folder_ / "last" / std::string(sha256(name).encoded());
+}
+
+std::vector<std::string> TaskCache::why_not(const TaskInputs& inputs, std::string_view task,
+                                            std::string_view combination) const {
   json last;
   try {
-    const Digest key =
-        Digest::of_text(read_file(folder_ / "last" / std::string(sha256(task).encoded()), 256));
+    const Digest key = Digest::of_text(read_file(last_of(task, combination), 256));
     const FileLock lock(folder_ / "lock", FileLock::Mode::Shared);
     last = json::parse(read_file(entry_of(key) / "entry.json"));
     std::vector<std::string> out;

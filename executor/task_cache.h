@@ -59,14 +59,17 @@ class TaskCache {
                const steps::PodSpec& pod) const;
 
   // Keeps what a task left that ran with these inputs and succeeded. `task` is what it is called in its
-  // pipeline: why_not() compares with the last one kept for it. Nothing is kept of what is too large.
+  // pipeline, `combination` which one of its matrix: why_not() compares with the last one kept for it.
+  // Nothing is kept of what is too large.
   void keep(const TaskInputs& inputs, std::string_view task, std::string_view run, const Outcome& outcome,
-            const steps::PodSpec& pod) const;
+            const steps::PodSpec& pod, std::string_view combination = {}) const;
 
   // What is not as it was when `task` was last kept, one sentence each.
-  std::vector<std::string> why_not(const TaskInputs& inputs, std::string_view task) const;
+  std::vector<std::string> why_not(const TaskInputs& inputs, std::string_view task,
+                                   std::string_view combination = {}) const;
 
  private:
+  std::filesystem::path last_of(std::string_view task, std::string_view combination) const;
   std::filesystem::path entry_of(const Digest& key) const;
   TaskOutputs outputs() const { return {folder_ / "outputs", options_.entries}; }
   void evict() const;

@@ -98,6 +98,7 @@ struct PodSpec {
   bool allow_host_image = false;              // --allow-host
   uint64_t result_limit = 1u << 20;           // bytes per result, and of a provenance.json
   Duration grace = std::chrono::seconds(10);  // between SIGTERM and SIGKILL
+  std::stop_token kill = {};                  // ends that grace, and whatever runs, at once
   StepGuide guide;                            // none: every step runs as it stands here
 };
 

@@ -210,7 +210,7 @@ void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcom
         files.write(is_stderr, bytes);
         output(index, is_stderr, bytes);
       },
-      stop_, pod_time ? left : step.timeout, spec_.grace);
+      stop_, pod_time ? left : step.timeout, spec_.grace, spec_.kill);
   if (index == 0 && !network_->no_way_out().empty())
     output(index, true,
            "kiln: warning: the private network has no way out: " + network_->no_way_out() + "\n");
@@ -271,7 +271,7 @@ void PodRun::read_results() {
 }
 
 void PodRun::run_steps() {
-  Sidecars sidecars(runtime_, network_ ? network_->dial() : Dial(), spec_.grace,
+  Sidecars sidecars(runtime_, network_ ? network_->dial() : Dial(), spec_.grace, spec_.kill,
                     [this](size_t index, bool is_stderr, std::string_view bytes) {
                       const std::lock_guard lock(observing_);
                       observer_.sidecar_output(index, is_stderr, bytes);

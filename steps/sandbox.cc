@@ -90,13 +90,14 @@ SandboxRun::~SandboxRun() = default;
 
 RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& on_output,
                              std::stop_token stop, std::chrono::nanoseconds timeout,
-                             std::chrono::nanoseconds grace) {
+                             std::chrono::nanoseconds grace, std::stop_token kill) {
   const UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!wake) throw_errno("cannot make an eventfd");
-  std::stop_callback on_stop(std::move(stop), [&] {
+  const auto ring = [&] {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t n = ::write(wake.get(), &one, sizeof one);
-  });
+  };
+  const std::stop_callback on_stop(stop, ring), on_kill(kill, ring);
   RunResult result;
   result.warnings = sandbox_->warnings();
   auto deadline = timeout.count() > 0 ? Steady::now() + timeout : Steady::time_point::max();
@@ -106,20 +107,28 @@ RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& 
     pollfd fds[] = {{out_.get(), POLLIN, 0},
                     {err_.get(), POLLIN, 0},
                     {ended ? -1 : sandbox_->exit_fd(), POLLIN, 0},
-                    {ending ? -1 : wake.get(), POLLIN, 0}};
+                    {killed ? -1 : wake.get(), POLLIN, 0}};
     if (::poll(fds, std::size(fds), milliseconds_until(deadline)) < 0 && errno != EINTR) throw_errno("poll");
     if (fds[2].revents) {
       ended = true;
       result.status = sandbox_->wait();
       deadline = Steady::time_point::max();
     }
+    if (fds[3].revents) {
+      uint64_t rung;
+      [[maybe_unused]] const ssize_t n = ::read(wake.get(), &rung, sizeof rung);
+    }
     const bool late = Steady::now() >= deadline;
-    if (!ending && !ended && (fds[3].revents || late)) {
+    bool at_once = kill.stop_requested();
+    if (!ending && !ended && (stop.stop_requested() || at_once || late)) {
       ending = true;
-      (fds[3].revents ? result.cancelled : result.timed_out) = true;
+      (stop.stop_requested() || at_once ? result.cancelled : result.timed_out) = true;
       sandbox_->signal(SIGTERM);
       deadline = Steady::now() + grace;
     } else if (ending && !killed && late) {
+      at_once = true;
+    }
+    if (at_once && !ended && !killed) {
       killed = true;
       sandbox_->kill();
       deadline = Steady::time_point::max();
@@ -136,14 +145,14 @@ RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& 
 
 RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
                      const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop,
-                     std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace) {
-  if (stop.stop_requested()) {
+                     std::chrono::nanoseconds timeout, std::chrono::nanoseconds grace, std::stop_token kill) {
+  if (stop.stop_requested() || kill.stop_requested()) {
     RunResult result;
     result.cancelled = true;
     result.status = {.code = 128 + SIGTERM, .started = false, .message = "cancelled before it started"};
     return result;
   }
-  return SandboxRun(runtime, spec).to_end(on_output, std::move(stop), timeout, grace);
+  return SandboxRun(runtime, spec).to_end(on_output, std::move(stop), timeout, grace, std::move(kill));
 }
 
 std::string sandbox_problem() {

@@ -150,11 +150,12 @@ class SandboxRun {
   // Ends what still runs.
   ~SandboxRun();
   Sandbox& sandbox() { return *sandbox_; }
-  // Pumps both streams and waits for the end, once. A stop request sends SIGTERM, then SIGKILL after `grace`.
+  // Pumps both streams and waits for the end, once. A stop request sends SIGTERM, then SIGKILL after `grace`;
+  // a request of `kill` SIGKILL at once, also while the grace goes on.
   // `on_output(is_stderr, bytes)` runs on the calling thread. A `timeout` of zero is none.
   RunResult to_end(const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop = {},
                    std::chrono::nanoseconds timeout = {},
-                   std::chrono::nanoseconds grace = std::chrono::seconds(10));
+                   std::chrono::nanoseconds grace = std::chrono::seconds(10), std::stop_token kill = {});
 
  private:
   UniqueFd out_, err_;  // the ends to read
@@ -165,7 +166,7 @@ class SandboxRun {
 RunResult run_to_end(SandboxRuntime& runtime, const SandboxSpec& spec,
                      const std::function<void(bool, std::string_view)>& on_output, std::stop_token stop = {},
                      std::chrono::nanoseconds timeout = {},
-                     std::chrono::nanoseconds grace = std::chrono::seconds(10));
+                     std::chrono::nanoseconds grace = std::chrono::seconds(10), std::stop_token kill = {});
 
 // Why sandboxes cannot be made here, empty if they can: for `kiln doctor` and for a first clear message.
 std::string sandbox_problem();

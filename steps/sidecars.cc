@@ -67,7 +67,7 @@ void Sidecars::run(One& one, std::stop_token stop) {
     }
     const RunResult result = process.to_end(
         [&](bool is_stderr, std::string_view bytes) { on_output_(one.index, is_stderr, bytes); }, stop, {},
-        grace_);
+        grace_, kill_);
     prober = {};  // before the sandbox goes that it asks
     for (const std::string& warning : result.warnings) say(one, "warning: " + warning);
     conclude(one, result);

@@ -26,8 +26,12 @@ class Sidecars {
   using OnOutput = std::function<void(size_t sidecar, bool is_stderr, std::string_view bytes)>;
 
   // `dial` is how probes reach a sidecar. The runtime has to outlive this.
-  Sidecars(SandboxRuntime& runtime, Dial dial, Duration grace, OnOutput on_output)
-      : runtime_(runtime), dial_(std::move(dial)), grace_(grace), on_output_(std::move(on_output)) {}
+  Sidecars(SandboxRuntime& runtime, Dial dial, Duration grace, std::stop_token kill, OnOutput on_output)
+      : runtime_(runtime),
+        dial_(std::move(dial)),
+        grace_(grace),
+        kill_(std::move(kill)),
+        on_output_(std::move(on_output)) {}
   ~Sidecars() { end(); }
 
   // Starts one; returns at once. `sandbox` describes it; `outcome` has its name and image already.
@@ -42,7 +46,8 @@ class Sidecars {
   std::optional<Problem> await_ready(std::stop_token stop,
                                      std::optional<std::chrono::steady_clock::time_point> deadline);
 
-  // SIGTERM to all, SIGKILL to who is still there after the grace; waits for them. How each one ended.
+  // SIGTERM to all, SIGKILL to who is still there after the grace or when killing is asked for; waits for
+  // them. How each one ended.
   std::vector<StepOutcome> end();
 
  private:
@@ -73,6 +78,7 @@ class Sidecars {
   SandboxRuntime& runtime_;
   const Dial dial_;
   const Duration grace_;
+  const std::stop_token kill_;  // PodSpec::kill
   const OnOutput on_output_;
   std::mutex mutex_;
   std::condition_variable_any changed_;

@@ -32,6 +32,22 @@ spec:
               echo "through"
 """
 
+ENDLESS = """
+apiVersion: tekton.dev/v1
+kind: Pipeline
+metadata: {name: demo}
+spec:
+  tasks:
+  - name: first
+    taskSpec: {steps: [{name: say, image: host, script: "printf 'half a line'"}]}
+  - name: second
+    runAfter: [first]
+    taskSpec:
+      steps:
+      - {name: say, image: host, script: "printf 'another half'"}
+      - {name: wait, image: host, script: "echo waiting; while [ ! -e GATE ]; do sleep 0.05; done"}
+"""
+
 
 class LogsTest(unittest.TestCase):
     def setUp(self):
@@ -83,6 +99,45 @@ class LogsTest(unittest.TestCase):
         self.assertEqual(follow.wait(30), 0)
         self.assertIn("[inner/deep : wait] through", rest)
 
+    def test_following_sees_what_the_next_server_does_with_the_run(self):
+        def serve():
+            server = self.start("serve", "--listen", "127.0.0.1:0")
+            for line in server.stdout:
+                if "127.0.0.1:" in line:
+                    return server
+            raise AssertionError("the server did not start")
+
+        server = serve()
+        self.kiln("run", "-d", "--allow-host", str(self.file))
+        follow = self.start("logs", "-f")
+        for line in follow.stdout:
+            if "waiting" in line:
+                break
+        server.kill()
+        server.wait()
+        serve()
+        for line in follow.stdout:  # the attempt that was cut off begins again, in a file of its own
+            if "waiting" in line:
+                break
+        self.gate.touch()
+        self.assertIn("[inner/deep : wait] through", follow.stdout.read())
+
+    def test_a_last_line_without_its_end_is_shown_when_its_step_has_ended(self):
+        self.file.write_text(ENDLESS.replace("GATE", str(self.gate)))
+        run = self.start("run", "--allow-host", str(self.file))
+        for line in run.stdout:
+            if "waiting" in line:
+                break
+        follow = self.start("logs", "-f")
+        shown = ""
+        while "half a line" not in shown or "another half" not in shown:
+            line = follow.stdout.readline()
+            self.assertTrue(line, shown)
+            shown += line
+        self.assertFalse(self.gate.exists())
+        self.gate.touch()
+        self.assertEqual(run.wait(30), 0)
+
     def test_what_is_shown_can_be_chosen(self):
         self.gate.touch()
         self.kiln("run", "--allow-host", str(self.file))
@@ -104,6 +159,7 @@ class LogsTest(unittest.TestCase):
         run = self.start_run()
         run.kill()
         run.wait()
+        self.assertNotIn("Running", self.kiln("runs", "list"))
         follow = self.kiln("logs", "-f", "--timestamps")  # ends: somebody notices that the run is over
         self.assertRegex(follow, r"\d{9}Z \[inner/deep : wait\] waiting\n")
         self.assertEqual(len(re.findall(r"^\d{4}-", follow, re.MULTILINE)), 4)

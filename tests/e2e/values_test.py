@@ -84,6 +84,17 @@ class Values(unittest.TestCase):
             self.assertEqual("exited with code" in said, "exited with code" in summary, summary)
             self.assertNotIn("its last lines", summary, "there are none")
 
+    def test_a_workspace_that_is_not_there_is_found_before_anything_runs(self):
+        (self.root / "afile").touch()
+        text = task_run("    workspaces: [{name: w}]\n    steps: [{image: host, script: 'echo it ran'}]\n")
+        for given, said in ((f"{self.root}/typo/deep", "there is no folder"), (f"{self.root}/afile", "is no folder"),
+                            ("zip=a", "there is no folder")):
+            done = self.run_text(text, "-w", "w=" + given)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(said, done.stderr)
+            self.assertNotIn("it ran", done.stdout + done.stderr)
+        self.assertFalse((self.root / "typo").exists())
+
     def output(self, text, *flags, code=0):
         done = self.run_text(text, *flags)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)

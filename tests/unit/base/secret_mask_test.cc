@@ -64,6 +64,14 @@ TEST(SecretMaskTest, HidesWhatAValueBecomesInAUrl) {
   EXPECT_EQ(mask.masked("k=p%40ss+w%2Frd%25&b"), "k=***&b") << "a form";
 }
 
+TEST(SecretMaskTest, HidesWhatAValueBecomesInAString) {
+  const SecretMask mask(std::vector<std::string>{"pa\"ss/wo\\rd'é+secret"});
+  for (const char* shown :
+       {R"(pa\"ss/wo\\rd'é+secret)", R"(pa\"ss\/wo\\rd'é+secret)", R"(pa\"ss/wo\\rd'\u00e9+secret)",
+        R"(pa"ss/wo\\rd\'é+secret)", "pa%22ss/wo%5Crd%27%C3%A9%2Bsecret"})
+    EXPECT_EQ(mask.masked(std::string("<") + shown + ">"), "<***>") << shown;
+}
+
 TEST(SecretMaskTest, HidesTheLinesOfALongValueAndItsBrokenBase64) {
   std::string key = "-----BEGIN KEY-----\n";
   for (int i = 0; i < 12; ++i)

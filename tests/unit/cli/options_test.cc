@@ -1,6 +1,7 @@
 #include "cli/options.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -40,6 +41,51 @@ TEST(OptionsTest, EveryFlagHasAnEnvironmentVariable) {
   app.parse(words);
   EXPECT_EQ(value, "flag");
   ::unsetenv("KILN_WAIT_TIMEOUT");
+}
+
+std::string problem_of(CLI::App& app, std::vector<std::string> words) {
+  std::ranges::reverse(words);
+  try {
+    app.parse(words);
+  } catch (const CLI::ParseError& error) {
+    return usage_error(app, error).full_with_hint();
+  }
+  return "none";
+}
+
+TEST(OptionsTest, WhatIsTypedWrongIsNamedWithTheNextStep) {
+  CLI::App app("", "kiln");
+  app.require_subcommand(1);
+  std::string file;
+  size_t jobs = 0;
+  CLI::App* run = app.add_subcommand("run");
+  run->add_option("file", file)->required();
+  run->add_option("--jobs", jobs)->check(CLI::NonNegativeNumber);
+  app.add_subcommand("runs")->require_subcommand(1)->add_subcommand("list");
+  EXPECT_THAT(problem_of(app, {"rnu", "x"}),
+              testing::AllOf(testing::HasSubstr("`kiln rnu`"), testing::HasSubstr("`run`")));
+  EXPECT_THAT(problem_of(app, {"runs", "lits"}),
+              testing::AllOf(testing::HasSubstr("`kiln runs lits`"), testing::HasSubstr("`list`")));
+  EXPECT_THAT(problem_of(app, {"run", "f", "--jbos=3"}),
+              testing::AllOf(testing::HasSubstr("--jbos"), testing::HasSubstr("`--jobs`")));
+  EXPECT_THAT(problem_of(app, {"run", "f", "--jobs", "-1"}), testing::HasSubstr("`kiln run --help`"));
+  EXPECT_THAT(problem_of(app, {"run"}), testing::HasSubstr("file is required"));
+  EXPECT_THAT(problem_of(app, {}), testing::HasSubstr("`kiln --help`"));
+}
+
+TEST(OptionsTest, ASettingThatThereIsNotIsNamed) {
+  CLI::App app;
+  size_t jobs = 0;
+  app.add_subcommand("run")->add_option("-j,--jobs", jobs);
+  check_setting_names(app, nlohmann::json::parse(R"({"jobs": 3, "images": {}, "registry": {}})"),
+                      "config.toml");
+  try {
+    check_setting_names(app, nlohmann::json::parse(R"({"jbos": 3})"), "config.toml");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.full_with_hint(),
+                testing::AllOf(testing::HasSubstr("\"jbos\""), testing::HasSubstr("`jobs`")));
+  }
 }
 
 TEST(OptionsTest, AFileSettingIsWeakerThanTheEnvironment) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <map>
+#include <regex>
 
 #include "tests/unit/dag/support.h"
 
@@ -166,6 +167,32 @@ TEST(Resolve, PipelineResultsLeaveOutWhatWasNotProduced) {
   ASSERT_EQ(lost.size(), 1u);
   EXPECT_EQ(lost[0].name, "two");
   EXPECT_EQ(lost[0].tasks, std::vector<size_t>{0});
+}
+
+TEST(Resolve, AClaimTemplateHasANameOfItsOwnPerRunAndWorkspace) {
+  const auto claims = [](const std::string& uid) {
+    const Plan plan = plan_of(
+        pipeline("  workspaces: [{name: v}, {name: w}]\n  tasks:\n  - name: t\n    workspaces: [{name: v}, "
+                 "{name: w}]\n    taskSpec: {workspaces: [{name: v}, {name: w}], steps: [{name: s, image: i, "
+                 "script: $(workspaces.v.claim) $(workspaces.w.claim)}]}\n"));
+    return resolve_task(plan, 0, no_facts(), {"p-run-1", uid, "default"}).spec.steps.at(0).script.value;
+  };
+  const std::string both = claims("uid-1");
+  EXPECT_TRUE(std::regex_match(both, std::regex("pvc-[0-9a-f]{10} pvc-[0-9a-f]{10}"))) << both;
+  EXPECT_NE(both.substr(0, 14), both.substr(15));
+  EXPECT_EQ(claims("uid-1"), both);
+  EXPECT_NE(claims("uid-2"), both);
+}
+
+TEST(Resolve, PipelineResultsAreNotMadeOfWhatAFailedTaskLeft) {
+  const Plan plan =
+      plan_of(pipeline("  results: [{name: one, value: 'v=$(tasks.a.results.s)'}]\n  tasks:\n" + kProducer));
+  Facts facts;
+  facts.results[{0, "s"}] = ParamValue::string("S");
+  facts.statuses[0] = "Failed";
+  EXPECT_TRUE(resolve_results(plan, facts, kContext).empty());
+  facts.statuses[0] = "Succeeded";
+  EXPECT_EQ(resolve_results(plan, facts, kContext).size(), 1u);
 }
 
 TEST(Resolve, InlineSpecsHaveTheNamesOfTheirRuns) {

@@ -90,6 +90,22 @@ TEST_F(RerunTest, FromATaskRunsItAndWhatComesAfter) {
   EXPECT_EQ(ran(second), "b c z");
 }
 
+TEST_F(RerunTest, OfAMatrixOnlyTheCombinationsThatFailedRunAgain) {
+  const auto leave = [](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
+    return FakePodRunner::succeeded({{"r", "R"}});
+  };
+  for (const char* name : {"a", "m-0"}) pods.on(name, leave);
+  pods.on("m-1", fail);
+  const RunEnd first = run();
+  ASSERT_EQ(first.state.reason, "Failed");
+  pods.on("m-1", leave);
+  const RunEnd second = run({.reuse = reusable(journal, plan, first.run, "")});
+  EXPECT_EQ(second.state.reason, "Succeeded");
+  EXPECT_EQ(ran(second).find("m-0"), std::string::npos) << ran(second);
+  EXPECT_NE(ran(second).find("m-1"), std::string::npos);
+  EXPECT_EQ(ran(run({.reuse = reusable(journal, plan, first.run, "a")})).substr(0, 9), "a m-0 m-1");
+}
+
 TEST_F(RerunTest, AnUnknownTaskIsNamed) {
   const RunEnd first = run();
   try {

@@ -227,6 +227,19 @@ TEST_F(TaskCacheTest, TheMachinesOwnRootIsNoInput) {
   EXPECT_THAT(report(end).reasons, Contains(HasSubstr("machine's own root")));
 }
 
+TEST_F(TaskCacheTest, ACombinationOfAMatrixIsComparedWithItself) {
+  const TaskCache cache(temp.path() / "combinations");
+  const auto inputs = [](const char* os) { return TaskInputs{{{"param os", os}, {"image", "i"}}, {}, {}}; };
+  Outcome outcome;
+  outcome.succeeded = true;
+  const steps::PodSpec pod;
+  cache.keep(inputs("linux"), "p/m", "run-a", outcome, pod, "0");
+  cache.keep(inputs("mac"), "p/m", "run-a", outcome, pod, "1");
+  TaskInputs now = inputs("linux");
+  now.parts["image"] = "j";
+  EXPECT_EQ(cache.why_not(now, "p/m", "0"), std::vector<std::string>{"image changed"});
+}
+
 TEST_F(TaskCacheTest, WhatWasNotUsedForLongestGoesFirst) {
   const TaskCache small(temp.path() / "small", {.entries = 2, .bytes = 1 << 20});
   steps::PodSpec pod;

@@ -153,6 +153,15 @@ TEST_F(PodTest, CancellingEndsTheRunningStepAndThoseThatWouldFollow) {
   EXPECT_EQ(outcome.steps[1].reason, StepReason::Cancelled);
 }
 
+TEST_F(PodTest, KillingWaitsForNoGrace) {
+  std::stop_source kill;
+  recorder.on_output = [&] { kill.request_stop(); };
+  pod.grace = std::chrono::hours(1);
+  pod.kill = kill.get_token();
+  pod.steps = {script("one", "trap '' TERM; echo running; while :; do sleep 0.01; done")};
+  EXPECT_EQ(run().reason, "TaskRunCancelled");
+}
+
 TEST_F(PodTest, AnImageThatCannotBeHadStartsNothing) {
   pod.steps = {script("one", "echo never"), script("two", "")};
   pod.steps[1].image = "elsewhere/image";

@@ -250,6 +250,16 @@ TEST_F(SandboxTest, AStopRequestTerminatesAndThenKills) {
   EXPECT_EQ(result.status.code, 137);
 }
 
+TEST_F(SandboxTest, AKillRequestEndsTheGraceAtOnce) {
+  std::stop_source stop, kill;
+  const auto result = run_to_end(
+      world.runtime(), world.shell("trap 'echo asked' TERM; echo ready; while :; do sleep 0.01; done"),
+      [&](bool, std::string_view said) { (said == "asked\n" ? kill : stop).request_stop(); },
+      stop.get_token(), {}, std::chrono::hours(1), kill.get_token());
+  EXPECT_TRUE(result.cancelled);
+  EXPECT_EQ(result.status.code, 137);
+}
+
 TEST_F(SandboxTest, ATimeoutEndsIt) {
   const auto result =
       run_to_end(world.runtime(), world.command({"sleep", "1000"}), {}, {}, std::chrono::milliseconds(30));
