@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "registry/reference.h"
 #include "registry/server/entry_notes.h"
+#include "registry/server/pushed_manifest.h"
 #include "registry/store/store.h"
 
 namespace kiln::registry::detail {
@@ -116,16 +117,8 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   if (wanted && digest != *wanted)
     return error_answer(400, "DIGEST_INVALID", "the manifest's digest is " + digest.text());
 
-  const json document = json::parse(bytes, nullptr, false);
-  if (!document.is_object()) return invalid("the manifest is not a JSON object");
-  std::string type(trim(content_type.substr(0, content_type.find(';'))));
-  if (document.contains("mediaType") && document["mediaType"].is_string()) {
-    const std::string own = document["mediaType"].get<std::string>();
-    if (type.empty()) type = own;
-    if (type != own) return invalid("Content-Type says " + type + ", the manifest itself " + own);
-  }
-  if (type.empty()) type = document.contains("manifests") ? media::kIndex : media::kManifest;
-  Descriptor entry{type, digest, bytes.size(), {{Store::kRepository, route.repository}}, {}, {}, {}};
+  std::string type;
+  Descriptor entry;
   std::vector<Digest> needed;
   std::map<std::string, std::string> marks;  // of all its entries
   try {
@@ -136,6 +129,9 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
         if (there) needed.push_back(blob);
         if (!there) marks[RepositoryBlobs::kSparse] = "true";
       }
+    const json document = parse_pushed(bytes);
+    type = pushed_media_type(content_type, document);
+    entry = {type, digest, bytes.size(), {{Store::kRepository, route.repository}}, {}, {}, {}};
     } else if (is_index(type)) {
       parse_index(bytes);  // its manifests may come later, or never: a sparse index is allowed
     }

@@ -9,6 +9,7 @@
 #include "registry/client/session.h"
 #include "registry/copy/image_place.h"
 #include "registry/copy/store_place.h"
+#include "registry/document.h"
 #include "registry/server/entry_notes.h"
 #include "registry/server/registry_hooks.h"
 #include "registry/store/store.h"
@@ -193,7 +194,7 @@ void Upstreams::keep(const std::string& repository, const std::string& tag, cons
   entry.annotations[RepositoryBlobs::kSparse] = "true";
   Descriptor untagged = entry;
   untagged.annotations[Store::kRepository] = repository;
-  note_subject(untagged, nlohmann::json::parse(fetched.bytes, nullptr, false));
+  note_subject(untagged, parse_document(fetched.bytes, "manifest"));
   entry.annotations[kPushed] = format_rfc3339(options_.clock->now());
   store_.update([&](IndexEdit& edit) {
     edit.add(untagged);
