@@ -18,6 +18,8 @@ namespace {
 using nlohmann::json;
 
 Answer name_unknown(const std::string& repository) {
+constexpr size_t kTagsOfAPush = 32;
+
   return error_answer(404, "NAME_UNKNOWN", "there is no repository " + repository + " here");
 }
 
@@ -107,6 +109,10 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   if (!wanted && route.argument.find(':') != std::string::npos)
     return error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
   std::vector<std::string> tags = extra_tags;
+  if (extra_tags.size() > kTagsOfAPush)
+    return error_answer(
+        414, "TAG_INVALID",
+        "a push may give " + std::to_string(kTagsOfAPush) + " tags at most by ?tag=; push again for more");
   if (!wanted) tags.push_back(route.argument);
   for (const std::string& tag : tags)
     if (!is_tag(tag)) return error_answer(400, "TAG_INVALID", "\"" + tag + "\" is not a tag");
