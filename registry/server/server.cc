@@ -250,13 +250,13 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
     case Route::Kind::Upload:
       if (method == "PATCH")
-        result = co_await uploads.append(exchange, route);
+        result = co_await uploads.append(exchange, route, caller);
       else if (method == "PUT")
         result = co_await uploads.finish(exchange, route, caller);
       else if (method == "GET")
-        result = co_await uploads.status(exchange, route);
+        result = co_await uploads.status(exchange, route, caller);
       else if (method == "DELETE")
-        result = co_await uploads.cancel(exchange, route);
+        result = co_await uploads.cancel(exchange, route, caller);
       break;
   }
   co_return result;
