@@ -19,6 +19,8 @@ namespace kiln::registry {
 namespace {
 
 constexpr std::string_view kPseudonym = "kiln-";
+constexpr auto kStaysMissing = std::chrono::seconds(10);
+constexpr size_t kMissing = 4096;  // beyond, all are asked for again
 
 Reference at_upstream(const std::string& repository, const std::string& reference, const UpstreamRule& rule) {
   const std::string rest = repository.substr(rule.prefix.size());
@@ -128,12 +130,28 @@ std::string Upstreams::pass_on(std::string_view via, std::string_view repository
   return out + "1.1 " + name_;
 }
 
+bool Upstreams::is_known_missing(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  const auto it = missing_.find(name);
+  if (it == missing_.end()) return false;
+  if (options_.clock->now() - it->second < kStaysMissing) return true;
+  missing_.erase(it);
+  return false;
+}
+
+void Upstreams::note_missing(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  if (missing_.size() >= kMissing) missing_.clear();
+  missing_[name] = options_.clock->now();
+}
+
 void Upstreams::manifest(std::string_view repository, std::string_view reference, std::string_view via) {
   const UpstreamRule* rule = rule_of(repository);
   if (!rule || !(is_tag(reference) || Digest::parse(reference))) return;
   const std::string name(repository), which(reference);
   if (is_known(name, which, *rule)) return;
   const std::string chain = pass_on(via, repository, *rule);
+  if (is_known_missing(name + " " + which)) return;
   once(name + " " + which, [&] {
     // Whoever was a little quicker may have brought it.
     if (!is_known(name, which, *rule)) fetch_manifest(name, which, *rule, chain);
@@ -177,7 +195,8 @@ void Upstreams::fetch_manifest(const std::string& repository, const std::string&
     keep(repository, by_digest ? "" : reference,
          client_.source(upstream, {}, via)->manifest({}, options_.stop));
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::NotFound) return;  // what is here of it, if anything, is the answer
+    // What is here of it, if anything, is the answer.
+    if (error.kind() == ErrorKind::NotFound) return note_missing(repository + " " + reference);
     if (!there) explain(error, repository, rule);
     spdlog::warn("{}:{} is as it was: {}", repository, reference, error.full());
   }
