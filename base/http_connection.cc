@@ -16,7 +16,7 @@ using boost::system::error_code;
 using boost::system::system_error;
 
 constexpr size_t kReadSize = 64u << 10;
-constexpr size_t kDrainLimit = 256u << 10;
+constexpr size_t kFirstRead = 16u << 10, kDrainLimit = 256u << 10;
 
 constexpr auto kAwait = asio::as_tuple(asio::use_awaitable);
 
@@ -134,7 +134,8 @@ Awaitable<bool> HttpConnection::read_head() {
   parser_->header_limit(static_cast<uint32_t>(options_.header_limit));
   parser_->body_limit(boost::none);
   headers_ = {};
-  started_ = finished_ = taken_ = body_too_large_ = false;
+  started_ = finished_ = taken_ = body_too_large_ = body_too_slow_ = false;
+  body_rate_ = {};
   int problem = 0;
   std::string why;
   try {
@@ -169,14 +170,22 @@ Awaitable<bool> HttpConnection::read_head() {
   target_ = {target.data(), target.size()};
   keep_alive_ = parser_->keep_alive();
   continue_expected_ = http_minor() == 1 && iequals(headers_.get("Expect"), "100-continue");
-  // Both at once is how requests are smuggled past a proxy (RFC 9112, 6.1).
-  if (headers_.has("Content-Length") && headers_.has("Transfer-Encoding")) problem = 400;
+  if (!is_framing_clear()) problem = 400;
   if (headers_.all("Host").size() != 1 && http_minor() == 1) problem = 400;
   if (problem) {
     co_await refuse(problem, "ambiguous request framing or Host");
     co_return false;
   }
   co_return true;
+}
+
+// Whatever two readers could take for bodies of different lengths is how requests are smuggled past a proxy
+// (RFC 9112, 6.1).
+bool HttpConnection::is_framing_clear() const {
+  const auto codings = headers_.all("Transfer-Encoding");
+  if (codings.empty()) return true;
+  const bool chunked = codings.size() == 1 && iequals(codings[0], "chunked");
+  return chunked && http_minor() == 1 && !headers_.has("Content-Length");
 }
 
 Awaitable<bool> HttpConnection::answer_one() {
@@ -193,7 +202,7 @@ Awaitable<bool> HttpConnection::answer_one() {
       co_await finish();
     }
   } catch (const Error& error) {
-    status = body_too_large_ ? 413 : status_of(error.kind());
+    status = body_too_large_ ? 413 : body_too_slow_ ? 408 : status_of(error.kind());
     message = error.full();
     hint = error.hint();
   } catch (const system_error&) {
@@ -234,14 +243,18 @@ Awaitable<void> HttpConnection::refuse(int status, std::string_view message) {
 }
 
 Awaitable<bool> HttpConnection::drain_body() {
+  if (body_too_slow_) co_return false;
   if (continue_expected_) co_return false;  // it was never asked for, so the client may not send it
   const auto length = content_length();
   if (length && *length > kDrainLimit) co_return false;
   std::vector<char> scratch(16u << 10);
-  for (size_t total = 0; total <= kDrainLimit;) {
-    const size_t count = co_await read_some(scratch);
-    if (count == 0) co_return true;
-    total += count;
+  try {
+    for (size_t total = 0; total <= kDrainLimit;) {
+      const size_t count = co_await read_some(scratch);
+      if (count == 0) co_return true;
+      total += count;
+    }
+  } catch (const Error&) {  // too slow
   }
   co_return false;
 }
@@ -285,8 +298,15 @@ Awaitable<size_t> HttpConnection::read_some(std::span<char> out) {
     }
     if (progress) continue;
     allow(options_.stall_timeout);
+    const auto asked = std::chrono::steady_clock::now();
     const size_t count = co_await fill();
     if (count == 0) throw system_error(http::make_error_code(http::error::partial_message));
+    if (!body_rate_.add(std::chrono::steady_clock::now() - asked, count)) {
+      watch_.deadline_ns = INT64_MAX;
+      body_too_slow_ = true;
+      keep_alive_ = false;
+      throw Error(ErrorKind::TimedOut, "the request body came too slowly");
+    }
   }
 }
 
@@ -297,12 +317,13 @@ Awaitable<std::string> HttpConnection::read_all(size_t limit) {
   };
   const auto length = content_length();
   if (length && *length > limit) throw too_large();
-  std::string body(length ? *length : std::min<size_t>(limit, 16u << 10), '\0');
+  const size_t most = length ? *length : limit + 1;  // one more than allowed shows that there is more
+  std::string body(std::min<size_t>(most, kFirstRead), '\0');  // grows as bytes come
   size_t filled = 0;
   for (;;) {
     if (filled == body.size()) {
       if (parser_->is_done()) co_return body;
-      body.resize(std::min(limit, body.size() * 2) + 1);  // one more than allowed shows that there is more
+      body.resize(std::min(most, body.size() * 2));
     }
     const size_t count = co_await read_some({body.data() + filled, body.size() - filled});
     if (count == 0) break;

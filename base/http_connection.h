@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/body_rate.h"
 #include "base/http_server.h"
 #include "base/tls_relay.h"
 
@@ -59,7 +60,8 @@ class HttpConnection final : public HttpExchange {
   Awaitable<bool> shake_hands();  // TLS; false: the connection ends here
   Awaitable<void> end_tls();      // tells the client that nothing more comes
   Awaitable<void> serve_requests();
-  Awaitable<bool> read_head();   // false: the connection ends here
+  Awaitable<bool> read_head();  // false: the connection ends here
+  bool is_framing_clear() const;
   Awaitable<bool> answer_one();  // false: do not go on
   Awaitable<void> refuse(int status, std::string_view message);
   Awaitable<void> answer_error(int status, std::string message, std::string hint);
@@ -90,7 +92,8 @@ class HttpConnection final : public HttpExchange {
   std::string_view method_, target_;
   HttpHeaders headers_;
   bool continue_expected_ = false;
-  bool body_too_large_ = false;
+  bool body_too_large_ = false, body_too_slow_ = false;
+  BodyRate body_rate_;
   bool started_ = false, finished_ = false, taken_ = false;
   bool keep_alive_ = false, body_wanted_ = true;
   Framing framing_ = Framing::Length;

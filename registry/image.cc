@@ -5,35 +5,18 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "registry/document.h"
 
 namespace kiln::registry {
 namespace {
 
 using nlohmann::json;
 
-constexpr size_t kDocumentLimit = 4u << 20;
 constexpr size_t kFanOutLimit = 4096;      // entries of an index, layers of an image
 constexpr int64_t kSizeLimit = 1ll << 50;  // no blob is larger; keeps sums from overflowing
 
 [[noreturn]] void malformed(std::string_view what, std::string_view why) {
   throw Error(ErrorKind::Invalid, "malformed " + std::string(what) + ": " + std::string(why));
-}
-
-json parse_document(std::string_view text, std::string_view what) {
-  if (text.size() > kDocumentLimit) malformed(what, "larger than 4 MiB");
-  // A depth no honest document has; nlohmann's own destructor would recurse through it.
-  size_t depth = 0;
-  json document = json::parse(
-      text,
-      [&](int at, json::parse_event_t, json&) {
-        depth = std::max(depth, static_cast<size_t>(at));
-        if (depth > 64) malformed(what, "nested too deeply");
-        return true;
-      },
-      /*allow_exceptions=*/false);
-  if (document.is_discarded()) malformed(what, "not JSON");
-  if (!document.is_object()) malformed(what, "not a JSON object");
-  return document;
 }
 
 const json* member(const json& object, const char* name) {

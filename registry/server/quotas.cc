@@ -40,20 +40,33 @@ std::optional<RegistryHooks::Refusal> Quotas::beyond(const QuotaRule& rule, cons
 std::optional<RegistryHooks::Refusal> Quotas::refuse(const std::string& repository, uint64_t more) {
   const QuotaRule* rule = policies_.quota_of(repository);
   if (!rule) return std::nullopt;
-  return beyond(*rule, repository, *blobs_.needed_by_manifests(repository), more);
+  return beyond(*rule, repository, held_by(repository), more);
 }
 
-RegistryHooks::Admission Quotas::admit(const std::string& repository, const Manifest& manifest) {
+// What images need, and all that was pushed as a manifest and is no image's.
+std::set<Digest> Quotas::held_by(const std::string& repository) {
+  std::set<Digest> held = *blobs_.needed_by_manifests(repository);
+  const auto index = store_.index();
+  for (const IndexEntry* entry : index->of_repository(repository))
+    if (!is_manifest(entry->descriptor.media_type)) held.insert(entry->descriptor.digest);
+  return held;
+}
+
+RegistryHooks::Admission Quotas::admit(const std::string& repository, const Descriptor& manifest,
+                                       std::string_view content) {
   const QuotaRule* rule = policies_.quota_of(repository);
   if (!rule) return {};
-  std::vector<Digest> brings = required_blobs(manifest);
+  const bool is_image = is_manifest(manifest.media_type);
+  std::vector<Digest> brings{manifest.digest};
+  if (is_image) brings = required_blobs(parse_manifest(content));
+  const uint64_t unwritten = is_image || store_.has(manifest.digest) ? 0 : manifest.size;
   std::lock_guard lock(mutex_);
   // The index is read under the lock: what is no reservation any more is in it.
-  std::set<Digest> blobs = *blobs_.needed_by_manifests(repository);
+  std::set<Digest> blobs = held_by(repository);
   if (const auto it = under_way_.find(repository); it != under_way_.end())
     blobs.insert(it->second.begin(), it->second.end());
   blobs.insert(brings.begin(), brings.end());
-  if (auto refusal = beyond(*rule, repository, blobs, 0)) return {std::move(refusal), nullptr};
+  if (auto refusal = beyond(*rule, repository, blobs, unwritten)) return {std::move(refusal), nullptr};
   return {std::nullopt, std::make_shared<Reservation>(*this, repository, std::move(brings))};
 }
 

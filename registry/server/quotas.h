@@ -7,6 +7,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 
 #include "base/digest.h"
 #include "registry/server/policy_settings.h"
@@ -27,12 +28,14 @@ class Quotas {
   // The refusal of so many bytes more than there are.
   std::optional<RegistryHooks::Refusal> refuse(const std::string& repository, uint64_t more);
   // The refusal of a manifest, or what makes it count until its entry is in the store's index.
-  RegistryHooks::Admission admit(const std::string& repository, const Manifest& manifest);
+  RegistryHooks::Admission admit(const std::string& repository, const Descriptor& manifest,
+                                 std::string_view content);
 
  private:
   using Refusal = RegistryHooks::Refusal;
   class Reservation;
 
+  std::set<Digest> held_by(const std::string& repository);
   std::optional<Refusal> beyond(const QuotaRule& rule, const std::string& repository,
                                 const std::set<Digest>& blobs, uint64_t more) const;
 

@@ -42,8 +42,7 @@ RegistryHooks::Admission RegistryPolicies::before_push(std::string_view reposito
                                                        std::span<const std::string>,
                                                        const Descriptor& manifest, std::string_view content) {
   if (auto refusal = of_upstream(repository)) return {std::move(refusal), nullptr};
-  if (!is_manifest(manifest.media_type)) return {};  // an index brings no blobs of its own
-  return quotas_.admit(std::string(repository), parse_manifest(std::string(content)));
+  return quotas_.admit(std::string(repository), manifest, content);
 }
 
 std::optional<Refusal> RegistryPolicies::before_upload(std::string_view repository,

@@ -41,6 +41,7 @@ void RegistrySettings::apply(const nlohmann::json& json, const fs::path& file) {
   table.take("sparse", sparse);
   table.take("read-only", read_only);
   table.take("delete", allow_delete);
+  table.take("own-images", own_images);
   table.take_path("htpasswd", htpasswd);
   table.take("realm", realm);
   if (!realm.empty() && (!Url::parse(realm) || realm.find('"') != std::string::npos))

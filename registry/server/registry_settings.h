@@ -24,10 +24,11 @@ struct AccessRule {
 struct RegistrySettings {
   bool sparse = false;     // take manifests whose blobs are not here (distribution-spec, "Sparse manifests")
   bool read_only = false;  // pulls only: everything else is 405
-  bool allow_delete = true;        // `delete`
-  fs::path htpasswd;               // empty: nobody has a name, everybody every right
-  std::string realm;               // URL of /v2/token as clients reach it; empty: by the name they used
-  bool anonymous_pull = false;     // what a rule {anonymous, **, pull} says
+  bool allow_delete = true;     // `delete`
+  bool own_images = false;      // take pushes and deletes below kiln/, whose images this machine runs itself
+  fs::path htpasswd;            // empty: nobody has a name, everybody every right
+  std::string realm;            // URL of /v2/token as clients reach it; empty: by the name they used
+  bool anonymous_pull = false;  // what a rule {anonymous, **, pull} says
   std::vector<AccessRule> access;  // empty, with htpasswd: every user has every right
   PolicySettings policies{};
 

@@ -1,9 +1,14 @@
 #include "registry/server/server.h"
 
+#include <atomic>
+#include <boost/system/system_error.hpp>
+#include <spdlog/spdlog.h>
+
 #include "base/error.h"
 #include "registry/reference.h"
 #include "registry/server/lazy_pool.h"
 #include "registry/server/registry_metrics.h"
+#include "registry/server/server_answers.h"
 #include "registry/server/server_auth.h"
 #include "registry/server/server_manifests.h"
 #include "registry/server/server_route.h"
@@ -12,58 +17,21 @@
 
 namespace kiln::registry {
 
+using detail::add_common;
 using detail::Answer;
+using detail::blob_headers;
 using detail::Caller;
+using detail::endpoint_of;
 using detail::error_answer;
+using detail::failure_answer;
 using detail::Route;
 
 namespace {
 
 // Who waits for another registry, and for the disk; beyond, they wait in line.
 constexpr size_t kBringers = 32, kWriters = 64;
-
-const char* endpoint_of(std::string_view path) {
-  const auto route = detail::parse_route(path);
-  if (!route) return "other";
-  switch (route->kind) {
-    case Route::Kind::Base:
-      return "base";
-    case Route::Kind::Catalog:
-      return "catalog";
-    case Route::Kind::Tags:
-      return "tags";
-    case Route::Kind::Referrers:
-      return "referrers";
-    case Route::Kind::Manifest:
-      return "manifests";
-    case Route::Kind::Blob:
-      return "blobs";
-    case Route::Kind::Uploads:
-    case Route::Kind::Upload:
-      return "uploads";
-  }
-  return "other";
-}
-
-Answer failure_answer(const Error& error, std::string_view path) {
-  const std::string message = error.full() + (error.hint().empty() ? "" : "; " + error.hint());
-  if (error.kind() == ErrorKind::NotFound)
-    return error_answer(
-        404, endpoint_of(path) == std::string_view("blobs") ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", message);
-  if (dynamic_cast<const RegistryHooks::Loop*>(&error)) return error_answer(508, "UNSUPPORTED", message);
-  if (error.kind() == ErrorKind::Unavailable) return error_answer(503, "UNAVAILABLE", message);
-  return error_answer(500, "UNKNOWN", message);
-}
-
-HttpHeaders blob_headers(const Digest& digest) {
-  HttpHeaders headers;
-  headers.add("Content-Type", "application/octet-stream");
-  headers.add("Docker-Content-Digest", digest.text());
-  headers.add("Docker-Distribution-Api-Version", "registry/2.0");
-  headers.add("ETag", "\"" + digest.text() + "\"");
-  headers.add("Accept-Ranges", "bytes");
-  return headers;
-}
+constexpr std::string_view kOwnImages = "kiln/";
+constexpr size_t kBringing = 512;  // with those in line
 
 // Counts a request when it is over, however it ends: a client that went away has no status.
 class Counted {
@@ -117,7 +85,8 @@ struct RegistryServer::State {
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
   std::optional<detail::Authentication> authentication;  // where there are users
-  detail::LazyPool bringers{kBringers};                  // last: they use the rest
+  std::atomic<size_t> bringing{0};
+  detail::LazyPool bringers{kBringers};  // last: they use the rest
 };
 
 RegistryServer::RegistryServer(Store& store) : RegistryServer(store, Options{}) {}
@@ -141,10 +110,16 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
   } catch (const Error& error) {
     if (exchange.started()) throw;
     answer = failure_answer(error, exchange.path());
+  } catch (const boost::system::system_error&) {  // the client went away
+    throw;
+  } catch (const std::exception& error) {
+    if (exchange.started()) throw;
+    spdlog::error("registry: {} {}: {}", exchange.method(), exchange.path(), error.what());
+    answer = error_answer(500, "UNKNOWN", error.what());
   }
   counted.status = answer.status;
   if (answer.sent) co_return;
-  answer.headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  add_common(answer.headers);
   co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
 }
 
@@ -175,6 +150,11 @@ Awaitable<std::optional<Answer>> RegistryServer::State::refuse(HttpExchange& exc
   const bool reads = exchange.method() == "GET" || exchange.method() == "HEAD";
   if (!reads && options.settings.read_only)
     co_return error_answer(405, "UNSUPPORTED", "this registry is read-only");
+  if (!reads && !options.settings.own_images && (route.repository + "/").starts_with(kOwnImages))
+    co_return error_answer(403, "DENIED",
+                           "what is below " + std::string(kOwnImages) +
+                               " are images that this machine runs itself; push under another name, or let "
+                               "its owner set `own-images = true` in [registry]");
   co_return std::nullopt;
 }
 
@@ -187,6 +167,9 @@ Awaitable<void> RegistryServer::State::bring(const HttpExchange& exchange, const
   const auto digest = Digest::parse(route.argument);
   std::string via;
   for (const std::string_view line : exchange.headers().all("Via")) via += std::string(line) + ",";
+  OnExit one_less([&] { --bringing; });
+  if (++bringing > kBringing)
+    throw Error(ErrorKind::Unavailable, "too many clients wait for other registries at once");
   co_await on_pool(bringers.get(), [&] {
     if (manifest)
       options.hooks->before_manifest(route.repository, route.argument, via);
@@ -250,13 +233,13 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       break;
     case Route::Kind::Upload:
       if (method == "PATCH")
-        result = co_await uploads.append(exchange, route);
+        result = co_await uploads.append(exchange, route, caller);
       else if (method == "PUT")
         result = co_await uploads.finish(exchange, route, caller);
       else if (method == "GET")
-        result = co_await uploads.status(exchange, route);
+        result = co_await uploads.status(exchange, route, caller);
       else if (method == "DELETE")
-        result = co_await uploads.cancel(exchange, route);
+        result = co_await uploads.cancel(exchange, route, caller);
       break;
   }
   co_return result;

@@ -9,12 +9,16 @@
 #include "base/text.h"
 #include "registry/reference.h"
 #include "registry/server/entry_notes.h"
+#include "registry/server/pushed_manifest.h"
 #include "registry/store/store.h"
+#include "registry/store/store_blobs.h"
 
 namespace kiln::registry::detail {
 namespace {
 
 using nlohmann::json;
+
+constexpr size_t kTagsOfAPush = 32;
 
 Answer name_unknown(const std::string& repository) {
   return error_answer(404, "NAME_UNKNOWN", "there is no repository " + repository + " here");
@@ -105,6 +109,10 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   std::optional<Digest> wanted = Digest::parse(route.argument);
   if (!wanted && route.argument.find(':') != std::string::npos)
     return error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
+  if (extra_tags.size() > kTagsOfAPush)
+    return error_answer(
+        414, "TAG_INVALID",
+        "a push may give " + std::to_string(kTagsOfAPush) + " tags at most by ?tag=; push again for more");
   std::vector<std::string> tags = extra_tags;
   if (!wanted) tags.push_back(route.argument);
   for (const std::string& tag : tags)
@@ -116,19 +124,14 @@ Answer ManifestEndpoints::put(const Route& route, const Caller& caller, std::str
   if (wanted && digest != *wanted)
     return error_answer(400, "DIGEST_INVALID", "the manifest's digest is " + digest.text());
 
-  const json document = json::parse(bytes, nullptr, false);
-  if (!document.is_object()) return invalid("the manifest is not a JSON object");
-  std::string type(trim(content_type.substr(0, content_type.find(';'))));
-  if (document.contains("mediaType") && document["mediaType"].is_string()) {
-    const std::string own = document["mediaType"].get<std::string>();
-    if (type.empty()) type = own;
-    if (type != own) return invalid("Content-Type says " + type + ", the manifest itself " + own);
-  }
-  if (type.empty()) type = document.contains("manifests") ? media::kIndex : media::kManifest;
-  Descriptor entry{type, digest, bytes.size(), {{Store::kRepository, route.repository}}, {}, {}, {}};
+  std::string type;
+  Descriptor entry;
   std::vector<Digest> needed;
   std::map<std::string, std::string> marks;  // of all its entries
   try {
+    const json document = parse_pushed(bytes);
+    type = pushed_media_type(content_type, document);
+    entry = {type, digest, bytes.size(), {{Store::kRepository, route.repository}}, {}, {}, {}};
     if (is_manifest(type)) {
       for (const Digest& blob : required_blobs(parse_manifest(bytes))) {
         const bool there = has_blob(route.repository, blob);
@@ -261,19 +264,31 @@ Answer ManifestEndpoints::remove_blob(const Route& route, const Caller& caller) 
   const auto size = store_.size(*digest);
   if (!size || (blobs_ && !blobs_->has(route.repository, *digest)))
     return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + digest->text());
-  // Blobs are shared by all repositories, and by images that were never pushed: one in use must stay. Whoever
-  // may not see the other repositories sees it go from his own.
-  bool elsewhere = false;
-  const auto index = store_.index();
-  for (const StoreIndex::Entry& entry : index->entries()) {
-    if (!needs(entry->descriptor, *digest)) continue;
-    elsewhere = true;
-    if (!blobs_ || entry->repository == route.repository)
-      return error_answer(405, "UNSUPPORTED",
-                          "blob " + digest->text() + " belongs to a manifest that is still here");
+  const auto in_use = [&] {
+    return error_answer(405, "UNSUPPORTED",
+                        "blob " + digest->text() + " belongs to a manifest that is still here");
+  };
+  std::set<Digest> known;  // those that do not need it
+  const auto is_needed = [&] {
+    const auto index = store_.index();
+    return std::ranges::any_of(index->entries(), [&](const StoreIndex::Entry& entry) {
+      if (blobs_ && entry->repository != route.repository) return false;
+      const Descriptor& manifest = entry->descriptor;
+      return known.insert(manifest.digest).second && needs(manifest, *digest);
+    });
+  };
+  if (is_needed()) return in_use();  // most of the reading, while nobody waits
+  // Blobs are shared by all repositories, and by images that were never pushed. Where there are users, it
+  // goes from this one only: another may be about to rely on it, and collect() removes what nobody needs.
+  if (blobs_) {
+    blobs_->remove(route.repository, *digest);
+  } else {
+    // As collect() does: who names it now waits, and then sees that it is gone.
+    const FileLock names = store_.lock_names();
+    const FileLock sweep = detail::lock_sweep(store_.root(), FileLock::Mode::Exclusive);
+    if (is_needed()) return in_use();
+    store_.remove_blob(*digest);
   }
-  if (blobs_) blobs_->remove(route.repository, *digest);
-  if (!elsewhere && (!blobs_ || !blobs_->is_linked(*digest))) store_.remove_blob(*digest);
   tell(options_.hooks, caller, RegistryEvent::Action::Delete, route.repository, {},
        {"application/octet-stream", *digest, *size, {}, {}, {}, {}});
   return {202, {}, {}};

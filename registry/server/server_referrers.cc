@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "base/text.h"
+#include "registry/document.h"
 #include "registry/referrers.h"
 #include "registry/server/entry_notes.h"
 #include "registry/server/server_manifests.h"
@@ -30,9 +32,13 @@ std::vector<const IndexEntry*> referrers_of(const StoreIndex& index, const std::
 // The list's item; null for a manifest that cannot be read, or of another type.
 json item_of(const Store& store, const Descriptor& entry, const std::optional<std::string>& wanted) {
   if (!store.has(entry.digest)) return nullptr;
-  const json document = json::parse(store.read(entry.digest), nullptr, false);
-  if (!document.is_object()) return nullptr;
-  json item = referrer_entry(entry, document);
+  json item;
+  try {  // what came before there were limits, or not by a push, may be anything
+    item = referrer_entry(entry, parse_document(store.read(entry.digest), "manifest"));
+  } catch (const Error& error) {
+    if (error.kind() == ErrorKind::Infrastructure) throw;
+    return nullptr;
+  }
   if (wanted && item.value("artifactType", "") != *wanted) return nullptr;
   return item;
 }
@@ -52,7 +58,7 @@ Answer ManifestEndpoints::referrers(const Route& route, const std::optional<std:
   for (const IndexEntry* entry : referrers_of(*index, route.repository, *subject, last.value_or(""))) {
     const json item = item_of(store_, entry->descriptor, artifact_type);
     if (item.is_null()) continue;
-    const std::string text = item.dump();
+    const std::string text = item.dump(-1, ' ', false, json::error_handler_t::replace);
     if (!shown_last.empty() && answer.body.size() + text.size() + 3 > options_.referrers_limit) {
       std::string next = "/v2/" + route.repository + "/referrers/" + subject->text() +
                          "?last=" + percent_encode(shown_last, ":");

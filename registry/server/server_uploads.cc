@@ -40,6 +40,11 @@ Awaitable<size_t> read_piece(HttpExchange& exchange, std::span<char> buffer) {
   co_return filled;
 }
 
+// Whose uploads are counted together: a user's; without a name, those from one machine.
+std::string owner_of(const Caller& caller) {
+  return caller.user.empty() ? caller.remote.substr(0, caller.remote.rfind(':')) : caller.user;
+}
+
 // Ends a session at scope exit.
 struct DropIt {
   UploadSessions& sessions;
@@ -49,10 +54,12 @@ struct DropIt {
 
 }  // namespace
 
-Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(HttpExchange& exchange, const Route& route) {
+Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(HttpExchange& exchange, const Route& route,
+                                                         const Caller& caller) {
   auto upload = sessions_.find(route.argument, route.repository);
   if (upload || !Store::is_writer_id(route.argument)) co_return upload;
-  co_return co_await exchange.on_pool([&] { return sessions_.resume(route.argument, route.repository); });
+  co_return co_await exchange.on_pool(
+      [&] { return sessions_.resume(route.argument, route.repository, owner_of(caller)); });
 }
 
 Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
@@ -170,9 +177,10 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     if (!digest) co_return bad_digest(*text);
     algorithm = digest->algorithm();
   }
-  const std::shared_ptr<Upload> upload = sessions_.create(route.repository, algorithm);
+  const std::shared_ptr<Upload> upload = sessions_.create(route.repository, algorithm, owner_of(caller));
   if (!upload) {
-    Answer busy = error_answer(429, "TOOMANYREQUESTS", "too many uploads at once");
+    Answer busy = error_answer(429, "TOOMANYREQUESTS",
+                               "too many uploads at once; finish or cancel some, or come again");
     busy.headers.add("Retry-After", "1");
     co_return busy;
   }
@@ -199,8 +207,8 @@ std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange
   return answer;
 }
 
-Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
@@ -211,7 +219,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
 }
 
 Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
@@ -223,16 +231,16 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   co_return co_await commit(route, caller, *upload, *digest);
 }
 
-Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   co_return located(204, *upload);
 }
 
-Awaitable<Answer> UploadEndpoints::cancel(HttpExchange& exchange, const Route& route) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route);
+Awaitable<Answer> UploadEndpoints::cancel(HttpExchange& exchange, const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
   if (!upload) co_return upload_unknown(route);
   sessions_.drop(upload->id());
   co_return Answer{204, {}, {}};

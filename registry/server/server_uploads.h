@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 
@@ -15,6 +16,8 @@
 // Inside of registry/server/server.cc: blob uploads. Thread-safe; each upload takes one request at a time.
 namespace kiln::registry::detail {
 
+inline constexpr size_t kOwners = 8;  // who can use up all uploads together only: users, or addresses
+
 class UploadEndpoints {
  public:
   // `blobs`: null where every blob is everybody's.
@@ -25,16 +28,17 @@ class UploadEndpoints {
         blobs_(blobs),
         metrics_(metrics),
         writers_(writers),
-        sessions_(store, {options.upload_expiry, options.upload_limit, options.clock}) {}
+        sessions_(store, {options.upload_expiry, options.upload_limit, options.clock,
+                          std::max<size_t>(1, options.upload_limit / kOwners)}) {}
 
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
-  Awaitable<Answer> append(HttpExchange& exchange, const Route& route);                        // PATCH
+  Awaitable<Answer> append(HttpExchange& exchange, const Route& route, const Caller& caller);  // PATCH
   Awaitable<Answer> finish(HttpExchange& exchange, const Route& route, const Caller& caller);  // PUT
-  Awaitable<Answer> status(HttpExchange& exchange, const Route& route);                        // GET
-  Awaitable<Answer> cancel(HttpExchange& exchange, const Route& route);                        // DELETE
+  Awaitable<Answer> status(HttpExchange& exchange, const Route& route, const Caller& caller);  // GET
+  Awaitable<Answer> cancel(HttpExchange& exchange, const Route& route, const Caller& caller);  // DELETE
 
  private:
-  Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route);
+  Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route, const Caller& caller);
   // Makes a blob that is here, and that the caller may read, belong to the repository. False: it is not.
   bool mount(const Route& route, const Caller& caller, const Digest& digest,
              const std::optional<std::string>& from);

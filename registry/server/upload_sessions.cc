@@ -1,5 +1,6 @@
 #include "registry/server/upload_sessions.h"
 
+#include <algorithm>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -13,9 +14,11 @@ constexpr uint64_t kRecordLimit = 4096;
 
 }  // namespace
 
-Upload::Upload(std::string repository_name, std::string algorithm, BlobWriter blob_writer, fs::path record)
+Upload::Upload(std::string repository_name, std::string owner, std::string algorithm, BlobWriter blob_writer,
+               fs::path record)
     : repository(std::move(repository_name)),
       writer(std::move(blob_writer)),
+      owner_(std::move(owner)),
       algorithm_(std::move(algorithm)),
       record_(std::move(record)) {}
 
@@ -53,20 +56,38 @@ void UploadSessions::expire() {
   });
 }
 
+// By one that has no byte yet, the oldest; `owner`: of theirs.
+bool UploadSessions::make_room(const std::string* owner) {
+  auto oldest = uploads_.end();
+  for (auto it = uploads_.begin(); it != uploads_.end(); ++it) {
+    const Upload& upload = *it->second;
+    if (upload.busy_ || upload.writer.size() > 0 || (owner && upload.owner_ != *owner)) continue;
+    if (oldest == uploads_.end() || upload.used_ < oldest->second->used_) oldest = it;
+  }
+  if (oldest == uploads_.end()) return false;
+  uploads_.erase(oldest);
+  return true;
+}
+
 std::shared_ptr<Upload> UploadSessions::enter(std::shared_ptr<Upload> upload) {
   std::lock_guard lock(mutex_);
   expire();
-  if (uploads_.size() >= limits_.count) return nullptr;
+  const std::string& owner = upload->owner_;
+  const auto is_theirs = [&](const auto& item) { return item.second->owner_ == owner; };
+  const auto theirs = static_cast<size_t>(std::ranges::count_if(uploads_, is_theirs));
+  if (theirs >= limits_.count_each && !make_room(&owner)) return nullptr;
+  if (uploads_.size() >= limits_.count && !make_room(nullptr)) return nullptr;
   upload->used_ = limits_.clock->now();
   uploads_.emplace(upload->id(), upload);
   return upload;
 }
 
-std::shared_ptr<Upload> UploadSessions::create(const std::string& repository, std::string_view algorithm) {
+std::shared_ptr<Upload> UploadSessions::create(const std::string& repository, std::string_view algorithm,
+                                               const std::string& owner) {
   BlobWriter writer = store_.begin_blob(algorithm);
   fs::path record = record_of(writer.id());
-  return enter(
-      std::make_shared<Upload>(repository, std::string(algorithm), std::move(writer), std::move(record)));
+  return enter(std::make_shared<Upload>(repository, owner, std::string(algorithm), std::move(writer),
+                                        std::move(record)));
 }
 
 std::shared_ptr<Upload> UploadSessions::find(std::string_view id, std::string_view repository) {
@@ -76,7 +97,8 @@ std::shared_ptr<Upload> UploadSessions::find(std::string_view id, std::string_vi
   return it == uploads_.end() || it->second->repository != repository ? nullptr : it->second;
 }
 
-std::shared_ptr<Upload> UploadSessions::resume(std::string_view id, std::string_view repository) {
+std::shared_ptr<Upload> UploadSessions::resume(std::string_view id, std::string_view repository,
+                                               const std::string& owner) {
   if (!Store::is_writer_id(id)) return nullptr;
   std::lock_guard one_at_a_time(resuming_);
   if (auto here = find(id, repository)) return here;
@@ -90,8 +112,8 @@ std::shared_ptr<Upload> UploadSessions::resume(std::string_view id, std::string_
   auto writer =
       store_.resume_blob(id, record->algorithm, [&](uint64_t size) { return record->trusted(size); });
   if (!writer) return nullptr;
-  auto upload =
-      std::make_shared<Upload>(record->repository, record->algorithm, std::move(*writer), record_of(id));
+  auto upload = std::make_shared<Upload>(record->repository, owner, record->algorithm, std::move(*writer),
+                                         record_of(id));
   OnExit stays([&] { upload->suspend(); });
   upload->save();  // what is reported now is to survive the machine, too
   auto entered = enter(upload);

@@ -18,7 +18,8 @@ namespace kiln::registry::detail {
 class Upload {
  public:
   // `record` is the file about it.
-  Upload(std::string repository_name, std::string algorithm, BlobWriter blob_writer, fs::path record);
+  Upload(std::string repository_name, std::string owner, std::string algorithm, BlobWriter blob_writer,
+         fs::path record);
   Upload(const Upload&) = delete;
   Upload& operator=(const Upload&) = delete;
   ~Upload();  // removes it, unless it was suspended
@@ -34,7 +35,7 @@ class Upload {
 
  private:
   friend class UploadSessions;
-  const std::string algorithm_;
+  const std::string owner_, algorithm_;
   const fs::path record_;
   bool suspended_ = false;
   bool busy_ = false;  // guarded by the sessions' mutex, as is `used_`
@@ -48,17 +49,20 @@ class UploadSessions {
     Duration expiry;
     size_t count;
     const Clock* clock;
+    size_t count_each = SIZE_MAX;  // of one owner
   };
   UploadSessions(Store& store, Limits limits) : store_(store), limits_(limits) {}
   ~UploadSessions();  // suspends them
 
-  // Null when there are too many.
-  std::shared_ptr<Upload> create(const std::string& repository, std::string_view algorithm);
+  // Null when there are too many, of this owner (a user, an address) or of all, and none of them is still
+  // without a byte: of such ones the oldest makes room.
+  std::shared_ptr<Upload> create(const std::string& repository, std::string_view algorithm,
+                                 const std::string& owner);
   // Null when this process has none.
   std::shared_ptr<Upload> find(std::string_view id, std::string_view repository);
   // As find(); also what an earlier process has left, whose bytes are read again: blocks. Null, too, for
   // what a living process has.
-  std::shared_ptr<Upload> resume(std::string_view id, std::string_view repository);
+  std::shared_ptr<Upload> resume(std::string_view id, std::string_view repository, const std::string& owner);
   void drop(const std::string& id);
   // What writers that were killed have left is removed every now and then, not at the next start only.
   bool is_time_to_sweep();
@@ -81,6 +85,7 @@ class UploadSessions {
   std::shared_ptr<Upload> enter(std::shared_ptr<Upload> upload);
   fs::path record_of(std::string_view id) const;
   void expire();
+  bool make_room(const std::string* owner);
 
   Store& store_;
   const Limits limits_;

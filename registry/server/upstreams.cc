@@ -9,6 +9,7 @@
 #include "registry/client/session.h"
 #include "registry/copy/image_place.h"
 #include "registry/copy/store_place.h"
+#include "registry/document.h"
 #include "registry/server/entry_notes.h"
 #include "registry/server/registry_hooks.h"
 #include "registry/store/store.h"
@@ -18,6 +19,8 @@ namespace kiln::registry {
 namespace {
 
 constexpr std::string_view kPseudonym = "kiln-";
+constexpr auto kStaysMissing = std::chrono::seconds(10);
+constexpr size_t kMissing = 4096;  // beyond, all are asked for again
 
 Reference at_upstream(const std::string& repository, const std::string& reference, const UpstreamRule& rule) {
   const std::string rest = repository.substr(rule.prefix.size());
@@ -127,12 +130,28 @@ std::string Upstreams::pass_on(std::string_view via, std::string_view repository
   return out + "1.1 " + name_;
 }
 
+bool Upstreams::is_known_missing(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  const auto it = missing_.find(name);
+  if (it == missing_.end()) return false;
+  if (options_.clock->now() - it->second < kStaysMissing) return true;
+  missing_.erase(it);
+  return false;
+}
+
+void Upstreams::note_missing(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  if (missing_.size() >= kMissing) missing_.clear();
+  missing_[name] = options_.clock->now();
+}
+
 void Upstreams::manifest(std::string_view repository, std::string_view reference, std::string_view via) {
   const UpstreamRule* rule = rule_of(repository);
   if (!rule || !(is_tag(reference) || Digest::parse(reference))) return;
   const std::string name(repository), which(reference);
   if (is_known(name, which, *rule)) return;
   const std::string chain = pass_on(via, repository, *rule);
+  if (is_known_missing(name + " " + which)) return;
   once(name + " " + which, [&] {
     // Whoever was a little quicker may have brought it.
     if (!is_known(name, which, *rule)) fetch_manifest(name, which, *rule, chain);
@@ -176,7 +195,8 @@ void Upstreams::fetch_manifest(const std::string& repository, const std::string&
     keep(repository, by_digest ? "" : reference,
          client_.source(upstream, {}, via)->manifest({}, options_.stop));
   } catch (const Error& error) {
-    if (error.kind() == ErrorKind::NotFound) return;  // what is here of it, if anything, is the answer
+    // What is here of it, if anything, is the answer.
+    if (error.kind() == ErrorKind::NotFound) return note_missing(repository + " " + reference);
     if (!there) explain(error, repository, rule);
     spdlog::warn("{}:{} is as it was: {}", repository, reference, error.full());
   }
@@ -193,7 +213,7 @@ void Upstreams::keep(const std::string& repository, const std::string& tag, cons
   entry.annotations[RepositoryBlobs::kSparse] = "true";
   Descriptor untagged = entry;
   untagged.annotations[Store::kRepository] = repository;
-  note_subject(untagged, nlohmann::json::parse(fetched.bytes, nullptr, false));
+  note_subject(untagged, parse_document(fetched.bytes, "manifest"));
   entry.annotations[kPushed] = format_rfc3339(options_.clock->now());
   store_.update([&](IndexEdit& edit) {
     edit.add(untagged);

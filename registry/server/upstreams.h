@@ -20,7 +20,7 @@ namespace kiln::registry {
 // somebody asks for them. A tag is asked again when what is known of it is older than the rule's `tag_age`;
 // an upstream that does not answer is no error as long as there is an older answer. Whoever asks for what is
 // under way waits for that. Their entries in the index are marked RepositoryBlobs::kSparse: blobs come when
-// they are asked for. Thread-safe.
+// they are asked for. What the upstream has not is not asked for again for some seconds. Thread-safe.
 //
 // Requests to an upstream say in the header Via (RFC 9110, 7.6.3) on whose behalf they are, so that
 // registries that are each other's upstreams, or their own, notice it. What is here is answered all the same.
@@ -63,6 +63,9 @@ class Upstreams {
   // Runs `work`, or waits for whoever runs it under this name already and has what comes of it.
   void once(const std::string& name, const std::function<void()>& work);
 
+  bool is_known_missing(const std::string& name);
+  void note_missing(const std::string& name);
+
   Store& store_;
   Client& client_;
   const Options options_;
@@ -70,6 +73,7 @@ class Upstreams {
   RepositoryBlobs blobs_;
   std::mutex mutex_;
   std::map<std::string, std::shared_future<void>> under_way_;
+  std::map<std::string, Time> missing_;  // what an upstream has not, and when it said so
 };
 
 }  // namespace kiln::registry

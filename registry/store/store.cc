@@ -12,12 +12,14 @@
 #include "base/error.h"
 #include "base/file_replacement.h"
 #include "base/fs.h"
+#include "registry/store/index_full.h"
 #include "registry/store/store_blobs.h"
 
 namespace kiln::registry {
 namespace {
 
-constexpr uint64_t kIndexLimit = 64u << 20;
+// What is written; what is read may be larger, so that a store of before there was this limit can be mended.
+constexpr uint64_t kIndexLimit = 64u << 20, kIndexReadLimit = 256u << 20;
 constexpr int kIndexDepthLimit = 4;
 constexpr size_t kTextKept = 4u << 20;
 constexpr const char* kSession = ".session";
@@ -75,6 +77,12 @@ void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch)
   auto changed = edit->finish();
   const fs::path file = store.root() / "index.json";
   changed->write_text(text);
+  std::error_code none;
+  if (text.size() > kIndexLimit && text.size() >= fs::file_size(file, none))  // what shrinks it is welcome
+    throw IndexFull(ErrorKind::Infrastructure,
+                    "the store's index " + file.string() + " is full: it may have " +
+                        std::to_string(kIndexLimit >> 20) + " MiB",
+                    "delete tags that nobody needs, e.g. by a [[registry.retention]] rule");
   FileReplacement replacement(file, text);
   if (text.capacity() > kTextKept) std::string().swap(text);
   store.files_->sync_folders();  // what it names is there before it
@@ -124,7 +132,7 @@ std::shared_ptr<const StoreIndex> Store::index() const {
   }
   UniqueFd fd = open_file(file, O_RDONLY);
   if (::fstat(fd.get(), &st) != 0) throw_errno("cannot read " + file.string());
-  const std::string text = read_file("/proc/self/fd/" + std::to_string(fd.get()), kIndexLimit);
+  const std::string text = read_file("/proc/self/fd/" + std::to_string(fd.get()), kIndexReadLimit);
   auto index = StoreIndex::parse(text, file.string());
   names_->remember(index, std::move(fd));
   return index;

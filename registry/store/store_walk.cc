@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "registry/document.h"
 #include "registry/store/store.h"
 
 namespace kiln::registry {
@@ -20,9 +21,8 @@ void ContentWalk::follow(const Digest& digest, bool required, int depth) {
   const std::string text = read_document(digest, required);
   if (text.empty()) return;  // it may come later
   followed_.insert(digest);
-  const nlohmann::json document = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!document.is_object()) return;
   try {
+    const nlohmann::json document = parse_document(text, "manifest");
     if (document.contains("manifests"))
       for (const Descriptor& child : parse_index(text)) follow(child.digest, /*required=*/false, depth + 1);
     else if (document.contains("config"))

@@ -194,6 +194,18 @@ TEST(HttpServer, RefusesWhatIsNotHttpOrAmbiguous) {
                                    "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n");
   EXPECT_THAT(smuggled, HasSubstr("400 "));
   EXPECT_THAT(smuggled, Not(HasSubstr("GET /x")));
+  for (const std::string& framing :
+       {std::string("1.1\r\nHost: x\r\nTransfer-Encoding: xchunked"),
+        std::string("1.1\r\nHost: x\r\nTransfer-Encoding: identity"),
+        std::string("1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity"),
+        std::string("1.1\r\nHost: x\r\nTransfer-Encoding: chunked, chunked"),
+        std::string("1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+        std::string("1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked")}) {
+    const std::string answer =
+        ask(server, "POST / HTTP/" + framing + "\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\nHost: x\r\n\r\n");
+    EXPECT_THAT(answer, HasSubstr("HTTP/1.1 400 ")) << framing;
+    EXPECT_THAT(answer, Not(HasSubstr("GET /x"))) << framing;
+  }
 }
 
 TEST(HttpServer, HeadersCannotBeInjected) {

@@ -153,6 +153,21 @@ TEST(Quota, OfManyPushesAtOnceThoseAreTakenThatFit) {
   EXPECT_EQ(taken, 3);
 }
 
+TEST(Quota, CountsManifestsThatAreNoImages) {
+  PolicySettings settings;
+  settings.quotas = {{{"a"}, 1000}};
+  PolicyRegistry at(settings);
+  const auto push = [&](const char* tag, size_t size) {
+    const std::string bytes = R"({"x":")" + std::string(size, tag[0]) + "\"}";
+    return at.ask("PUT", std::string("/v2/a/manifests/") + tag, bytes, "application/vnd.example+json").status;
+  };
+  EXPECT_EQ(push("1", 600), 201);
+  EXPECT_EQ(push("1", 600), 201) << "the same again";
+  EXPECT_EQ(push("2", 600), 403);
+  EXPECT_EQ(push("3", 300), 201);
+  EXPECT_EQ(at.ask("DELETE", "/v2/a/manifests/" + std::string("1")).status, 202);
+}
+
 TEST(Quota, CountsWhatIsMounted) {
   PolicySettings settings;
   settings.quotas = {{{"small"}, 100}};

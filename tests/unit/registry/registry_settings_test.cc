@@ -17,6 +17,7 @@ TEST(RegistrySettings, AreReadFromTheTable) {
   const RegistrySettings read = settings_of(R"(
 sparse = true
 read-only = true
+own-images = true
 delete = false
 htpasswd = "users"
 anonymous-pull = true
@@ -28,7 +29,7 @@ allow = ["pull", "push", "delete"]
 user = "*"
 allow = "catalog"
 )");
-  EXPECT_TRUE(read.sparse && read.read_only && read.anonymous_pull);
+  EXPECT_TRUE(read.sparse && read.read_only && read.own_images && read.anonymous_pull);
   EXPECT_FALSE(read.allow_delete);
   EXPECT_EQ(read.htpasswd, "/etc/kiln/users") << "beside the file that names it";
   ASSERT_EQ(read.access.size(), 2u);

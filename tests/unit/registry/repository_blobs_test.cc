@@ -146,7 +146,9 @@ TEST_F(RepositoryBlobsTest, DeletingTouchesTheCallersRepositoryOnly) {
   EXPECT_EQ(get("bob", "b/x", "common"), 200);
   upload("alice", "a/x", "alone");
   EXPECT_EQ(ask("alice", "DELETE", "/v2/a/x/blobs/" + sha256("alone").text()).status, 202);
-  EXPECT_FALSE(registry_->store.has(sha256("alone")));
+  EXPECT_EQ(get("alice", "a/x", "alone"), 404);
+  EXPECT_TRUE(registry_->store.has(sha256("alone")))
+      << "others may be about to rely on it: collect() removes it";
 }
 
 TEST_F(RepositoryBlobsTest, LinksStayAndEndWithTheirBlob) {

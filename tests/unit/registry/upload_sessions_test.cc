@@ -82,10 +82,10 @@ TEST_F(UploadSessionsTest, AnUploadWithoutBytesSurvivesToo) {
 
 TEST_F(UploadSessionsTest, AnUploadOfALivingProcessIsNotTaken) {
   UploadSessions first(store_, limits()), second(store_, limits());
-  const auto upload = first.create("a", "sha256");
+  const auto upload = first.create("a", "sha256", "alice");
   upload->writer.write("abc");
   upload->save();
-  EXPECT_EQ(second.resume(upload->id(), "a"), nullptr);
+  EXPECT_EQ(second.resume(upload->id(), "a", "alice"), nullptr);
   upload->writer.write("def");
   EXPECT_EQ(upload->writer.commit(sha256("abcdef")), sha256("abcdef"));
 }
@@ -93,8 +93,8 @@ TEST_F(UploadSessionsTest, AnUploadOfALivingProcessIsNotTaken) {
 TEST_F(UploadSessionsTest, BelongsToItsRepository) {
   const std::string id = leave("abc", {"a", "sha256", 3, boot_id()});
   UploadSessions sessions(store_, limits());
-  EXPECT_EQ(sessions.resume(id, "b"), nullptr);
-  EXPECT_NE(sessions.resume(id, "a"), nullptr);
+  EXPECT_EQ(sessions.resume(id, "b", "alice"), nullptr);
+  EXPECT_NE(sessions.resume(id, "a", "alice"), nullptr);
   EXPECT_EQ(sessions.find(id, "b"), nullptr);
 }
 
@@ -102,7 +102,7 @@ TEST_F(UploadSessionsTest, TrustsWhatTheKernelHasUntilTheMachineIsStartedAnew) {
   const auto size_after = [&](const std::string& boot) {
     const std::string id = leave("abcdef", {"a", "sha256", 4, boot});
     UploadSessions sessions(store_, limits());
-    const auto upload = sessions.resume(id, "a");
+    const auto upload = sessions.resume(id, "a", "alice");
     const uint64_t size = upload->writer.size();
     upload->writer.write("!");
     upload->writer.commit(sha256(std::string("abcdef").substr(0, size) + "!"));
@@ -116,10 +116,10 @@ TEST_F(UploadSessionsTest, NamesThatAreNoUploadsAreRefused) {
   const std::string id = leave("abc", {"a", "sha256", 3, boot_id()});
   UploadSessions sessions(store_, limits());
   for (const std::string& bad : {std::string("../") + id, id + ".session", std::string(32, 'g'), id + "a"})
-    EXPECT_EQ(sessions.resume(bad, "a"), nullptr) << bad;
+    EXPECT_EQ(sessions.resume(bad, "a", "alice"), nullptr) << bad;
   fs::remove(uploads_ / id);
   fs::create_symlink("/etc/passwd", uploads_ / id);
-  EXPECT_EQ(sessions.resume(id, "a"), nullptr);
+  EXPECT_EQ(sessions.resume(id, "a", "alice"), nullptr);
 }
 
 TEST_F(UploadSessionsTest, ATornRecordIsAnUploadLost) {
@@ -132,20 +132,47 @@ TEST_F(UploadSessionsTest, ATornRecordIsAnUploadLost) {
         std::string(R"({"repository":"a","algorithm":"md5","flushed":1,"boot":""})"),
         std::string(R"({"repository":"a","algorithm":"sha256","flushed":-1,"boot":""})")}) {
     write_file(uploads_ / (id + ".session"), text);
-    EXPECT_EQ(sessions.resume(id, "a"), nullptr) << text;
+    EXPECT_EQ(sessions.resume(id, "a", "alice"), nullptr) << text;
   }
   write_file(uploads_ / (id + ".session"), whole);
-  EXPECT_NE(sessions.resume(id, "a"), nullptr);
+  EXPECT_NE(sessions.resume(id, "a", "alice"), nullptr);
 }
 
 TEST_F(UploadSessionsTest, ResumedUploadsCountAgainstTheLimitAndStayWhenThereAreTooMany) {
   const std::string id = leave("abc", {"a", "sha256", 3, boot_id()});
   UploadSessions sessions(store_, limits());
-  for (int i = 0; i < 3; ++i) ASSERT_NE(sessions.create("a", "sha256"), nullptr);
-  EXPECT_EQ(sessions.resume(id, "a"), nullptr);
+  for (int i = 0; i < 3; ++i) {
+    const auto upload = sessions.create("a", "sha256", "alice");
+    ASSERT_NE(upload, nullptr);
+    upload->writer.write("x");
+  }
+  EXPECT_EQ(sessions.resume(id, "a", "alice"), nullptr);
   EXPECT_EQ(read_file(uploads_ / id), "abc");
   clock_.advance(std::chrono::hours(2));
-  EXPECT_NE(sessions.resume(id, "a"), nullptr);
+  EXPECT_NE(sessions.resume(id, "a", "alice"), nullptr);
+}
+
+TEST_F(UploadSessionsTest, OneOwnerDoesNotUseUpWhatIsForAll) {
+  UploadSessions::Limits each = limits();
+  each.count_each = 2;
+  UploadSessions sessions(store_, each);
+  for (int i = 0; i < 2; ++i) sessions.create("a", "sha256", "mallory")->writer.write("x");
+  EXPECT_EQ(sessions.create("a", "sha256", "mallory"), nullptr);
+  EXPECT_NE(sessions.create("a", "sha256", "alice"), nullptr);
+}
+
+TEST_F(UploadSessionsTest, OnesThatNeverHadAByteMakeRoomTheOldestFirst) {
+  UploadSessions sessions(store_, limits());
+  const auto used = sessions.create("a", "sha256", "alice");
+  used->writer.write("x");
+  clock_.advance(std::chrono::seconds(1));
+  const std::string oldest = sessions.create("a", "sha256", "mallory")->id();
+  clock_.advance(std::chrono::seconds(1));
+  const std::string younger = sessions.create("a", "sha256", "mallory")->id();
+  EXPECT_NE(sessions.create("b", "sha256", "bob"), nullptr);
+  EXPECT_EQ(sessions.find(oldest, "a"), nullptr);
+  EXPECT_NE(sessions.find(younger, "a"), nullptr);
+  EXPECT_NE(sessions.find(used->id(), "a"), nullptr);
 }
 
 TEST_F(UploadSessionsTest, AbandonedOnesAreSweptWithTheirRecord) {
@@ -155,7 +182,7 @@ TEST_F(UploadSessionsTest, AbandonedOnesAreSweptWithTheirRecord) {
     fs::last_write_time(uploads_ / name, fs::file_time_type::clock::now() - std::chrono::hours(5));
   };
   UploadSessions sessions(store_, limits());
-  const auto living = sessions.create("a", "sha256");
+  const auto living = sessions.create("a", "sha256", "alice");
   living->save();
   age(living->id());
   age(living->id() + ".session");

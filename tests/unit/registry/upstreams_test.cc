@@ -118,6 +118,17 @@ TEST_F(UpstreamsTest, WhatTheUpstreamDoesNotHaveIsNotThere) {
   EXPECT_THAT(asked(), IsEmpty());
 }
 
+TEST_F(UpstreamsTest, WhatTheUpstreamDoesNotHaveIsNotAskedForAgainAtOnce) {
+  start();
+  EXPECT_EQ(get("mirror/team/app/manifests/later").status, 404);
+  EXPECT_FALSE(asked().empty());
+  EXPECT_EQ(get("mirror/team/app/manifests/later").status, 404);
+  EXPECT_THAT(asked(), IsEmpty());
+  const std::string bytes = publish("later", "3");
+  near_->clock.advance(std::chrono::seconds(10));
+  EXPECT_EQ(get("mirror/team/app/manifests/later").body, bytes);
+}
+
 TEST_F(UpstreamsTest, ATagIsAskedForAgainWhenItIsOld) {
   start();
   get("mirror/team/app/manifests/latest");

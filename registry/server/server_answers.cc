@@ -1,0 +1,59 @@
+#include "registry/server/server_answers.h"
+
+#include "registry/server/registry_hooks.h"
+#include "registry/store/index_full.h"
+
+namespace kiln::registry::detail {
+
+const char* endpoint_of(std::string_view path) {
+  const auto route = parse_route(path);
+  if (!route) return "other";
+  switch (route->kind) {
+    case Route::Kind::Base:
+      return "base";
+    case Route::Kind::Catalog:
+      return "catalog";
+    case Route::Kind::Tags:
+      return "tags";
+    case Route::Kind::Referrers:
+      return "referrers";
+    case Route::Kind::Manifest:
+      return "manifests";
+    case Route::Kind::Blob:
+      return "blobs";
+    case Route::Kind::Uploads:
+    case Route::Kind::Upload:
+      return "uploads";
+  }
+  return "other";
+}
+
+Answer failure_answer(const Error& error, std::string_view path) {
+  const std::string message = error.full() + (error.hint().empty() ? "" : "; " + error.hint());
+  if (error.kind() == ErrorKind::NotFound)
+    return error_answer(
+        404, endpoint_of(path) == std::string_view("blobs") ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", message);
+  if (dynamic_cast<const RegistryHooks::Loop*>(&error)) return error_answer(508, "UNSUPPORTED", message);
+  if (dynamic_cast<const IndexFull*>(&error)) return error_answer(507, "DENIED", message);
+  if (error.kind() == ErrorKind::TimedOut) return error_answer(408, "UNKNOWN", message);
+  if (error.kind() == ErrorKind::Unavailable) return error_answer(503, "UNAVAILABLE", message);
+  return error_answer(500, "UNKNOWN", message);
+}
+
+void add_common(HttpHeaders& headers) {
+  headers.add("Docker-Distribution-Api-Version", "registry/2.0");
+  headers.add("X-Content-Type-Options", "nosniff");
+  headers.add("Content-Security-Policy", "default-src 'none'; sandbox");
+}
+
+HttpHeaders blob_headers(const Digest& digest) {
+  HttpHeaders headers;
+  headers.add("Content-Type", "application/octet-stream");
+  headers.add("Docker-Content-Digest", digest.text());
+  add_common(headers);
+  headers.add("ETag", "\"" + digest.text() + "\"");
+  headers.add("Accept-Ranges", "bytes");
+  return headers;
+}
+
+}  // namespace kiln::registry::detail
