@@ -25,12 +25,13 @@ std::string name_of(const CLI::Option& option) {
 
 // What is wrong with a path, or nothing. Links are followed to where they lead.
 std::string path_problem(const std::string& text, const std::vector<std::string>& folders) {
+  if (text.empty()) return {};
   std::error_code broken;
   const fs::path path = fs::weakly_canonical(fs::absolute(text), broken);
   const bool inside = !broken && std::ranges::any_of(folders, [&](const std::string& folder) {
     return is_within(path, fs::path(folder).lexically_normal());
   });
-  return text.empty() || inside ? "" : text + " is in no folder of this step (" + join(folders, ", ") + ")";
+  return inside ? "" : text + " is in no folder of this step (" + join(folders, ", ") + ")";
 }
 
 std::string place_problem(const std::string& text, const std::vector<std::string>& folders) {
