@@ -211,13 +211,14 @@ void Session::deny(const HttpResponse& response, const RepositoryAccess& access)
   std::lock_guard lock(mutex_);
   // Another login is no help to those whom it knows.
   const bool known = logged_in_ && response.status == 403;
-  throw Denied(
-      ErrorKind::Infrastructure,
-      "registry " + host_ + " does not let " + what + ": " + detail::explanation(response),
-      known ? "you are logged in there: ask who runs it for the right, or log in as somebody else with "
-              "`kiln login " +
-                  host_ + "`"
-            : "log in with `kiln login " + host_ + "`, and check that the repository's name is right");
+  throw Denied(ErrorKind::Infrastructure,
+               "registry " + host_ + " does not let " + what + ": " + detail::explanation(response),
+               known
+                   ? "check the repository's name; you are logged in there: ask who runs it for the right, "
+                     "or log in as somebody else with "
+                     "`kiln login " +
+                         host_ + "`"
+                   : "log in with `kiln login " + host_ + "`, and check that the repository's name is right");
 }
 
 }  // namespace kiln::registry
