@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "registry/client/token.h"
 #include "registry/client/transfer.h"
+#include "registry/document.h"
 #include "registry/referrers.h"
 
 namespace kiln::registry::detail {
@@ -100,8 +101,8 @@ HttpResponse put(Session& session, const std::string& which, const FetchedManife
 // distribution-spec, "Pushing Manifests with Subject": where the registry keeps no list of referrers, who
 // pushes one does, in a tag's index. Two that do so at once may lose an entry, as the specification has it.
 void list_as_referrer(Session& session, const FetchedManifest& manifest, const std::stop_token& stop) {
-  const json document = json::parse(manifest.bytes, nullptr, false);
-  if (!document.is_object() || !document.contains("subject") || !document["subject"].is_object()) return;
+  const json document = parse_document(manifest.bytes, "manifest");
+  if (!document.contains("subject") || !document["subject"].is_object()) return;
   const std::string tag = referrers_tag(parse_descriptor(document["subject"]).digest);
   json index{{"schemaVersion", 2}, {"mediaType", media::kIndex}, {"manifests", json::array()}};
   try {
