@@ -245,7 +245,7 @@ class Fold {
     task.ignored = true;
     if (plan_.tasks[i].kind != dag::PlannedTask::Kind::Task) return;
     const auto of_steps = [](const std::string& reason) {
-      return reason.empty() || reason == "Failed" || reason == "StepOOM";
+      return reason.empty() || reason == "Failed" || reason == "StepFailed" || reason == "StepOOM";
     };
     if (of_steps(task.reason)) task.reason = "FailureIgnored";
     for (TaskRunState& run : task.runs)
