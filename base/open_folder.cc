@@ -171,23 +171,27 @@ void OpenFolder::check_depth(int depth) const {
   if (depth > kMaxDepth) refuse(path_, "nests more than " + std::to_string(kMaxDepth) + " folders");
 }
 
-UniqueFd open_beneath(const fs::path& folder, const fs::path& below, int flags) {
-  const UniqueFd from = open_file(folder, O_PATH | O_DIRECTORY);
+UniqueFd open_resolved(int folder, const std::string& path, int flags, uint64_t resolve) {
   open_how how{};
   how.flags = static_cast<uint64_t>(flags | O_CLOEXEC);
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS;
+  how.resolve = resolve;
   for (;;) {
     UniqueFd found(static_cast<int>(
-        ::syscall(SYS_openat2, from.get(), below.empty() ? "." : below.c_str(), &how, sizeof how)));
-    if (found) return found;
-    if (errno == EAGAIN || errno == EINTR) continue;  // somebody renames on the way
-    if (errno == EXDEV || errno == ELOOP)
-      throw Error(ErrorKind::Invalid, below.string() + " leads out of " + folder.string(),
-                  "remove the link that is on the way");
-    if (errno == ENOENT || errno == ENOTDIR)
-      throw Error(ErrorKind::NotFound, (folder / below).string() + " is not there");
-    throw_errno("cannot open " + (folder / below).string());
+        ::syscall(SYS_openat2, folder, path.empty() ? "." : path.c_str(), &how, sizeof how)));
+    if (found || (errno != EAGAIN && errno != EINTR)) return found;
   }
+}
+
+UniqueFd open_beneath(const fs::path& folder, const fs::path& below, int flags) {
+  UniqueFd found = open_resolved(open_file(folder, O_PATH | O_DIRECTORY).get(), below.native(), flags,
+                                 RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  if (found) return found;
+  if (errno == EXDEV || errno == ELOOP)
+    throw Error(ErrorKind::Invalid, below.string() + " leads out of " + folder.string(),
+                "remove the link that is on the way");
+  if (errno == ENOENT || errno == ENOTDIR)
+    throw Error(ErrorKind::NotFound, (folder / below).string() + " is not there");
+  throw_errno("cannot open " + (folder / below).string());
 }
 
 }  // namespace kiln

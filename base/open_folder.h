@@ -60,6 +60,10 @@ class OpenFolder {
   std::filesystem::path path_;
 };
 
+// openat2(2) with `resolve` (RESOLVE_…), tried again while somebody renames on the way; "" is the folder
+// itself. Nothing, with errno, where the kernel refuses.
+UniqueFd open_resolved(int folder, const std::string& path, int flags, uint64_t resolve);
+
 // What `below` names in `folder`, or the folder itself when that is empty. Links on the way are followed as
 // long as they stay in the folder (openat2(2), RESOLVE_BENEATH); what leads to `folder` is trusted. Throws
 // Invalid for what leads out, NotFound.

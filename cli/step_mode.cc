@@ -12,9 +12,8 @@
 namespace kiln::cli {
 namespace {
 
-constexpr std::string_view kPaths[] = {"builder",  "commit-file",  "digest-file", "file",
-                                       "folder",   "from",         "image-file",  "metadata-file",
-                                       "url-file", "revision-file"};
+constexpr std::string_view kPaths[] = {"builder", "commit-file",   "digest-file", "file",         "folder",
+                                       "from",    "metadata-file", "url-file",    "revision-file"};
 constexpr std::string_view kPlaces[] = {"source", "target", "image"};
 constexpr std::pair<const char*, const char*> kFixed[] = {
     {"--root", "KILN_ROOT"}, {"--sandbox", "KILN_SANDBOX"}, {"--server", "KILN_SERVER"}};

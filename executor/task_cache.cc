@@ -1,11 +1,9 @@
 #include "executor/task_cache.h"
 
 #include <algorithm>
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/open_folder.h"
 #include "base/utf8.h"
 
 namespace kiln::executor {
@@ -16,7 +14,7 @@ class HeldFolder {
  public:
   explicit HeldFolder(const steps::VolumeMount& mount) : path_(mount.source) {
     if (mount.within.empty()) return;
-    fd_ = open_beneath(mount.within, mount.source.lexically_relative(mount.within), O_PATH | O_DIRECTORY);
+    fd_ = steps::open_source(mount.source, mount.within);
     path_ = "/proc/self/fd/" + std::to_string(fd_.get()) + "/.";
   }
   const fs::path& path() const { return path_; }

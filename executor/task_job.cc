@@ -69,7 +69,8 @@ void make_folder(const PodRequest::Folder& folder) {
     make_for_all(open_beneath(folder.inside, at, O_PATH | O_DIRECTORY).get(), part);
     at /= part;
   }
-  open_beneath(folder.inside, at, O_PATH | O_DIRECTORY);
+  open_beneath(folder.inside, at,
+               O_PATH | O_DIRECTORY);  // throws where a file or a link out stands in for it
 }
 
 // A link may lead anywhere: what counts is where the folder really is.

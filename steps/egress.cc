@@ -48,8 +48,7 @@ Pipe make_pipe() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-// In a session of its own: a Ctrl-C at the terminal is not meant for it.
-// `fds[i]` becomes its descriptor i.
+// In a session of its own: a Ctrl-C at the terminal is not meant for it. `fds[i]` becomes its descriptor i.
 pid_t spawn(std::vector<std::string> arguments, std::span<const int> fds) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <memory>
-
 #include "steps/network_namespace.h"
 
 namespace kiln::steps {

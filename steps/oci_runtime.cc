@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 #include "base/process.h"
 #include "base/text.h"
 #include "steps/child.h"
@@ -155,11 +156,8 @@ class OciSandbox final : public Sandbox {
 void make_inside(const fs::path& root, const fs::path& path) {
   const UniqueFd top = open_file(root, O_PATH | O_DIRECTORY);
   const auto open_inside = [&](const fs::path& at) {
-    open_how how{};
-    how.flags = O_PATH | O_DIRECTORY | O_CLOEXEC;
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    return UniqueFd(
-        static_cast<int>(::syscall(SYS_openat2, top.get(), at.empty() ? "." : at.c_str(), &how, sizeof how)));
+    return open_resolved(top.get(), at.native(), O_PATH | O_DIRECTORY,
+                         RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
   };
   fs::path above;
   for (const fs::path& part : path) {

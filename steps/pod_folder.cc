@@ -3,11 +3,11 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 
 namespace kiln::steps {
 namespace {
@@ -121,11 +121,8 @@ std::optional<PodFolder::Result> PodFolder::step_artifacts(size_t index, uint64_
 std::optional<PodFolder::Result> PodFolder::read(const fs::path& folder, const std::string& name,
                                                  uint64_t limit) const {
   const UniqueFd results = open_file(control_ / folder, O_PATH | O_DIRECTORY);
-  open_how how{};
-  how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-  how.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
-  const UniqueFd file(
-      static_cast<int>(::syscall(SYS_openat2, results.get(), name.c_str(), &how, sizeof how)));
+  const UniqueFd file = open_resolved(results.get(), name, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+                                      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
   struct stat st;
   if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
   Result result{.size = static_cast<uint64_t>(st.st_size), .value = {}};

@@ -51,7 +51,7 @@ Json mount(const char* destination, const char* type, const char* source, std::v
 // These runtimes take a path only: where it leads now.
 fs::path source_of(const Mount& mount) {
   if (mount.within.empty()) return mount.source;
-  return fs::read_symlink("/proc/self/fd/" + std::to_string(open_source(mount).get()));
+  return fs::read_symlink("/proc/self/fd/" + std::to_string(open_source(mount.source, mount.within).get()));
 }
 
 Json mounts_of(const SandboxSpec& spec) {

@@ -165,9 +165,9 @@ std::string sandbox_problem() {
   }
 }
 
-UniqueFd open_source(const Mount& mount) {
-  if (mount.within.empty()) return open_file(mount.source, O_PATH);
-  return open_beneath(mount.within, mount.source.lexically_relative(mount.within), O_PATH);
+UniqueFd open_source(const fs::path& source, const fs::path& within) {
+  if (within.empty()) return open_file(source, O_PATH);
+  return open_beneath(within, source.lexically_relative(within), O_PATH);
 }
 
 }  // namespace kiln::steps

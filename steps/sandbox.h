@@ -44,8 +44,8 @@ struct Mount {
   std::filesystem::path within{};
 };
 
-// The mount's source, held open where it is now. Throws Invalid when it leads out, NotFound.
-UniqueFd open_source(const Mount& mount);
+// A mount's source, held open where it is now. Throws Invalid when it leads out, NotFound.
+UniqueFd open_source(const std::filesystem::path& source, const std::filesystem::path& within);
 
 enum class Network {
   Host,

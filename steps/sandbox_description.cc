@@ -47,7 +47,7 @@ int idmap_of(const Mount& mount, const SandboxSpec& spec) {
   if (!mount.owned_by_step || spec.trusted || mount.kind != Mount::Kind::Bind) return -1;
   struct stat st;
   try {
-    if (::fstat(open_source(mount).get(), &st) != 0) return -1;
+    if (::fstat(open_source(mount.source, mount.within).get(), &st) != 0) return -1;
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::Invalid) throw;
     return -1;  // the sandbox program says what it is

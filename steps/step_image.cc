@@ -5,11 +5,11 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 #include "base/text.h"
 
 namespace kiln::steps {
@@ -70,11 +70,8 @@ std::optional<std::string> read_image_file(const std::vector<fs::path>& lowers, 
   for (const fs::path& lower : lowers) {
     const UniqueFd root(::open(lower.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
     if (!root) throw_errno("cannot open the layer " + lower.string());
-    open_how how{};
-    how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
-    how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-    const UniqueFd file(
-        static_cast<int>(::syscall(SYS_openat2, root.get(), relative.c_str(), &how, sizeof how)));
+    const UniqueFd file = open_resolved(root.get(), relative, O_RDONLY | O_NONBLOCK | O_NOCTTY,
+                                        RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
     struct stat st;
     if (!file) {
       // A whiteout (a device nobody can open) says that the layers below do not count.

@@ -35,6 +35,10 @@ void restrict_user(const StepSpec& step, SandboxSpec& sandbox) {
   sandbox.groups.insert(sandbox.groups.end(), step.groups.begin(), step.groups.end());
   sandbox.capabilities = step.capabilities;
   if (step.privileged) sandbox.trusted = true;
+  // With a raw socket root reads what others send over the machine's loopback, passwords for our server too.
+  constexpr uint64_t kNetRaw = 1u << 13;
+  if (sandbox.network == Network::Host && !sandbox.trusted)
+    sandbox.capabilities = sandbox.capabilities.value_or(wire::kRootCapabilities) & ~kNetRaw;
 }
 
 // Tekton's creds-init: a folder of the step's own in memory, and copies where programs look for them.
@@ -159,10 +163,6 @@ void StepWorld::set_user_and_root(const Place& place, const Variables& variables
 
 void StepWorld::finish(const Place& place, const Variables& variables, SandboxSpec& sandbox) const {
   restrict_user(place.step, sandbox);
-  // With a raw socket root reads what others send over the machine's loopback, passwords for our server too.
-  constexpr uint64_t kNetRaw = 1u << 13;
-  if (sandbox.network == Network::Host && !sandbox.trusted)
-    sandbox.capabilities = sandbox.capabilities.value_or(wire::kRootCapabilities) & ~kNetRaw;
   const bool on_host = runs_on_host(place.step);
   std::string cwd = expand_variables(place.step.working_dir, variables);
   if (cwd.empty() && !on_host) cwd = place.image.config.working_dir;

@@ -29,7 +29,7 @@ const Mount* mount_of(const fs::path& path, const SandboxSpec& sandbox) {
 // What is made in a step's name belongs to whom the mount's source does: inside, that is the step's user.
 class OwnedPlace {
  public:
-  explicit OwnedPlace(const Mount& mount) : at_(open_source(mount)) {
+  explicit OwnedPlace(const Mount& mount) : at_(open_source(mount.source, mount.within)) {
     if (::fstat(at_.get(), &owner_) != 0 || !S_ISDIR(owner_.st_mode)) at_.reset();
   }
   bool ok() const { return static_cast<bool>(at_); }

@@ -4,12 +4,12 @@
 #include <cstring>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/open_folder.h"
 
 namespace kiln::registry::detail {
 namespace {
@@ -27,15 +27,8 @@ std::string leaf_of(std::string_view path) {
   return std::string(path.substr(path.rfind('/') + 1));
 }
 
-int open_in_root(int root, const std::string& path, uint64_t flags) {
-  open_how how{};
-  how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
-  for (;;) {
-    const long fd = ::syscall(SYS_openat2, root, path.empty() ? "." : path.c_str(), &how, sizeof how);
-    if (fd >= 0) return static_cast<int>(fd);
-    if (errno != EINTR && errno != EAGAIN) return -1;
-  }
+UniqueFd open_in_root(int root, const std::string& path, int flags) {
+  return open_resolved(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 // What the archive can be blamed for, and what the disk can.
@@ -92,19 +85,17 @@ LayerTree::~LayerTree() {
 
 LayerTree::Folder LayerTree::open_folder(const std::string& path) {
   if (const auto it = folders_.find(path); it != folders_.end()) return it->second;
-  int fd = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
-  if (fd < 0 && errno == ENOENT && !path.empty()) {
+  UniqueFd fd = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
+  if (!fd && errno == ENOENT && !path.empty()) {
     // A folder that the archive does not describe gets the usual attributes.
     const Folder parent = open_folder(std::string(parent_of(path)));
     if (::mkdirat(parent->get(), leaf_of(path).c_str(), 0755) != 0 && errno != EEXIST) fail(errno, path);
     fd = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
   }
-  if (fd < 0) fail(errno, path);
-  if (folders_.size() >= kFolderCache) folders_.clear();
-  OpenFolder opened{UniqueFd(fd), 0};
   struct stat st;
-  if (::fstat(fd, &st) != 0) fail(errno, path);
-  opened.inode = st.st_ino;
+  if (!fd || ::fstat(fd.get(), &st) != 0) fail(errno, path);
+  if (folders_.size() >= kFolderCache) folders_.clear();
+  OpenFolder opened{std::move(fd), st.st_ino};
   return folders_[path] = std::make_shared<const OpenFolder>(std::move(opened));
 }
 
@@ -191,7 +182,7 @@ void LayerTree::hardlink(const std::string& path, const std::string& target) {
   const Folder parent = open_folder(std::string(parent_of(path)));
   make_room(parent, path);
   const std::string leaf = leaf_of(target);
-  UniqueFd from(open_in_root(root_.get(), std::string(parent_of(target)), O_PATH | O_DIRECTORY));
+  const UniqueFd from = open_in_root(root_.get(), std::string(parent_of(target)), O_PATH | O_DIRECTORY);
   struct stat st;
   const auto is_there = [&] { return ::fstatat(from.get(), leaf.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0; };
   bool found = from && is_there();
@@ -245,11 +236,11 @@ void LayerTree::finish() {
   }
   const char* attribute = options_.privileged ? "trusted.overlay.opaque" : "user.overlay.opaque";
   for (const std::string& path : opaques_) {
-    UniqueFd fd(open_in_root(root_.get(), path, O_RDONLY | O_DIRECTORY));
+    const UniqueFd fd = open_in_root(root_.get(), path, O_RDONLY | O_DIRECTORY);
     if (!fd || ::fsetxattr(fd.get(), attribute, "y", 1, 0) != 0) fail(errno, path);
   }
   for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {  // children before parents
-    UniqueFd fd(open_in_root(root_.get(), it->first, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
+    const UniqueFd fd = open_in_root(root_.get(), it->first, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!fd) fail(errno, it->first);
     apply(fd.get(), it->second);
   }

@@ -30,8 +30,8 @@ namespace {
 
 // Who waits for another registry, and for the disk; beyond, they wait in line.
 constexpr size_t kBringers = 32, kWriters = 64;
-constexpr std::string_view kOwnImages = "kiln/";
 constexpr size_t kBringing = 512;  // with those in line
+constexpr std::string_view kOwnImages = "kiln/";
 
 // Counts a request when it is over, however it ends: a client that went away has no status.
 class Counted {

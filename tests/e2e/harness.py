@@ -9,6 +9,7 @@ import os
 import pathlib
 import pty
 import re
+import secrets
 import select
 import shutil
 import signal
@@ -51,7 +52,9 @@ class World:
     """Folders, and the commands that run on them."""
 
     def __init__(self):
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="kiln-e2e-"))
+        # Some peers name images after the folder they are in: a name that may be part of a reference.
+        self.folder = pathlib.Path(tempfile.gettempdir(), f"kiln-e2e-{secrets.token_hex(8)}")
+        self.folder.mkdir()
         self.folder.chmod(0o755)
         self.env = environment(XDG_DATA_HOME=shared_data(), XDG_STATE_HOME=self.folder / "state",
                                XDG_CACHE_HOME=self.folder / "cache", XDG_CONFIG_HOME=self.folder / "config",

@@ -108,6 +108,14 @@ TEST(Scheduler, OnErrorContinueIsIgnored) {
   EXPECT_EQ(run.end(), "Succeeded | Tasks Completed: 2 (Failed: 1 (Ignored: 1), Cancelled 0), Skipped: 0");
 }
 
+TEST(Scheduler, AStepThatFailedIsAnIgnoredFailure) {
+  Scenario run(plan_of("  tasks:\n" + task("a, onError: continue") + task("b, runAfter: [a]")));
+  Event event{.kind = Event::Kind::TaskFinished, .task = 0, .attempt = run.state.tasks[0].attempt};
+  event.outcome.reason = "StepFailed";
+  run.feed(std::move(event));
+  EXPECT_EQ(run.of("a").reason, "FailureIgnored");
+}
+
 TEST(Scheduler, AnIgnoredTimeoutKeepsItsReason) {
   Scenario run(plan_of("  tasks:\n" + task("a, onError: continue, timeout: 10s") + task("b, runAfter: [a]")));
   run.advance(11s).finish("a", false);
