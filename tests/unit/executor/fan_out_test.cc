@@ -8,6 +8,7 @@
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/report.h"
+#include "executor/slots.h"
 #include "tests/unit/executor/fake_pods.h"
 #include "tests/unit/executor/support.h"
 
@@ -200,7 +201,7 @@ TEST_F(FanOutTest, JobsCountThePodsOfAllPipelinesInside) {
   for (const char* outer : {"a", "b"})
     text += "    - {name: " + std::string(outer) +
             ", pipelineSpec: {tasks: [{name: x, taskSpec: {steps: [{image: i}]}}, "
-            "{name: y, taskSpec: {steps: [{image: i}]}}]}}\n";
+            "{name: z, taskSpec: {steps: [{image: i}]}}]}}\n";
   std::mutex mutex;
   std::condition_variable changed;
   int begun = 0, running = 0, most = 0;
@@ -216,7 +217,7 @@ TEST_F(FanOutTest, JobsCountThePodsOfAllPipelinesInside) {
     --running;
     return FakePodRunner::succeeded();
   };
-  for (const char* pod : {"a-x", "a-y", "b-x", "b-y"}) pods.on(pod, wait);
+  for (const char* pod : {"a-x", "a-z", "b-x", "b-z"}) pods.on(pod, wait);
   EXPECT_EQ(run(plan_of(text), {.jobs = 2}).state.reason, "Succeeded");
   EXPECT_LE(most, 2);
 }
