@@ -10,7 +10,8 @@
 namespace kiln::registry {
 namespace {
 
-constexpr size_t kRepositories = 1024;  // beyond, those are forgotten to which nothing is under way
+constexpr uint64_t kMost = UINT64_MAX / 4;  // that a client may say: sums stay sums
+constexpr size_t kRepositories = 1024;      // beyond, those are forgotten to which nothing is under way
 
 std::set<Digest> entries_of(const Store& store, const std::string& repository) {
   std::set<Digest> out;
@@ -167,7 +168,7 @@ std::optional<RegistryHooks::Refusal> Quotas::refuse(const std::string& reposito
   const QuotaRule* rule = policies_.quota_of(repository);
   if (!rule) return std::nullopt;
   std::lock_guard lock(mutex_);
-  return beyond(*rule, repository, *under_way_of(repository), more);
+  return beyond(*rule, repository, *under_way_of(repository), std::min(more, kMost));
 }
 
 RegistryHooks::Admission Quotas::admit(const std::string& repository, const Descriptor& manifest,

@@ -66,7 +66,8 @@ class RegistryHooks {
     virtual void commits(const Digest& digest) = 0;
     virtual void committed() = 0;
   };
-  // `size`: what is there already, of an upload that is carried on. Null: nobody counts. Must not block.
+  // `size`: what is there already, of an upload that is carried on. Null: nobody counts. Asked on threads
+  // of connections, too: must be quick.
   virtual std::unique_ptr<UploadCount> count_upload(std::string_view /*repository*/, std::string_view /*id*/,
                                                     uint64_t /*size*/) {
     return nullptr;

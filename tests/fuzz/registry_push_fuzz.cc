@@ -60,7 +60,7 @@ void edit(IndexEdit& index, uint8_t what) {
 void change(std::string_view bytes) {
   auto before = StoreIndex::parse(R"({"schemaVersion":2,"manifests":[]})", "index.json");
   IndexEdit index(before);
-  for (size_t at = 0; at + 2 < bytes.size() && at < 300; at += 3) {
+  for (size_t at = 0; at + 2 < bytes.size() && at < 60; at += 3) {
     const auto part = [&](IndexEdit& one) {
       edit(one, static_cast<uint8_t>(bytes[at]));
       edit(one, static_cast<uint8_t>(bytes[at + 1]));

@@ -134,6 +134,7 @@ TEST(Quota, CountsWhatTheProcessBeforeHasLeft) {
   RegistryPolicies next(at.store, at.client, {.settings = quota(100'000), .clock = &at.clock});
   EXPECT_TRUE(next.before_upload("a", 50'000));
   EXPECT_FALSE(next.before_upload("a", 40'000));
+  EXPECT_TRUE(next.before_upload("a", UINT64_MAX));
   {
     const auto resumed = next.count_upload("a", std::string(32, 'a'), 30'000);
     EXPECT_TRUE(next.before_upload("a", 50'000)) << "once";
