@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "dag/check_task.h"
+#include "dag/image_name.h"
 
 namespace kiln::dag {
 namespace {
@@ -130,6 +131,10 @@ constexpr std::string_view kReservedSidecar = "tekton-log-results";
 
 }  // namespace
 
+void check_image(const Text& image, Reporter& reporter) {
+  if (!image.empty()) check_image_name(image.value, image, reporter);
+}
+
 void check_step(const Step& step, bool image_from_template, Reporter& reporter) {
   if (step.ref.given()) {
     check_ref(step, reporter);
@@ -139,6 +144,7 @@ void check_step(const Step& step, bool image_from_template, Reporter& reporter) 
     if (!step.params.empty())
       reporter.error(step.params.front().name.at, "params cannot be used without Ref",
                      "declare them under the task's `params`; a step's own are for a StepAction");
+    check_image(step.image, reporter);
   }
   check_script(step, reporter);
   if (!step.on_error.empty() && !may_have_variables(step.on_error.value) &&
@@ -157,6 +163,7 @@ void check_step(const Step& step, bool image_from_template, Reporter& reporter) 
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
   if (sidecar.image.empty())
     reporter.error(sidecar.at, "missing field(s): image", "every sidecar runs in an image: add `image: …`");
+  check_image(sidecar.image, reporter);
   if (sidecar.name.value == kReservedSidecar)
     reporter.error(sidecar.name.at,
                    "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar), "rename it");
@@ -168,6 +175,7 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
   if (step.image.empty())
     reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
+  check_image(step.image, reporter);
   check_script(step, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
