@@ -152,12 +152,14 @@ FileLock::FileLock(const fs::path& path, Mode mode)
   if (!fd_ && (errno == EISDIR || errno == EROFS || errno == EACCES))
     fd_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd_) throw_errno("cannot open " + path.string());
-  while (::flock(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX) != 0)
+  while (::flock(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX) != 0) {
+    if (errno == EINTR) continue;
     // A network's file system may not lock what is open for reading only.
-    if (errno == EBADF)
-      return;
-    else if (errno != EINTR)
-      throw_errno("cannot lock " + path.string());
+    if (errno != EBADF) throw_errno("cannot lock " + path.string());
+    if (mode == Mode::Shared) return;
+    throw Error(ErrorKind::Infrastructure, "cannot lock " + path.string() + ", which is not writable",
+                "its file system locks only what can be written to: make it writable");
+  }
 }
 
 }  // namespace kiln

@@ -62,6 +62,8 @@ class TempDir {
 };
 
 // An advisory exclusive (or shared) flock on a folder or a file (created if needed), held until destruction.
+// A shared one only where the file system has such locks for what we may not write to: on a network's there
+// may be none, and then nothing is held.
 class FileLock {
  public:
   enum class Mode { Shared, Exclusive };
