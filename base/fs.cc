@@ -132,7 +132,7 @@ static fs::path temporary_folder() {
 }
 
 TempDir::TempDir(const fs::path& parent) {
-  std::string pattern = (parent.empty() ? fs::temp_directory_path() : parent) / "kiln-XXXXXX";
+  std::string pattern = (parent.empty() ? temporary_folder() : parent) / "kiln-XXXXXX";
   if (!::mkdtemp(pattern.data())) throw_errno("cannot make a temporary folder " + pattern);
   path_ = pattern;
 }
