@@ -79,8 +79,11 @@ std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
 
   make_dirs(request.destination);
   OnExit undo([&] {
-    for (const auto& entry : fs::directory_iterator(request.destination)) remove_tree(entry.path());
-    if (!destination_existed) remove_tree(request.destination);
+    if (!destination_existed) try_remove_tree(request.destination);
+    std::error_code problem;
+    for (fs::directory_iterator entry(request.destination, problem), none; !problem && entry != none;
+         entry.increment(problem))
+      try_remove_tree(entry->path());
   });
   git_clone_options options = GIT_CLONE_OPTIONS_INIT;
   options.local = GIT_CLONE_LOCAL_NO_LINKS;

@@ -133,7 +133,7 @@ GitRepository update_mirror(const std::string& url, const fs::path& mirror, cons
   }
   GitRepository repository(raw);
   OnExit discard([&] {
-    if (fresh) remove_tree(mirror);
+    if (fresh) try_remove_tree(mirror);
   });
   git_remote* remote_raw = nullptr;
   if (int code = git_remote_create_anonymous(&remote_raw, repository.get(), url.c_str()))

@@ -297,10 +297,7 @@ void LiveRun::abandon() {
 }
 
 void LiveRun::forget_secrets() {
-  try {
-    remove_private_folder(places_.run);
-  } catch (const Error&) {  // close_lost_runs() or `kiln runs delete` will
-  }
+  try_remove_private_folder(places_.run);  // else close_lost_runs() or `kiln runs delete` will
 }
 
 }  // namespace kiln::executor

@@ -70,7 +70,7 @@ void sweep(const fs::path& base) {
     if (const UniqueFd lock = try_lock(entry.path())) {
       try {
         remove_lost(entry.path());
-      } catch (const Error&) {  // the next one tries again
+      } catch (const std::exception&) {  // the next one tries again
       }
     }
   }
@@ -108,5 +108,14 @@ void remove_private_folder(const fs::path& run) {
   if (const fs::path folder = fs::read_symlink(link, none); !none) remove_tree(folder);
   remove_tree(link);
 }
+bool try_remove_private_folder(const fs::path& run) noexcept {
+  try {
+    remove_private_folder(run);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
+}
+
 
 }  // namespace kiln::executor

@@ -96,12 +96,7 @@ fs::path prepare_one(const Store& store, const Descriptor& layer, const Digest& 
   remove_tree(partial);
   remove_tree(snapshot);
   make_dirs(partial / "fs");
-  OnExit cleanup([&] {
-    try {
-      remove_tree(partial);
-    } catch (const Error&) {  // the error under way says more
-    }
-  });
+  OnExit cleanup([&] { try_remove_tree(partial); });
   unpack_into(store, layer, diff_id, partial / "fs");
   write_file(partial / "boot", boot_id());
   if (::rename(partial.c_str(), snapshot.c_str()) != 0) throw_errno("cannot make " + snapshot.string());
