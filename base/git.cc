@@ -63,13 +63,21 @@ void update_submodules(git_repository* repository, const SubmoduleUpdate& update
 }  // namespace
 
 std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
+bool is_there_and_empty(const fs::path& folder) {
+  std::error_code problem;
+  const bool there = fs::exists(folder, problem);
+  const bool empty = problem || !there || fs::is_empty(folder, problem);
+  if (problem) throw_errno(problem.value(), "cannot read " + folder.string());
+  if (!empty)
+    throw Error(ErrorKind::Failed, folder.string() + " is not empty",
+                "a checkout needs an empty folder; remove it or choose another");
+  return there;
+}
+
   start_libgit2();
   const std::string shown_url = without_password(request.url);
   if (request.url.empty()) throw Error(ErrorKind::Usage, "the repository URL is empty", "pass -p url=…");
-  const bool destination_existed = fs::exists(request.destination);
-  if (destination_existed && !fs::is_empty(request.destination))
-    throw Error(ErrorKind::Failed, request.destination.string() + " is not empty",
-                "a checkout needs an empty folder; remove it or choose another");
+  const bool destination_existed = is_there_and_empty(request.destination);
 
   const fs::path mirror_path = mirror_of(request.cache, request.url);
   const FileLock lock(mirror_path.string() + ".lock");
