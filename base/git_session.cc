@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <vector>
 
 #include "base/digest.h"
@@ -50,15 +53,29 @@ std::vector<std::string> default_keys() {
   return keys;
 }
 
+// Whether ssh-agent answers: libgit2 takes one that has ended for the end of the matter.
+bool has_agent() {
+  const char* path = std::getenv("SSH_AUTH_SOCK");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (!path || std::strlen(path) >= sizeof address.sun_path) return false;
+  std::strcpy(address.sun_path, path);
+  const UniqueFd agent(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(agent.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+}
+
 // libgit2 asks again after each refusal: the agent's keys first, then one default key after the other.
 int give_credentials(git_credential** out, const char*, const char* user, unsigned allowed, void* payload) {
   const char* name = user ? user : "git";
   if (!(allowed & GIT_CREDENTIAL_SSH_KEY))
     return allowed & GIT_CREDENTIAL_USERNAME ? git_credential_username_new(out, name) : GIT_EAUTH;
   std::vector<std::string> sources = default_keys();
-  if (std::getenv("SSH_AUTH_SOCK")) sources.insert(sources.begin(), "");
+  if (has_agent()) sources.insert(sources.begin(), "");
   size_t& offered = static_cast<GitTransfer*>(payload)->keys_offered;
-  if (offered >= sources.size()) return GIT_EAUTH;
+  if (offered >= sources.size()) {
+    git_error_set_str(GIT_ERROR_SSH, "the server accepted no key");
+    return GIT_EAUTH;
+  }
   const std::string& source = sources[offered++];
   return source.empty() ? git_credential_ssh_key_from_agent(out, name)
                         : git_credential_ssh_key_new(out, name, nullptr, source.c_str(), "");
