@@ -19,6 +19,7 @@ struct Dirs {
   // All of it under one folder (`--root`, KILN_ROOT).
   static Dirs under(const std::filesystem::path& root);
   // XDG base directories, with `kiln` appended; as the specification says, relative values are ignored.
+  // Without HOME the user's home is the one of passwd(5). Throws Usage when there is none either.
   static Dirs of_user();
 };
 

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <cerrno>
 #include <cstdlib>
-#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -126,63 +125,14 @@ void fsync_dir(const fs::path& path) {
   if (::fsync(fd.get()) != 0) throw_errno("cannot sync folder " + path.string());
 }
 
-namespace {
-
-// Removes the entries of the folder `fd` is open on (taking the fd over).
-void remove_entries(int fd, const fs::path& name) {
-  DIR* dir = ::fdopendir(fd);
-  if (!dir) {
-    ::close(fd);
-    throw_errno("cannot read folder " + name.string());
-  }
-  OnExit close_dir([&] { ::closedir(dir); });
-  while (dirent* entry = ::readdir(dir)) {
-    const std::string_view base = entry->d_name;
-    if (base == "." || base == "..") continue;
-    int flags = entry->d_type == DT_DIR ? AT_REMOVEDIR : 0;
-    if (flags == 0 && ::unlinkat(::dirfd(dir), entry->d_name, 0) == 0) continue;
-    if (flags == 0 && errno == ENOENT) continue;
-    if (flags == 0 && errno == EACCES) {
-      ::fchmod(::dirfd(dir), 0700);
-      if (::unlinkat(::dirfd(dir), entry->d_name, 0) == 0) continue;
-    }
-    if (flags == 0 && errno != EISDIR) throw_errno("cannot remove " + (name / entry->d_name).string());
-    if (::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR) == 0) continue;
-    int child = ::openat(::dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (child < 0 && errno == EACCES) {
-      if (::fchmodat(::dirfd(dir), entry->d_name, 0700, 0) != 0)
-        throw_errno("cannot remove " + name.string());
-      child = ::openat(::dirfd(dir), entry->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    if (child < 0 && errno == ENOENT) continue;
-    if (child < 0) throw_errno("cannot remove " + (name / entry->d_name).string());
-    remove_entries(child, name / entry->d_name);
-    if (::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR) != 0 && errno == EACCES) {
-      ::fchmod(::dirfd(dir), 0700);
-      ::unlinkat(::dirfd(dir), entry->d_name, AT_REMOVEDIR);
-    }
-  }
-}
-
-}  // namespace
-
-void remove_tree(const fs::path& path) {
-  if (path.empty()) return;
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
-  if (errno != EISDIR && errno != EPERM) throw_errno("cannot remove " + path.string());
-  if (::rmdir(path.c_str()) == 0 || errno == ENOENT) return;
-  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  if (fd < 0 && errno == EACCES) {
-    ::chmod(path.c_str(), 0700);
-    fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-  }
-  if (fd < 0) throw_errno("cannot remove " + path.string());
-  remove_entries(fd, path);
-  if (::rmdir(path.c_str()) != 0 && errno != ENOENT) throw_errno("cannot remove " + path.string());
+// TMPDIR as it is, or /tmp: one that cannot be used is named by the error of who uses it.
+static fs::path temporary_folder() {
+  const char* named = std::getenv("TMPDIR");
+  return named && *named ? named : "/tmp";
 }
 
 TempDir::TempDir(const fs::path& parent) {
-  std::string pattern = (parent.empty() ? fs::temp_directory_path() : parent) / "kiln-XXXXXX";
+  std::string pattern = (parent.empty() ? temporary_folder() : parent) / "kiln-XXXXXX";
   if (!::mkdtemp(pattern.data())) throw_errno("cannot make a temporary folder " + pattern);
   path_ = pattern;
 }
@@ -193,11 +143,7 @@ TempDir& TempDir::operator=(TempDir&& other) noexcept {
 }
 
 TempDir::~TempDir() {
-  if (path_.empty()) return;
-  try {
-    remove_tree(path_);
-  } catch (const Error&) {  // a destructor has nobody to tell; the next `gc` removes the rest
-  }
+  try_remove_tree(path_);
 }
 
 FileLock::FileLock(const fs::path& path, Mode mode)
@@ -206,12 +152,14 @@ FileLock::FileLock(const fs::path& path, Mode mode)
   if (!fd_ && (errno == EISDIR || errno == EROFS || errno == EACCES))
     fd_ = UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd_) throw_errno("cannot open " + path.string());
-  while (::flock(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX) != 0)
+  while (::flock(fd_.get(), mode == Mode::Shared ? LOCK_SH : LOCK_EX) != 0) {
+    if (errno == EINTR) continue;
     // A network's file system may not lock what is open for reading only.
-    if (errno == EBADF)
-      return;
-    else if (errno != EINTR)
-      throw_errno("cannot lock " + path.string());
+    if (errno != EBADF) throw_errno("cannot lock " + path.string());
+    if (mode == Mode::Shared) return;
+    throw Error(ErrorKind::Infrastructure, "cannot lock " + path.string() + ", which is not writable",
+                "its file system locks only what can be written to: make it writable");
+  }
 }
 
 }  // namespace kiln

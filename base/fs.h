@@ -40,10 +40,13 @@ void fsync_dir(const fs::path& path);
 // Whether `path` is `folder` or below it, by their names alone: both normal, without a slash at the end.
 bool is_within(const fs::path& path, const fs::path& folder);
 
-// rm -rf that never follows a link, copes with unwritable folders and vanished entries.
+// rm -rf that never follows a link, copes with unwritable folders, vanished entries and any depth.
 void remove_tree(const fs::path& path);
+// The same where nobody can be told that it failed: in a destructor, or while another error is under way.
+// Whether all of it is gone.
+bool try_remove_tree(const fs::path& path) noexcept;
 
-// A fresh private folder (0700), removed with all it holds at destruction.
+// A fresh private folder (0700), removed at destruction with all it holds, as far as that can be removed.
 class TempDir {
  public:
   // Below `parent`, or the system's temporary folder.
@@ -59,6 +62,8 @@ class TempDir {
 };
 
 // An advisory exclusive (or shared) flock on a folder or a file (created if needed), held until destruction.
+// A shared one only where the file system has such locks for what we may not write to: on a network's there
+// may be none, and then nothing is held.
 class FileLock {
  public:
   enum class Mode { Shared, Exclusive };

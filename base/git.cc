@@ -1,5 +1,7 @@
 #include "base/git.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/git_session.h"
@@ -36,13 +38,14 @@ void update_submodules(git_repository* repository, const SubmoduleUpdate& update
   constexpr int kDeepest = 10;
   if (update.depth >= kDeepest) throw Error(ErrorKind::Failed, "submodules are nested too deeply");
   std::vector<std::string> names;
-  git_submodule_foreach(
-      repository,
-      [](git_submodule*, const char* name, void* payload) {
-        static_cast<std::vector<std::string>*>(payload)->emplace_back(name);
-        return 0;
-      },
-      &names);
+  if (int code = git_submodule_foreach(
+          repository,
+          [](git_submodule*, const char* name, void* payload) {
+            static_cast<std::vector<std::string>*>(payload)->emplace_back(name);
+            return 0;
+          },
+          &names))
+    throw_git(code, "cannot read the list of submodules");
   for (const std::string& name : names) {
     const std::string doing = "cannot fetch the submodule " + name;
     git_submodule* raw = nullptr;
@@ -60,16 +63,35 @@ void update_submodules(git_repository* repository, const SubmoduleUpdate& update
   }
 }
 
+bool is_there_and_empty(const fs::path& folder) {
+  std::error_code problem;
+  const bool there = fs::exists(folder, problem);
+  const bool empty = problem || !there || fs::is_empty(folder, problem);
+  if (problem) throw_errno(problem.value(), "cannot read " + folder.string());
+  if (!empty)
+    throw Error(ErrorKind::Failed, folder.string() + " is not empty",
+                "a checkout needs an empty folder; remove it or choose another");
+  return there;
+}
+
 }  // namespace
+
+std::string without_password(const std::string& url) {
+  const size_t scheme = url.find("://");
+  if (scheme == std::string::npos) return url;
+  const size_t user = scheme + 3, at = url.rfind('@', url.find('/', user));
+  if (at == std::string::npos || at < user) return url;
+  // Over ssh the user is whom to log in as.
+  const size_t colon = url.find(':', user);
+  const size_t kept = url.starts_with("ssh://") ? std::min(colon, at) : user;
+  return url.substr(0, kept) + url.substr(kept == user ? at + 1 : at);
+}
 
 std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
   start_libgit2();
   const std::string shown_url = without_password(request.url);
   if (request.url.empty()) throw Error(ErrorKind::Usage, "the repository URL is empty", "pass -p url=…");
-  const bool destination_existed = fs::exists(request.destination);
-  if (destination_existed && !fs::is_empty(request.destination))
-    throw Error(ErrorKind::Failed, request.destination.string() + " is not empty",
-                "a checkout needs an empty folder; remove it or choose another");
+  const bool destination_existed = is_there_and_empty(request.destination);
 
   const fs::path mirror_path = mirror_of(request.cache, request.url);
   const FileLock lock(mirror_path.string() + ".lock");
@@ -79,8 +101,11 @@ std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
 
   make_dirs(request.destination);
   OnExit undo([&] {
-    for (const auto& entry : fs::directory_iterator(request.destination)) remove_tree(entry.path());
-    if (!destination_existed) remove_tree(request.destination);
+    if (!destination_existed) try_remove_tree(request.destination);
+    std::error_code problem;
+    for (fs::directory_iterator entry(request.destination, problem), none; !problem && entry != none;
+         entry.increment(problem))
+      try_remove_tree(entry->path());
   });
   git_clone_options options = GIT_CLONE_OPTIONS_INIT;
   options.local = GIT_CLONE_LOCAL_NO_LINKS;
@@ -89,7 +114,8 @@ std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
   if (int code = git_clone(&raw, mirror_path.c_str(), request.destination.c_str(), &options))
     throw_git(code, "cannot clone " + shown_url);
   const GitRepository clone(raw);
-  git_remote_set_url(clone.get(), "origin", shown_url.c_str());
+  if (int code = git_remote_set_url(clone.get(), "origin", shown_url.c_str()))
+    throw_git(code, "cannot name " + shown_url + " as where the clone comes from");
   git_checkout_options checkout = GIT_CHECKOUT_OPTIONS_INIT;
   checkout.checkout_strategy = GIT_CHECKOUT_FORCE;
   git_object* local_raw = nullptr;
@@ -98,7 +124,8 @@ std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
   const GitObject local(local_raw);
   if (int code = git_checkout_tree(clone.get(), local.get(), &checkout))
     throw_git(code, "cannot check out " + shown_url);
-  git_repository_set_head_detached(clone.get(), git_object_id(local.get()));
+  if (int code = git_repository_set_head_detached(clone.get(), git_object_id(local.get())))
+    throw_git(code, "cannot check out " + shown_url);
   if (request.submodules) update_submodules(clone.get(), {request, stop});
   undo.dismiss();
 

@@ -10,8 +10,9 @@
 namespace kiln {
 
 // Fetching git repositories (libgit2). Credentials come from where git looks: the URL, ssh-agent and the
-// default keys. Certificates and proxies are the machine's own. A stop request ends a transfer over http and
-// https at once; over ssh and git only between two pieces of the pack, since libgit2 waits by itself there.
+// default keys in ~/.ssh, as far as these have no passphrase. Certificates and proxies are the machine's own.
+// A stop request ends a transfer over http and https at once; over ssh and git only between two pieces of the
+// pack, since libgit2 waits by itself there.
 struct GitCheckout {
   std::string url;
   std::string revision;               // branch, tag, full or abbreviated commit; empty: the remote's HEAD
@@ -23,6 +24,10 @@ struct GitCheckout {
   bool submodules = false;  // also fetch and check out submodules, and theirs
   bool verify_tls = true;
 };
+
+// The URL as it may be shown, stored and handed on: without a password, and over http without a user, who is
+// as likely a token.
+std::string without_password(const std::string& url);
 
 // The commit (40 hex) that was checked out. Updates the mirror, then makes a full clone of it in
 // `destination` at the revision (HEAD detached, `origin` set to the URL, objects copied rather than linked so

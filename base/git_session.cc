@@ -2,12 +2,16 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <mutex>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <vector>
 
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/git.h"
 #include "base/git_http.h"
 #include "base/text.h"
 
@@ -27,12 +31,54 @@ std::string last_error() {
   return error && error->message ? error->message : "unknown git error";
 }
 
+// Nobody can be asked for a passphrase here: a key that has one is for the agent.
+bool needs_passphrase(const std::string& key) {
+  if (key.find("OPENSSH PRIVATE KEY") == std::string::npos) return key.find("ENCRYPTED") != std::string::npos;
+  constexpr std::string_view kPlain = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmU";  // "openssh-key-v1", cipher "none"
+  return key.find(kPlain) == std::string::npos;
+}
+
+// The default keys of ssh(1) that this user has.
+std::vector<std::string> default_keys() {
+  constexpr uint64_t kLargestKey = 64 << 10;
+  std::vector<std::string> keys;
+  const char* home = std::getenv("HOME");
+  for (const char* name : {"id_rsa", "id_ecdsa", "id_ed25519"}) {
+    const fs::path key = fs::path(home ? home : "") / ".ssh" / name;
+    try {
+      if (!needs_passphrase(read_file(key, kLargestKey))) keys.push_back(key.native());
+    } catch (const Error&) {  // not there, or not ours to read
+    }
+  }
+  return keys;
+}
+
+// Whether ssh-agent answers: libgit2 takes one that has ended for the end of the matter.
+bool has_agent() {
+  const char* path = std::getenv("SSH_AUTH_SOCK");
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (!path || std::strlen(path) >= sizeof address.sun_path) return false;
+  std::strcpy(address.sun_path, path);
+  const UniqueFd agent(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  return ::connect(agent.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+}
+
+// libgit2 asks again after each refusal: the agent's keys first, then one default key after the other.
 int give_credentials(git_credential** out, const char*, const char* user, unsigned allowed, void* payload) {
-  // libgit2 asks again after each refusal; the second time there is nothing better to offer.
-  if (++static_cast<GitTransfer*>(payload)->credential_attempts > 1) return GIT_EAUTH;
-  if (allowed & GIT_CREDENTIAL_SSH_KEY) return git_credential_ssh_key_from_agent(out, user ? user : "git");
-  if (allowed & GIT_CREDENTIAL_USERNAME) return git_credential_username_new(out, user ? user : "git");
-  return GIT_EAUTH;
+  const char* name = user ? user : "git";
+  if (!(allowed & GIT_CREDENTIAL_SSH_KEY))
+    return allowed & GIT_CREDENTIAL_USERNAME ? git_credential_username_new(out, name) : GIT_EAUTH;
+  std::vector<std::string> sources = default_keys();
+  if (has_agent()) sources.insert(sources.begin(), "");
+  size_t& offered = static_cast<GitTransfer*>(payload)->keys_offered;
+  if (offered >= sources.size()) {
+    git_error_set_str(GIT_ERROR_SSH, "the server accepted no key");
+    return GIT_EAUTH;
+  }
+  const std::string& source = sources[offered++];
+  return source.empty() ? git_credential_ssh_key_from_agent(out, name)
+                        : git_credential_ssh_key_new(out, name, nullptr, source.c_str(), "");
 }
 
 int choose_transport(git_transport** out, git_remote* remote, void* payload) {
@@ -74,8 +120,10 @@ void throw_git(int code, const std::string& doing, const GitTransfer* transfer) 
   const git_error* error = git_error_last();
   const int kind = error ? error->klass : 0;
   if (code == GIT_EAUTH)
-    throw Error(ErrorKind::Failed, doing + ": " + cause,
-                "give credentials in the URL, or load a key into ssh-agent");
+    throw Error(
+        ErrorKind::Failed, doing + ": " + cause,
+        "give credentials in the URL, or load a key into ssh-agent; keys in ~/.ssh that have no passphrase "
+        "are tried, too");
   const bool no_host =
       cause.find("connect") != std::string::npos || cause.find("resolve") != std::string::npos;
   if (kind == GIT_ERROR_NET || kind == GIT_ERROR_SSL || (kind == GIT_ERROR_OS && no_host)) {
@@ -101,15 +149,6 @@ git_remote_callbacks callbacks_for(GitTransfer& transfer) {
   return callbacks;
 }
 
-std::string without_password(const std::string& url) {
-  const size_t scheme = url.find("://");
-  if (scheme == std::string::npos) return url;
-  const size_t host_end = url.find('/', scheme + 3);
-  const size_t at = url.rfind('@', host_end);
-  if (at == std::string::npos || at < scheme) return url;
-  return url.substr(0, scheme + 3) + url.substr(at + 1);
-}
-
 std::string text_of(const git_oid& id) {
   char text[GIT_OID_HEXSZ + 1];
   return git_oid_tostr(text, sizeof text, &id);
@@ -133,7 +172,7 @@ GitRepository update_mirror(const std::string& url, const fs::path& mirror, cons
   }
   GitRepository repository(raw);
   OnExit discard([&] {
-    if (fresh) remove_tree(mirror);
+    if (fresh) try_remove_tree(mirror);
   });
   git_remote* remote_raw = nullptr;
   if (int code = git_remote_create_anonymous(&remote_raw, repository.get(), url.c_str()))

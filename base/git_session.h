@@ -26,7 +26,7 @@ struct GitTransfer {
   std::stop_token stop{};
   bool verify_tls = true;
   std::filesystem::path scratch{};  // folder for what is too large for memory; empty: memory
-  int credential_attempts = 0;
+  size_t keys_offered = 0;
   std::exception_ptr failure{};  // no exception passes through libgit2: it is kept and thrown after
 };
 
@@ -37,9 +37,6 @@ struct GitTransfer {
 // Credentials, cancellation, and for http and https the transport of base/git_http.h. `transfer` outlives
 // them.
 git_remote_callbacks callbacks_for(GitTransfer& transfer);
-
-// Passwords in URLs do not belong into messages, logs or .git/config.
-std::string without_password(const std::string& url);
 
 std::string text_of(const git_oid& id);
 

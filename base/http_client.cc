@@ -209,11 +209,14 @@ HttpResponse HttpClient::send(const HttpRequest& request, const HttpSink& sink, 
   set(easy, CURLOPT_CONNECTTIMEOUT_MS, milliseconds(options_.connect_timeout));
   set(easy, CURLOPT_USERAGENT, options_.user_agent.c_str());
   if (const char* proxy = other_http_proxy(*url)) set(easy, CURLOPT_PROXY, proxy);
-  if (is_loopback_host(url->host))
+  set(easy, CURLOPT_OPENSOCKETFUNCTION, &detail::Transfer::on_open_socket);
+  set(easy, CURLOPT_OPENSOCKETDATA, &transfer);
+  if (is_loopback_host(url->host)) {
     set(easy, CURLOPT_PROXY, "");
-  else if (request.public_only && !has_proxy_settings())
-    set(easy, CURLOPT_OPENSOCKETFUNCTION, &detail::Transfer::on_open_socket),
-        set(easy, CURLOPT_OPENSOCKETDATA, &transfer), set(easy, CURLOPT_FRESH_CONNECT, 1L);
+  } else if (request.public_only && !has_proxy_settings()) {
+    transfer.refuse_private = true;
+    set(easy, CURLOPT_FRESH_CONNECT, 1L);
+  }
   detail::set_tls(easy, options_.tls_for ? options_.tls_for(*url) : options_.tls);
 
   set(easy, CURLOPT_HEADERFUNCTION, &detail::Transfer::on_header);

@@ -42,6 +42,7 @@ tcp::acceptor listen_on(asio::io_context& io, const std::string& address, uint16
   }
   if (!error) acceptor.bind(endpoint, error);
   if (!error) acceptor.listen(1024, error);
+  if (!error) acceptor.non_blocking(true, error);
   if (error == asio::error::address_in_use)
     throw Error(ErrorKind::Infrastructure, "cannot listen on " + shown + ": the port is already in use",
                 "stop the program that uses it, or choose another: --listen 127.0.0.1:0 picks a free one");
@@ -68,6 +69,7 @@ struct HttpServer::State {
     endpoint = acceptor.local_endpoint();
   }
 
+  Awaitable<std::pair<error_code, tcp::socket>> accept(asio::any_io_executor executor);
   Awaitable<void> accept_loop();
   Awaitable<void> run_connection(tcp::socket socket);
   Awaitable<void> sweep_loop();
@@ -89,11 +91,27 @@ struct HttpServer::State {
   std::vector<std::thread> threads;
 };
 
+// By accept4(2): with Asio's own, a program that is started at the same time would keep the connection open.
+Awaitable<std::pair<error_code, tcp::socket>> HttpServer::State::accept(asio::any_io_executor executor) {
+  tcp::socket socket(executor);
+  for (;;) {
+    auto [error] = co_await acceptor.async_wait(tcp::acceptor::wait_read, kAwait);
+    if (error) co_return std::pair(error, std::move(socket));
+    const int fd = ::accept4(acceptor.native_handle(), nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd >= 0) {
+      socket.assign(endpoint.protocol(), fd, error);
+      co_return std::pair(error, std::move(socket));
+    }
+    if (errno != EAGAIN && errno != EINTR)
+      co_return std::pair(error_code(errno, asio::error::get_system_category()), std::move(socket));
+  }
+}
+
 Awaitable<void> HttpServer::State::accept_loop() {
   while (!stopping) {
     asio::any_io_executor executor = io.get_executor();
     if (options.threads > 1) executor = asio::make_strand(io);
-    auto [error, socket] = co_await acceptor.async_accept(executor, kAwait);
+    auto [error, socket] = co_await accept(executor);
     if (stopping || error == asio::error::operation_aborted || error == asio::error::bad_descriptor)
       co_return;
     if (error) {
@@ -102,7 +120,6 @@ Awaitable<void> HttpServer::State::accept_loop() {
       co_await pause.async_wait(kAwait);
       continue;
     }
-    ::fcntl(socket.native_handle(), F_SETFD, FD_CLOEXEC);
     {
       std::lock_guard lock(mutex);
       if (watches.size() >= options.max_connections) continue;

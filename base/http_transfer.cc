@@ -86,15 +86,17 @@ int Transfer::on_seek(void* self, curl_off_t offset, int origin) {
   transfer.sent = static_cast<uint64_t>(offset);
   return CURL_SEEKFUNC_OK;
 }
+// libcurl's own would be open in programs that are started before it is told otherwise.
 curl_socket_t Transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) {
+  auto& transfer = *static_cast<Transfer*>(self);
   char text[INET6_ADDRSTRLEN] = {};
   const auto* any = reinterpret_cast<const sockaddr*>(&address->addr);
   if (any->sa_family == AF_INET)
     ::inet_ntop(AF_INET, &reinterpret_cast<const sockaddr_in*>(any)->sin_addr, text, sizeof text);
   else if (any->sa_family == AF_INET6)
     ::inet_ntop(AF_INET6, &reinterpret_cast<const sockaddr_in6*>(any)->sin6_addr, text, sizeof text);
-  if (is_private_address(text)) {
-    static_cast<Transfer*>(self)->refused_address = true;
+  if (transfer.refuse_private && is_private_address(text)) {
+    transfer.refused_address = true;
     return CURL_SOCKET_BAD;
   }
   return ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);

@@ -19,6 +19,7 @@ struct Transfer {
   HttpResponse response{};
   uint64_t sent = 0;
   std::exception_ptr failure{};
+  bool refuse_private = false;  // addresses that are not public
   bool refused_address = false;
 
   static size_t on_header(char* data, size_t size, size_t count, void* self);

@@ -95,15 +95,11 @@ std::optional<std::string> OpenFolder::read(const std::string& name, uint64_t li
   if (!stat(name)) return std::nullopt;
   struct stat status;
   const UniqueFd fd = open_file(name, status);
-  std::string content;
-  char buffer[16 << 10];
-  for (;;) {
-    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_errno("cannot read " + (path_ / name).string());
-    if (n == 0) return content;
-    content.append(buffer, static_cast<size_t>(n));
-    if (content.size() > limit) refuse(path_ / name, "is larger than " + std::to_string(limit) + " bytes");
+  try {
+    return read_all(fd.get(), limit, (path_ / name).native());
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Invalid) throw;
+    refuse(path_ / name, "is larger than " + std::to_string(limit) + " bytes");
   }
 }
 

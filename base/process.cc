@@ -1,17 +1,18 @@
 #include "base/process.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cstring>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/error.h"
-#include "base/fs.h"
+#include "base/pipe.h"
+#include "base/spawn.h"
+#include "base/stop_fd.h"
 #include "base/text.h"
 
 extern char** environ;
@@ -19,61 +20,124 @@ extern char** environ;
 namespace kiln {
 namespace {
 
-struct Pipe {
-  UniqueFd read, write;
-  Pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("pipe");
-    read.reset(ends[0]);
-    write.reset(ends[1]);
-  }
-};
+using Steady = std::chrono::steady_clock;
 
-std::vector<char*> pointers(const std::vector<std::string>& strings) {
-  std::vector<char*> out;
-  for (const std::string& s : strings) out.push_back(const_cast<char*>(s.c_str()));
-  out.push_back(nullptr);
-  return out;
-}
+constexpr auto kGrace = std::chrono::seconds(5);  // from SIGTERM to SIGKILL
+constexpr auto kLastWords =
+    std::chrono::milliseconds(500);  // for what is in the pipes when all should be over
+constexpr size_t kErrorsKept = 64 << 10;
 
-pid_t spawn(const Command& command, int in, int out, int err) {
-  std::vector<std::string> variables;
-  if (command.environment)
-    for (const auto& [name, value] : *command.environment) variables.push_back(name + "=" + value);
-  std::vector<char*> argv = pointers(command.argv);
-  std::vector<char*> envp = pointers(variables);
-
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, in, 0);
-  posix_spawn_file_actions_adddup2(&actions, out, 1);
-  posix_spawn_file_actions_adddup2(&actions, err, 2);
-  if (!command.directory.empty()) posix_spawn_file_actions_addchdir_np(&actions, command.directory.c_str());
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes,
-                           POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, argv[0], &actions, &attributes, argv.data(),
-                                   command.environment ? envp.data() : environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0)
-    throw Error(ErrorKind::Infrastructure, "cannot run " + command.argv[0] + ": " + std::strerror(error),
-                error == ENOENT ? "install the program " + command.argv[0] + " or put it into PATH" : "");
-  return pid;
-}
-
-void keep_tail(std::string& text, std::string_view more) {
-  constexpr size_t kLimit = 64 << 10;
+void keep_tail(std::string& text, std::string_view more, size_t slack) {
   text += more;
-  if (text.size() > 2 * kLimit) text.erase(0, text.size() - kLimit);
+  if (text.size() > kErrorsKept + slack) text.erase(0, text.size() - kErrorsKept);
 }
+
+// A child and its pipes. Killed, and waited for, when it is let go of before its end.
+class Child {
+ public:
+  Child(const Command& command, const std::function<void(std::string_view)>& on_output)
+      : program_(command.argv[0]), on_output_(on_output), input_(command.input) {
+    const int inside[] = {in_.read.get(), out_.write.get(), err_.write.get()};
+    pid_ = spawn(command, inside);
+    in_.read.reset();
+    out_.write.reset();
+    err_.write.reset();
+    if (input_.empty()) in_.write.reset();
+    if (in_.write) ::fcntl(in_.write.get(), F_SETFL, O_NONBLOCK);
+  }
+  ~Child() {
+    if (pid_ <= 0) return;
+    ::kill(-pid_, SIGKILL);
+    reap();
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  Finished to_end(const StopFd& stop) {
+    // Waited for like the rest: who has closed its streams may still be told to stop.
+    const UniqueFd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0)));
+    if (!ended) throw_errno("cannot watch " + program_);
+    while (!(has_ended_ && !out_.read && !err_.read) && Steady::now() < given_up_) {
+      pollfd fds[] = {{out_.read.get(), POLLIN, 0},
+                      {err_.read.get(), POLLIN, 0},
+                      {in_.write.get(), POLLOUT, 0},
+                      {is_stopping() ? -1 : stop.get(), POLLIN, 0},
+                      {has_ended_ ? -1 : ended.get(), POLLIN, 0}};
+      if (::poll(fds, std::size(fds), is_stopping() ? kLook : -1) < 0 && errno != EINTR) throw_errno("poll");
+      if (fds[2].revents) write_input();
+      if (fds[0].revents) read_output();
+      if (fds[1].revents) read_errors();
+      if (fds[4].revents) has_ended_ = true;
+      if (fds[3].revents) begin_stop();
+      if (is_stopping()) go_on_stopping();
+    }
+    const int status = reap();
+    if (is_stopping()) throw Error(ErrorKind::Cancelled, program_ + " was cancelled");
+    keep_tail(finished_.errors, {}, 0);
+    finished_.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    return std::move(finished_);
+  }
+
+ private:
+  static constexpr int kLook = 100;  // ms; how often a child that is to end is looked at
+  static constexpr auto kNever = Steady::time_point::max();
+
+  bool is_stopping() const { return kill_at_ != kNever; }
+  void begin_stop() {
+    kill_at_ = Steady::now() + kGrace;
+    ::kill(-pid_, SIGTERM);
+  }
+  // Its children have no more time than itself. What left its group, and holds the pipes, is not waited for.
+  void go_on_stopping() {
+    const auto now = Steady::now();
+    if (has_ended_) kill_at_ = std::min(kill_at_, now + kLastWords);
+    if (now < kill_at_ || given_up_ != kNever) return;
+    ::kill(-pid_, SIGKILL);
+    given_up_ = now + kLastWords;
+  }
+
+  void write_input() {
+    // A child that does not read its input gets what it asked for: the pipe is simply closed.
+    const ssize_t n = ::write(in_.write.get(), input_.data(), input_.size());
+    if (n > 0) input_.remove_prefix(n);
+    if ((n < 0 && errno != EAGAIN && errno != EINTR) || input_.empty()) in_.write.reset();
+  }
+  std::optional<std::string_view> read_some(UniqueFd& end) {
+    const ssize_t n = ::read(end.get(), buffer_, sizeof buffer_);
+    if (n > 0) return std::string_view(buffer_, static_cast<size_t>(n));
+    if (n == 0 || (errno != EINTR && errno != EAGAIN)) end.reset();
+    return std::nullopt;
+  }
+  void read_output() {
+    const auto bytes = read_some(out_.read);
+    if (!bytes) return;
+    if (on_output_)
+      on_output_(*bytes);
+    else
+      finished_.output += *bytes;
+  }
+  void read_errors() {
+    if (const auto bytes = read_some(err_.read)) keep_tail(finished_.errors, *bytes, kErrorsKept);
+  }
+
+  int reap() {
+    int status = 0;
+    while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
+    }
+    pid_ = -1;
+    return status;
+  }
+
+  const std::string program_;
+  const std::function<void(std::string_view)>& on_output_;
+  std::string_view input_;
+  Pipe in_, out_, err_;
+  pid_t pid_ = -1;
+  bool has_ended_ = false;
+  Steady::time_point kill_at_ = kNever, given_up_ = kNever;
+  Finished finished_;
+  char buffer_[64 << 10];
+};
 
 }  // namespace
 
@@ -90,75 +154,8 @@ Environment current_environment() {
 
 Finished run(const Command& command, const std::function<void(std::string_view)>& on_output,
              std::stop_token stop) {
-  Pipe in, out, err;
-  const pid_t pid = spawn(command, in.read.get(), out.write.get(), err.write.get());
-  in.read.reset();
-  out.write.reset();
-  err.write.reset();
-  bool reaped = false;
-  OnExit kill_child([&] {
-    if (reaped) return;
-    ::kill(-pid, SIGKILL);
-    ::waitpid(pid, nullptr, 0);
-  });
-
-  UniqueFd wake(::eventfd(0, EFD_CLOEXEC));
-  std::stop_callback on_stop(stop, [&] {
-    const uint64_t one = 1;
-    [[maybe_unused]] ssize_t n = ::write(wake.get(), &one, sizeof one);
-  });
-
-  ::fcntl(in.write.get(), F_SETFL, O_NONBLOCK);
-  std::string_view input = command.input;
-  if (input.empty()) in.write.reset();
-  Finished finished;
-  bool terminated = false;
-  auto kill_at = std::chrono::steady_clock::time_point::max();
-  while (out.read || err.read) {
-    pollfd fds[] = {{out.read.get(), POLLIN, 0},
-                    {err.read.get(), POLLIN, 0},
-                    {in.write.get(), POLLOUT, 0},
-                    {terminated ? -1 : wake.get(), POLLIN, 0}};
-    const int timeout = terminated ? 100 : -1;
-    if (::poll(fds, std::size(fds), timeout) < 0 && errno != EINTR) throw_errno("poll");
-    if (fds[3].revents) {
-      terminated = true;
-      kill_at = std::chrono::steady_clock::now() + std::chrono::seconds(5);
-      ::kill(-pid, SIGTERM);
-    }
-    if (terminated && std::chrono::steady_clock::now() > kill_at) ::kill(-pid, SIGKILL);
-    if (fds[2].revents) {
-      // A child that does not read its input gets what it asked for: the pipe is simply closed.
-      const ssize_t n = ::write(in.write.get(), input.data(), input.size());
-      if (n > 0) input.remove_prefix(n);
-      if ((n < 0 && errno != EAGAIN && errno != EINTR) || input.empty()) in.write.reset();
-    }
-    for (auto* end : {&out.read, &err.read}) {
-      const bool is_output = end == &out.read;
-      if (!*end || !fds[is_output ? 0 : 1].revents) continue;
-      char buffer[64 << 10];
-      const ssize_t n = ::read(end->get(), buffer, sizeof buffer);
-      if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
-      if (n <= 0) {
-        end->reset();
-        continue;
-      }
-      const std::string_view bytes(buffer, static_cast<size_t>(n));
-      if (!is_output)
-        keep_tail(finished.errors, bytes);
-      else if (on_output)
-        on_output(bytes);
-      else
-        finished.output += bytes;
-    }
-  }
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0)
-    if (errno != EINTR) throw_errno("waitpid");
-  reaped = true;
-  if (terminated) throw Error(ErrorKind::Cancelled, command.argv[0] + " was cancelled");
-  finished.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-  return finished;
+  const StopFd stop_fd(stop);
+  return Child(command, on_output).to_end(stop_fd);
 }
 
 std::optional<std::filesystem::path> find_program(std::string_view name) {

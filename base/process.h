@@ -34,9 +34,10 @@ struct Finished {
   bool ok() const { return exit_code == 0; }
 };
 
-// Runs to the end. `on_output`, if given, receives stdout as it comes instead of `output`. A stop request
-// sends SIGTERM to the child's process group, SIGKILL 5 s later, and throws Cancelled.
-// Throws Infrastructure when the program cannot be started (the hint names the program).
+// Runs until the program has ended and nobody holds its streams any more. `on_output`, if given, receives
+// stdout as it comes instead of `output`. A stop request sends SIGTERM to the child's process group, SIGKILL
+// 5 s later or a moment after the child's own end, and throws Cancelled; who left the group is not waited
+// for. Throws Infrastructure when the program cannot be started (the hint names the program).
 Finished run(const Command& command, const std::function<void(std::string_view)>& on_output = {},
              std::stop_token stop = {});
 

@@ -65,10 +65,8 @@ BuildResult Lifecycle::build(const BuildRequest& request, const BuildLog& log, s
     for (const char* name : {"layers", "home"}) remove_tree(folder / name);
   UnfinishedMark mark(folder);
   OnExit remove_app([&] {
-    try {
-      for (const char* name : {"app", "phase", "platform"}) remove_tree(folder / name);
-    } catch (const Error&) {  // the next build of this image removes them first, and says why it cannot
-    }
+    // The next build of this image removes what is left first, and says why it cannot.
+    for (const char* name : {"app", "phase", "platform"}) try_remove_tree(folder / name);
   });
 
   BuildRoom room(request, build_image, snapshots.prepare(build_image, &lease), runtime_, folder, stop);

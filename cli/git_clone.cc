@@ -90,7 +90,7 @@ void add_git_clone(CLI::App& app, Context& context) {
                                              .verify_tls = flag(options->ssl_verify, true)},
                                             context.stop());
     if (!options->commit_file.empty()) write_file(options->commit_file, commit);
-    if (!options->url_file.empty()) write_file(options->url_file, options->url);
+    if (!options->url_file.empty()) write_file(options->url_file, without_password(options->url));
     say("checked out " + commit.substr(0, 12) +
         (options->revision.empty() ? "" : " (" + options->revision + ")"));
   });

@@ -38,12 +38,20 @@ void add_verbs(CLI::App& app, Context& context) {
   add_version(app, context);
 }
 
+// None where nothing says what this user's folder is: a verb that needs one says so.
+fs::path user_settings(const std::optional<std::string>& root) {
+  try {
+    return (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 // The user's own file lies where --root or KILN_ROOT say, if they do; the project's wins over it.
 void load_files(const CLI::App& app, Context& context, std::vector<std::string>& words) {
   const fs::path project = ".kiln/config.toml";
   const nlohmann::json nearer = load_project_settings(project);
-  const std::optional<std::string> root = root_of(words);
-  const fs::path own = (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
+  const fs::path own = user_settings(root_of(words));
   const nlohmann::json farther = load_settings(own);
   check_setting_names(app, farther, own);
   append_lists(app, nearer, project, words);

@@ -3,12 +3,12 @@
 #include <array>
 #include <fnmatch.h>
 #include <poll.h>
-#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/stop_fd.h"
 #include "base/text.h"
 
 namespace kiln::cli {
@@ -26,8 +26,8 @@ fs::path normal(const fs::path& path) {
 }  // namespace
 
 TreeWatch::TreeWatch(const std::vector<fs::path>& paths)
-    : inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)), wake_(::eventfd(0, EFD_CLOEXEC)) {
-  if (!inotify_ || !wake_) throw_errno("watch for changes");
+    : inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+  if (!inotify_) throw_errno("watch for changes");
   for (const fs::path& given : paths) {
     const fs::path path = normal(given);
     if (fs::is_directory(path)) {
@@ -131,16 +131,14 @@ bool TreeWatch::take_events(bool known_only) {
 }
 
 bool TreeWatch::wait(std::stop_token stop, bool known_only) {
-  const std::stop_callback wake(stop, [this] { ::eventfd_write(wake_.get(), 1); });
+  const StopFd stop_fd(stop);
   bool changed = false;
   while (!stop.stop_requested()) {
-    std::array<pollfd, 2> sources{{{inotify_.get(), POLLIN, 0}, {wake_.get(), POLLIN, 0}}};
+    std::array<pollfd, 2> sources{{{inotify_.get(), POLLIN, 0}, {stop_fd.get(), POLLIN, 0}}};
     const int ready = ::poll(sources.data(), sources.size(), changed ? kQuiet : -1);
     if (ready == 0) return true;
     if (sources[0].revents && take_events(known_only)) changed = true;
   }
-  eventfd_t seen;
-  ::eventfd_read(wake_.get(), &seen);  // for the next call
   return false;
 }
 

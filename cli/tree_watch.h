@@ -39,7 +39,7 @@ class TreeWatch {
   // Whether one of the events that are there counts.
   bool take_events(bool known_only);
 
-  UniqueFd inotify_, wake_;
+  UniqueFd inotify_;
   std::map<int, Folder> folders_;          // by watch descriptor
   std::set<std::filesystem::path> files_;  // known: named, or found in a tree
   std::set<std::filesystem::path> named_;

@@ -4,12 +4,12 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/named_lock.h"
 #include "dag/params.h"
 #include "executor/control.h"
 
@@ -31,12 +31,6 @@ std::string ticket_name(const RunRecord& run) {
   char text[32];
   std::snprintf(text, sizeof text, "%019lld", static_cast<long long>(run.order));
   return text;
-}
-
-bool is_same_file(int fd, const fs::path& path) {
-  struct stat open_one, named_one;
-  return ::fstat(fd, &open_one) == 0 && ::stat(path.c_str(), &named_one) == 0 &&
-         open_one.st_dev == named_one.st_dev && open_one.st_ino == named_one.st_ino;
 }
 
 // Who holds the lock on a file; nullopt when nobody does.
@@ -74,10 +68,8 @@ GroupPlace::GroupPlace(const Dirs& dirs, const RunRecord& run)
       ticket_file_(folder_ / ticket_name(run)),
       run_(run.id) {
   make_dirs(folder_, 0700);
-  do {  // whoever finds a ticket of the dead removes it, perhaps just before it is locked here
-    ticket_ = open_file(ticket_file_, O_RDWR | O_CREAT, 0600);
-    if (::flock(ticket_.get(), LOCK_EX) != 0) throw_errno("lock " + ticket_file_.string());
-  } while (!is_same_file(ticket_.get(), ticket_file_));
+  // Whoever finds a ticket of the dead removes it, perhaps just before it is locked here.
+  ticket_ = lock_named(ticket_file_, O_RDWR | O_CREAT, 0600, Wait::Yes);
   write_name(ticket_.get(), run_);
   turn_ = open_file(folder_ / kTurn, O_RDWR | O_CREAT, 0600);
 }

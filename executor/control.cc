@@ -85,8 +85,10 @@ void end_pending_run(Journal& journal, const fs::path& runs, const RunRecord& ru
 ControlListener::ControlListener(const fs::path& run, std::function<void(std::string)> on_cancel)
     : folder_(run / kFolder) {
   make_dirs(folder_, 0700);
+  UniqueFd wake_up(::eventfd(0, EFD_CLOEXEC));
+  if (!wake_up) throw_errno("cannot make an eventfd");
   thread_ = std::jthread([folder = folder_, on_cancel = std::move(on_cancel), bell = open_bell(folder_),
-                          wake = UniqueFd(::eventfd(0, EFD_CLOEXEC))](const std::stop_token& stop) {
+                          wake = std::move(wake_up)](const std::stop_token& stop) {
     const std::stop_callback on_stop(stop, [&] { ::eventfd_write(wake.get(), 1); });
     do {
       if (auto mode = take_cancel(folder)) on_cancel(std::move(*mode));

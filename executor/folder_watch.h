@@ -19,7 +19,7 @@ class FolderWatch {
 
  private:
   std::filesystem::path folder_;
-  UniqueFd inotify_, wake_;
+  UniqueFd inotify_;
 };
 
 }  // namespace kiln::executor

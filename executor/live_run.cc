@@ -1,5 +1,6 @@
 #include "executor/live_run.h"
 
+#include <cerrno>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -18,6 +19,15 @@ constexpr Duration kLongestWait = std::chrono::minutes(1);
 
 // A lock cannot be waited for together with whatever else may happen to a run: it is tried again and again.
 constexpr Duration kTurnInterval = std::chrono::milliseconds(50);
+
+// A run that goes on from another one's works in the folders of that one, where it has kept them.
+void share_workspaces(const fs::path& theirs, const fs::path& ours) {
+  std::error_code problem;
+  const fs::path kept = fs::canonical(theirs, problem);
+  if (problem.value() == ENOENT) return;
+  if (!problem && !fs::exists(ours, problem) && !problem) fs::create_directory_symlink(kept, ours, problem);
+  if (problem) throw_errno(problem.value(), "cannot use the workspaces in " + theirs.string());
+}
 
 }  // namespace
 
@@ -49,8 +59,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
   }
   places_.images_since = is_outermost() ? std::chrono::steady_clock::now() : nesting_.images_since;
   if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
-  if (!options.workspaces.empty() && fs::exists(options.workspaces) && !fs::exists(places_.workspaces))
-    fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
+  if (!options.workspaces.empty()) share_workspaces(options.workspaces, places_.workspaces);
   remove_tree(places_.run / "pods");  // of a kiln that died
   remove_private_folder(places_.run);
   private_ = PrivateFolder(services.dirs, places_.run, run_.uid);
@@ -297,10 +306,7 @@ void LiveRun::abandon() {
 }
 
 void LiveRun::forget_secrets() {
-  try {
-    remove_private_folder(places_.run);
-  } catch (const Error&) {  // close_lost_runs() or `kiln runs delete` will
-  }
+  try_remove_private_folder(places_.run);  // else close_lost_runs() or `kiln runs delete` will
 }
 
 }  // namespace kiln::executor

@@ -3,13 +3,13 @@
 #include <cerrno>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/named_lock.h"
 
 namespace kiln::executor {
 namespace {
@@ -44,12 +44,11 @@ constexpr std::string_view kShell = "shell-";  // of a run's folder: a shell's o
 // The lock of a folder: its own, so that nothing else need be there. Invalid when another holds it, or when
 // it is gone.
 UniqueFd try_lock(const fs::path& folder) {
-  UniqueFd lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
-  struct stat held, there;
-  const bool same = ::fstat(lock.get(), &held) == 0 && ::lstat(folder.c_str(), &there) == 0 &&
-                    held.st_ino == there.st_ino && held.st_dev == there.st_dev;
-  return same ? std::move(lock) : UniqueFd();
+  try {
+    return lock_named(folder, O_RDONLY | O_DIRECTORY, 0, Wait::No);
+  } catch (const Error&) {  // gone, or no folder
+    return {};
+  }
 }
 
 // A folder whose kiln died. The mark may be gone: what died did so while it removed the folder.
@@ -69,7 +68,7 @@ void sweep(const fs::path& base) {
     if (const UniqueFd lock = try_lock(entry.path())) {
       try {
         remove_lost(entry.path());
-      } catch (const Error&) {  // the next one tries again
+      } catch (const std::exception&) {  // the next one tries again
       }
     }
   }
@@ -106,6 +105,15 @@ void remove_private_folder(const fs::path& run) {
   std::error_code none;
   if (const fs::path folder = fs::read_symlink(link, none); !none) remove_tree(folder);
   remove_tree(link);
+}
+
+bool try_remove_private_folder(const fs::path& run) noexcept {
+  try {
+    remove_private_folder(run);
+    return true;
+  } catch (const std::exception&) {
+    return false;
+  }
 }
 
 }  // namespace kiln::executor

@@ -26,5 +26,7 @@ class PrivateFolder {
 
 // Removes it with all it holds, also after its kiln was killed.
 void remove_private_folder(const std::filesystem::path& run);
+// The same where nobody can be told that it failed.
+bool try_remove_private_folder(const std::filesystem::path& run) noexcept;
 
 }  // namespace kiln::executor

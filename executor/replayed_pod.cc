@@ -1,12 +1,17 @@
 #include "executor/replayed_pod.h"
 
-#include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "executor/pod_places.h"
 #include "executor/task_job.h"
 
 namespace kiln::executor {
+
+// What is left is for `kiln runs delete`.
+static void remove_folders(const fs::path& folder) noexcept {
+  try_remove_private_folder(folder);
+  try_remove_tree(folder);
+}
 
 ReplayedPod::ReplayedPod(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id,
                          const Dirs& dirs, const RunOptions& options, std::string_view workspaces) {
@@ -16,10 +21,7 @@ ReplayedPod::ReplayedPod(const RunRecord& run, const dag::Plan& plan, const Stat
   places.workspaces = dirs.runs() / workspaces / "workspaces";
   places.run = folder_;
   make_dirs(folder_, 0700);
-  OnExit undo([&] {
-    remove_private_folder(folder_);
-    remove_tree(folder_);
-  });
+  OnExit undo([&] { remove_folders(folder_); });
   private_ = PrivateFolder(dirs, folder_, run.uid + "-" + word);
   places.secrets = private_.path();
   const dag::TaskRunIndex which = index_of(state, id);
@@ -31,11 +33,7 @@ ReplayedPod::ReplayedPod(const RunRecord& run, const dag::Plan& plan, const Stat
 }
 
 ReplayedPod::~ReplayedPod() {
-  try {
-    remove_private_folder(folder_);
-    remove_tree(folder_);
-  } catch (const Error&) {  // left behind for `kiln runs delete`
-  }
+  remove_folders(folder_);
 }
 
 }  // namespace kiln::executor

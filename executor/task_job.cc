@@ -109,12 +109,9 @@ void prepare_pod(const PodRequest& request) {
 Outcome run_pod(const PodWork& work, const PodRequest& request, const RunningTask& task,
                 std::stop_source& stop) {
   const steps::PodSpec& pod = request.spec;
-  const OnExit clean([&] {
-    try {
-      remove_tree(request.private_folder);
-      remove_tree(pod.folder);
-    } catch (const Error&) {  // left behind for `kiln runs delete`
-    }
+  const OnExit clean([&] {  // what is left is for `kiln runs delete`
+    try_remove_tree(request.private_folder);
+    try_remove_tree(pod.folder);
   });
   prepare_pod(request);
   const std::string attempt = attempt_folder(task_run_label(task.task, task.run, task.runs), task.attempt);

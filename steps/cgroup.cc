@@ -47,6 +47,10 @@ std::map<std::string, fs::path> own_groups() {
   return groups;
 }
 
+bool is_there(const fs::path& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
+
 bool write_limit(const fs::path& file, const std::string& value) {
   const UniqueFd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
   return fd && ::write(fd.get(), value.data(), value.size()) == static_cast<ssize_t>(value.size());
@@ -64,7 +68,7 @@ bool has_controller(const fs::path& folder, std::string_view controller) {
 
 // The nearest folder at or above `own` where we may make groups that have `controller`.
 std::optional<fs::path> v2_parent(fs::path own, const std::string& controller) {
-  for (; fs::exists(own / "cgroup.procs"); own = own.parent_path()) {
+  for (; is_there(own / "cgroup.procs"); own = own.parent_path()) {
     if (!has_controller(own, controller) || ::access(own.c_str(), W_OK) != 0) continue;
     if (write_limit(own / "cgroup.subtree_control", "+" + controller)) return own;
   }
@@ -113,7 +117,7 @@ Cgroup::Cgroup(std::string_view id, const Resources& resources, std::vector<std:
   if (resources.memory_bytes) {
     if (const fs::path folder = enter("memory", warnings, "memory"); !folder.empty()) {
       const std::string bytes = std::to_string(resources.memory_bytes);
-      if (fs::exists(folder / "memory.max")) {
+      if (is_there(folder / "memory.max")) {
         check(write_limit(folder / "memory.max", bytes), "memory");
         write_limit(folder / "memory.swap.max", "0");
       } else {
@@ -130,7 +134,7 @@ Cgroup::Cgroup(std::string_view id, const Resources& resources, std::vector<std:
     if (const fs::path folder = enter("cpu", warnings, "CPU time"); !folder.empty()) {
       constexpr long kPeriod = 100'000;  // microseconds, the kernel's own default
       const std::string quota = std::to_string(std::max(1000L, static_cast<long>(resources.cpus * kPeriod)));
-      check(fs::exists(folder / "cpu.max")
+      check(is_there(folder / "cpu.max")
                 ? write_limit(folder / "cpu.max", quota + " " + std::to_string(kPeriod))
                 : write_limit(folder / "cpu.cfs_quota_us", quota),
             "CPU time");
@@ -152,7 +156,7 @@ std::vector<int> Cgroup::parents() const {
 bool Cgroup::out_of_memory() const {
   if (memory_.empty()) return false;
   for (const char* name : {"memory.events", "memory.oom_control"}) {
-    if (!fs::exists(memory_ / name)) continue;
+    if (!is_there(memory_ / name)) continue;
     std::istringstream lines(read_file(memory_ / name));
     std::string key;
     for (uint64_t value; lines >> key >> value;)

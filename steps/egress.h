@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stop_token>
+
 #include "steps/network_namespace.h"
 
 namespace kiln::steps {
@@ -10,8 +12,8 @@ class Egress {
  public:
   static bool is_available();
   // When it returns, connections can be made. `network` must outlive the call only. Throws Infrastructure
-  // with what pasta says.
-  explicit Egress(const NetworkNamespace& network);
+  // with what pasta says, or when it says nothing for 10 s; Cancelled.
+  explicit Egress(const NetworkNamespace& network, const std::stop_token& stop = {});
   ~Egress();
   Egress(const Egress&) = delete;
   Egress& operator=(const Egress&) = delete;

@@ -41,16 +41,21 @@ constexpr const char* kProxies[] = {"http_proxy", "https_proxy", "ftp_proxy", "a
 constexpr const char* kCaVariables[] = {"SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
                                         "GIT_SSL_CAINFO"};
 
-bool readable_file(const fs::path& path) {
-  return fs::is_regular_file(path) && ::access(path.c_str(), R_OK) == 0;
+// The file that a path leads to; none where there is none, or where this user may not go or read.
+std::optional<fs::path> readable_file(const fs::path& path) {
+  std::error_code problem;
+  fs::path file = fs::canonical(path, problem);
+  if (problem || !fs::is_regular_file(file, problem) || ::access(file.c_str(), R_OK) != 0)
+    return std::nullopt;
+  return file;
 }
 
 std::optional<fs::path> ca_bundle(const Environment& environment) {
   if (const auto named = environment.find("SSL_CERT_FILE"); named != environment.end())
-    if (readable_file(named->second)) return fs::canonical(named->second);
+    if (auto file = readable_file(named->second)) return file;
   for (const char* path : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt",
                            "/etc/ssl/ca-bundle.pem", "/etc/ssl/cert.pem"})
-    if (readable_file(path)) return fs::canonical(path);
+    if (auto file = readable_file(path)) return file;
   return std::nullopt;
 }
 
@@ -89,7 +94,8 @@ HostNetwork host_network(const Environment& environment, const fs::path& folder,
     }
   }
   const auto bind_same = [&](const char* path) {
-    if (!host_root && readable_file(path)) bind(fs::canonical(path), path);
+    if (host_root) return;
+    if (const auto file = readable_file(path)) bind(*file, path);
   };
   if (network != Network::None) bind_same("/etc/resolv.conf");
   if (network == Network::Host) bind_same("/etc/hosts");

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/pipe.h"
 #include "steps/child.h"
 #include "steps/wire.h"
 
@@ -21,14 +22,13 @@ constexpr size_t kStrings = 16;  // of a description, more than it has; all empt
 }  // namespace
 
 NamespaceSeed::NamespaceSeed(int clone_flags, uint32_t flags) {
-  int pair[2], pipe[2];
+  int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     throw_errno("cannot make a socket pair");
   control_ = UniqueFd(pair[0]);
   const UniqueFd control_inside(pair[1]);
-  if (::pipe2(pipe, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
-  status_ = UniqueFd(pipe[0]);
-  const UniqueFd status_inside(pipe[1]);
+  Pipe status;
+  status_ = std::move(status.read);
   const UniqueFd description(::memfd_create("kiln-sandbox-spec", MFD_CLOEXEC));
   if (!description) throw_errno("cannot describe the namespaces");
   wire::Header header{};
@@ -38,8 +38,8 @@ NamespaceSeed::NamespaceSeed(int clone_flags, uint32_t flags) {
   spec.append(kStrings, '\0');
   write_all(description.get(), spec, "cannot describe the namespaces");
   const UniqueFd null = open_file("/dev/null", O_RDWR);
-  const int fds[] = {null.get(),           null.get(),          null.get(),
-                     control_inside.get(), status_inside.get(), description.get()};
+  const int fds[] = {null.get(),           null.get(),         null.get(),
+                     control_inside.get(), status.write.get(), description.get()};
   spawned_ = spawn_sandbox_program(fds, CLONE_NEWUSER | clone_flags);
   if (spawned_.pid < 0) throw no_user_namespaces(errno);
 }

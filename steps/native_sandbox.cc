@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/pipe.h"
 #include "steps/cgroup.h"
 #include "steps/child.h"
 #include "steps/sandbox_description.h"
@@ -233,18 +234,17 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
   const UniqueFd description =
       describe_sandbox(spec, flags, mount_point_, cgroup ? &*cgroup : nullptr, first_idmap, idmaps);
 
-  int pair[2], pipe[2];
+  int pair[2];
   if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0)
     throw_errno("cannot make a socket pair");
   UniqueFd control(pair[0]), control_inside(pair[1]);
-  if (::pipe2(pipe, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
-  UniqueFd status(pipe[0]), status_inside(pipe[1]);
+  Pipe status;
   UniqueFd null;
   if (streams.in < 0 || streams.out < 0 || streams.err < 0) null = open_file("/dev/null", O_RDWR);
   const auto or_null = [&](int fd) { return fd < 0 ? null.get() : fd; };
 
   std::vector<int> fds = {or_null(streams.in),  or_null(streams.out), or_null(streams.err),
-                          control_inside.get(), status_inside.get(),  description.get()};
+                          control_inside.get(), status.write.get(),   description.get()};
   for (const std::vector<int>& more : {procs, parents, idmaps})
     fds.insert(fds.end(), more.begin(), more.end());
   if (joins_network(spec) && !enters) fds.push_back(spec.network_namespace);
@@ -257,11 +257,11 @@ std::unique_ptr<Sandbox> NativeRuntime::make(const SandboxSpec& spec, const Stre
     throw_errno("cannot make the sandbox's namespaces");
   }
   control_inside.reset();
-  status_inside.reset();
+  status.write.reset();
   const pid_t pid = spawned.pid;
   const int control_fd = control.get();
-  auto sandbox = std::make_unique<NativeSandbox>(std::move(spawned), std::move(control), std::move(status),
-                                                 std::move(cgroup), std::move(warnings));
+  auto sandbox = std::make_unique<NativeSandbox>(
+      std::move(spawned), std::move(control), std::move(status.read), std::move(cgroup), std::move(warnings));
   if (user_namespace) {
     try {
       if (!enters) write_id_maps(maps, pid);

@@ -6,7 +6,6 @@
 #include <linux/openat2.h>
 #include <mutex>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -15,12 +14,11 @@
 #include "base/fs.h"
 #include "base/open_folder.h"
 #include "base/process.h"
+#include "base/spawn.h"
 #include "base/text.h"
 #include "steps/child.h"
 #include "steps/runtime_spec.h"
 #include "steps/user_namespace.h"
-
-extern char** environ;
 
 namespace kiln::steps {
 namespace {
@@ -28,10 +26,7 @@ namespace {
 void remove_bundle(const fs::path& bundle) {
   ::umount2((bundle / "rootfs").c_str(), MNT_DETACH);
   ::umount2((bundle / "own").c_str(), MNT_DETACH);
-  try {
-    remove_tree(bundle);
-  } catch (const Error&) {  // the next start tries again
-  }
+  try_remove_tree(bundle);  // else the next start tries again
 }
 
 void mount_or_throw(const char* type, const fs::path& target, const std::string& options) {
@@ -58,35 +53,33 @@ void mount_root(const SandboxSpec& spec, const fs::path& bundle) {
   mount_or_throw("overlay", bundle / "rootfs", options);
 }
 
-pid_t spawn(const std::vector<std::string>& argv, const Streams& streams) {
-  UniqueFd null = open_file("/dev/null", O_RDWR);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
+constexpr const char* kFirstProcess = "pid";  // of a bundle: its number, as the runtime writes it
+
+pid_t start_program(const std::vector<std::string>& argv, const Streams& streams) {
+  Command command;
+  command.argv = argv;
   const int fds[] = {streams.in, streams.out, streams.err};
-  for (int i = 0; i < 3; ++i) posix_spawn_file_actions_adddup2(&actions, fds[i] < 0 ? null.get() : fds[i], i);
-  posix_spawnattr_t attributes;
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  std::vector<char*> pointers;
-  for (const std::string& word : argv) pointers.push_back(const_cast<char*>(word.c_str()));
-  pointers.push_back(nullptr);
-  pid_t pid = -1;
-  const int error = ::posix_spawnp(&pid, pointers[0], &actions, &attributes, pointers.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  if (error != 0) throw_errno(error, "cannot run " + argv[0]);
-  return pid;
+  return spawn(command, fds);
+}
+
+// Of a program just started, which ends if that cannot be had.
+UniqueFd pidfd_of(pid_t pid) {
+  UniqueFd pidfd(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+  if (pidfd) return pidfd;
+  const int error = errno;
+  ::kill(-pid, SIGKILL);
+  reap(pid);
+  throw_errno(error, "cannot watch a program");
 }
 
 class OciSandbox final : public Sandbox {
  public:
-  OciSandbox(std::string program, std::string id, fs::path bundle, pid_t pid)
-      : program_(std::move(program)), id_(std::move(id)), bundle_(std::move(bundle)), pid_(pid) {
-    pidfd_.reset(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
-  }
+  OciSandbox(std::string program, std::string id, fs::path bundle, pid_t pid, UniqueFd pidfd)
+      : program_(std::move(program)),
+        id_(std::move(id)),
+        bundle_(std::move(bundle)),
+        pid_(pid),
+        pidfd_(std::move(pidfd)) {}
   ~OciSandbox() override {
     if (!exit_) {
       kill();
@@ -119,8 +112,8 @@ class OciSandbox final : public Sandbox {
   std::optional<int> exec(const std::vector<std::string>& args, std::chrono::nanoseconds timeout) override {
     std::vector<std::string> words{program_, "--root", (bundle_ / "state").native(), "exec", id_};
     words.insert(words.end(), args.begin(), args.end());
-    const pid_t pid = spawn(words, {});
-    const UniqueFd ended(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+    const pid_t pid = start_program(words, {});
+    const UniqueFd ended = pidfd_of(pid);
     const bool late = !readable_within(ended.get(), timeout);
     if (late) ::kill(-pid, SIGKILL);
     const int code = reap(pid);
@@ -128,8 +121,24 @@ class OciSandbox final : public Sandbox {
   }
 
  private:
-  void delete_container() {
-    run({{program_, "--root", (bundle_ / "state").native(), "delete", "--force", id_}});
+  // Destructors and stop callbacks end sandboxes, too, where nothing may be thrown.
+  void delete_container() noexcept {
+    try {
+      run({{program_, "--root", (bundle_ / "state").native(), "delete", "--force", id_}});
+    } catch (const std::exception&) {  // not installed any more, or no descriptor is left to start it
+      end_without_runtime();
+    }
+  }
+  // The first process of the container, with which the kernel ends the others, and who waits for it.
+  void end_without_runtime() noexcept {
+    constexpr auto kNow = std::chrono::nanoseconds(1);
+    if (readable_within(pidfd_.get(), kNow)) return;  // it has ended
+    try {
+      const pid_t first = static_cast<pid_t>(std::stol(read_file(bundle_ / kFirstProcess, 64)));
+      if (first > 1) ::kill(first, SIGKILL);
+    } catch (const std::exception&) {  // it had not come so far
+    }
+    signal(SIGKILL);
   }
   // The runtime's own errors are in its log; what the process wrote is in its streams.
   std::string start_problem() const {
@@ -204,11 +213,13 @@ std::unique_ptr<Sandbox> OciRuntime::start(const SandboxSpec& spec, const Stream
   if (spec.make_cwd) make_inside(bundle / "rootfs", spec.cwd.relative_path());
   write_file(bundle / "config.json", runtime_spec(spec, bundle / "rootfs"));
   const std::string id = "kiln-" + std::to_string(::getpid()) + "-" + bundle.filename().native();
-  const pid_t pid = spawn({program_, "--root", (bundle / "state").native(), "--log",
-                           (bundle / "log").native(), "run", "--bundle", bundle.native(), id},
-                          streams);
+  const pid_t pid =
+      start_program({program_, "--root", (bundle / "state").native(), "--log", (bundle / "log").native(),
+                     "run", "--pid-file", (bundle / kFirstProcess).native(), "--bundle", bundle.native(), id},
+                    streams);
+  UniqueFd pidfd = pidfd_of(pid);
   undo.dismiss();
-  return std::make_unique<OciSandbox>(program_, id, bundle, pid);
+  return std::make_unique<OciSandbox>(program_, id, bundle, pid, std::move(pidfd));
 }
 
 }  // namespace kiln::steps

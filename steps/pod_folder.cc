@@ -127,16 +127,12 @@ std::optional<PodFolder::Result> PodFolder::read(const fs::path& folder, const s
   if (!file || ::fstat(file.get(), &st) != 0 || !S_ISREG(st.st_mode)) return std::nullopt;
   Result result{.size = static_cast<uint64_t>(st.st_size), .value = {}};
   if (result.size > limit) return result;
-  result.value.resize(result.size);
-  size_t used = 0;
-  while (used < result.value.size()) {
-    const ssize_t n = ::read(file.get(), result.value.data() + used, result.value.size() - used);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw_errno("cannot read " + (folder / name).string());
-    if (n == 0) break;
-    used += static_cast<size_t>(n);
+  try {
+    result.value = read_all(file.get(), limit, (folder / name).native());
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Invalid) throw;
+    result.size = limit + 1;  // a sidecar writes to it as we read
   }
-  result.value.resize(used);
   return result;
 }
 

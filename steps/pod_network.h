@@ -13,8 +13,9 @@ namespace kiln::steps {
 // The network of one pod's containers: the host's, one for each, or one that they share.
 class PodNetwork {
  public:
-  // `together`: some run beside each other. Throws Infrastructure when what they share cannot be made.
-  PodNetwork(Network kind, bool together);
+  // `together`: some run beside each other. Throws Infrastructure when what they share cannot be made. A stop
+  // request ends the wait for a way out, which there is none then.
+  PodNetwork(Network kind, bool together, const std::stop_token& stop);
 
   // Sandboxes that are described from now on are in it. It must outlive them.
   void join(StepWorld& world) const { world.set_network(shared_.network.get(), shared_.owner.get()); }

@@ -96,7 +96,7 @@ void PodRun::resolve_images() {
 
 void PodRun::prepare_network() {
   try {
-    network_.emplace(spec_.network, !spec_.sidecars.empty());
+    network_.emplace(spec_.network, !spec_.sidecars.empty(), stop_);
     network_->join(world_);
   } catch (const Error& error) {
     fail("Failed", "the pod's network cannot be made: " + error.full_with_hint(), true);

@@ -6,12 +6,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/open_folder.h"
+#include "base/pipe.h"
+#include "base/stop_fd.h"
 #include "steps/native_sandbox.h"
 #include "steps/oci_runtime.h"
 
@@ -25,17 +26,10 @@ constexpr std::array<std::pair<Network, std::string_view>, 3> kNetworks{
 
 constexpr size_t kPipe = 256 << 10;  // stays in the processor's cache
 
-struct Pipe {
-  UniqueFd read, write;
-  Pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) throw_errno("cannot make a pipe");
-    read.reset(ends[0]);
-    write.reset(ends[1]);
-    // Fewer switches between step and kiln; where the user's pipes are used up, the usual 64 KiB do.
-    ::fcntl(ends[0], F_SETPIPE_SZ, static_cast<int>(kPipe));
-  }
-};
+// Fewer switches between step and kiln; where the user's pipes are used up, the usual 64 KiB do.
+void widen(const Pipe& pipe) {
+  ::fcntl(pipe.read.get(), F_SETPIPE_SZ, static_cast<int>(kPipe));
+}
 
 // What there is to read now.
 size_t readable(const UniqueFd& stream) {
@@ -81,6 +75,8 @@ std::unique_ptr<SandboxRuntime> make_runtime(std::string_view name, const fs::pa
 
 SandboxRun::SandboxRun(SandboxRuntime& runtime, const SandboxSpec& spec) {
   Pipe out, err;
+  widen(out);
+  widen(err);
   sandbox_ = runtime.start(spec, {-1, out.write.get(), err.write.get()});
   out_ = std::move(out.read);
   err_ = std::move(err.read);
@@ -91,13 +87,7 @@ SandboxRun::~SandboxRun() = default;
 RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& on_output,
                              std::stop_token stop, std::chrono::nanoseconds timeout,
                              std::chrono::nanoseconds grace, std::stop_token kill) {
-  const UniqueFd wake(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!wake) throw_errno("cannot make an eventfd");
-  const auto ring = [&] {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t n = ::write(wake.get(), &one, sizeof one);
-  };
-  const std::stop_callback on_stop(stop, ring), on_kill(kill, ring);
+  const StopFd stop_fd(stop), kill_fd(kill);
   RunResult result;
   result.warnings = sandbox_->warnings();
   auto deadline = timeout.count() > 0 ? Steady::now() + timeout : Steady::time_point::max();
@@ -107,16 +97,13 @@ RunResult SandboxRun::to_end(const std::function<void(bool, std::string_view)>& 
     pollfd fds[] = {{out_.get(), POLLIN, 0},
                     {err_.get(), POLLIN, 0},
                     {ended ? -1 : sandbox_->exit_fd(), POLLIN, 0},
-                    {killed ? -1 : wake.get(), POLLIN, 0}};
+                    {ending || ended ? -1 : stop_fd.get(), POLLIN, 0},
+                    {killed || ended ? -1 : kill_fd.get(), POLLIN, 0}};
     if (::poll(fds, std::size(fds), milliseconds_until(deadline)) < 0 && errno != EINTR) throw_errno("poll");
     if (fds[2].revents) {
       ended = true;
       result.status = sandbox_->wait();
       deadline = Steady::time_point::max();
-    }
-    if (fds[3].revents) {
-      uint64_t rung;
-      [[maybe_unused]] const ssize_t n = ::read(wake.get(), &rung, sizeof rung);
     }
     const bool late = Steady::now() >= deadline;
     bool at_once = kill.stop_requested();

@@ -72,13 +72,19 @@ void Sidecars::run(One& one, std::stop_token stop) {
     for (const std::string& warning : result.warnings) say(one, "warning: " + warning);
     conclude(one, result);
   } catch (const Error& error) {
-    one.outcome.reason = StepReason::NotStarted;
-    one.outcome.exit_code = 128;
-    one.outcome.message = error.full();
-    fail(one, error);
+    never_ran(one, error);
+  } catch (const std::exception& error) {  // of the standard library, say: a thread passes nothing on
+    never_ran(one, Error(ErrorKind::Infrastructure, error.what()));
   }
   one.outcome.finished = system_clock().now();
   settle(one);
+}
+
+void Sidecars::never_ran(One& one, const Error& error) {
+  one.outcome.reason = StepReason::NotStarted;
+  one.outcome.exit_code = 128;
+  one.outcome.message = error.full();
+  fail(one, error);
 }
 
 void Sidecars::fail(One& one, const Error& error) {
@@ -157,9 +163,11 @@ bool Sidecars::ask_until(One& one, Until until, const Probe& probe, const char* 
         return false;
       }
     }
-  } catch (const Error& error) {
+  } catch (const std::exception& error) {
     if (stop.stop_requested() || one.ending.stop_requested()) return false;  // it was ended meanwhile
-    kill(one, "its " + std::string(kind) + " probe cannot be asked: " + error.full(), grace_, sandbox, stop);
+    const auto* ours = dynamic_cast<const Error*>(&error);
+    kill(one, "its " + std::string(kind) + " probe cannot be asked: " + (ours ? ours->full() : error.what()),
+         grace_, sandbox, stop);
   }
   return false;
 }

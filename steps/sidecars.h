@@ -71,6 +71,7 @@ class Sidecars {
   bool sleep_until(std::chrono::steady_clock::time_point moment, std::stop_token stop);
   void kill(One& one, const std::string& because, Duration grace, Sandbox& sandbox, std::stop_token stop);
   void settle(One& one);
+  void never_ran(One& one, const Error& error);
   void fail(One& one, const Error& error);
   void conclude(One& one, const RunResult& result);
   void say(const One& one, const std::string& sentence);

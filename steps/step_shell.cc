@@ -108,7 +108,7 @@ int run_step_shell(SandboxRuntime& runtime, const registry::Images& images, cons
   if (const auto problem = get_images({&step}, image_source(images, pod.images), stop, got))
     throw problem->error.because("the image \"" + step.image + "\" cannot be had");
   const PodFolder folder(pod);
-  const PodNetwork network(pod.network, false);
+  const PodNetwork network(pod.network, false, stop);
   StepWorld world(pod, options, folder);
   network.join(world);
   SandboxSpec spec = world.of_step(index, step, got.front());

@@ -3,7 +3,6 @@
 #include <atomic>
 #include <cerrno>
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -11,6 +10,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/named_lock.h"
 #include "base/text.h"
 #include "registry/layers/unpack.h"
 #include "registry/store/leases.h"
@@ -56,19 +56,10 @@ void unpack_into(const Store& store, const Descriptor& layer, const Digest& diff
   }
 }
 
-// The lock of one snapshot, whose file goes with the snapshot: whoever waited for a file that is gone by then
-// takes the new one. Without `wait`, an empty one when somebody else has it.
-UniqueFd lock_snapshot(const fs::path& file, bool wait) {
-  for (;;) {
-    UniqueFd fd = open_file(file, O_RDWR | O_CREAT);
-    while (::flock(fd.get(), wait ? LOCK_EX : LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) return {};
-      if (errno != EINTR) throw_errno("cannot lock " + file.string());
-    }
-    struct stat held, there;
-    if (::fstat(fd.get(), &held) != 0) throw_errno("cannot lock " + file.string());
-    if (::stat(file.c_str(), &there) == 0 && held.st_ino == there.st_ino) return fd;
-  }
+// The lock of one snapshot, whose file goes with the snapshot. Without `wait`, an empty one when somebody
+// else has it.
+UniqueFd lock_snapshot(const fs::path& file, Wait wait) {
+  return lock_named(file, O_RDWR | O_CREAT, 0644, wait);
 }
 
 uint64_t bytes_below(const fs::path& folder) {
@@ -88,7 +79,7 @@ fs::path prepare_one(const Store& store, const Descriptor& layer, const Digest& 
   const fs::path folder = store.root() / "snapshots" / diff_id.algorithm();
   const fs::path snapshot = folder / diff_id.encoded();
   make_dirs(folder);
-  const UniqueFd lock = lock_snapshot(folder / (std::string(diff_id.encoded()) + ".lock"), /*wait=*/true);
+  const UniqueFd lock = lock_snapshot(folder / (std::string(diff_id.encoded()) + ".lock"), Wait::Yes);
   if (is_sound(snapshot)) return snapshot / "fs";
 
   // Whoever holds the lock may clear away what a killed process left.
@@ -96,12 +87,7 @@ fs::path prepare_one(const Store& store, const Descriptor& layer, const Digest& 
   remove_tree(partial);
   remove_tree(snapshot);
   make_dirs(partial / "fs");
-  OnExit cleanup([&] {
-    try {
-      remove_tree(partial);
-    } catch (const Error&) {  // the error under way says more
-    }
-  });
+  OnExit cleanup([&] { try_remove_tree(partial); });
   unpack_into(store, layer, diff_id, partial / "fs");
   write_file(partial / "boot", boot_id());
   if (::rename(partial.c_str(), snapshot.c_str()) != 0) throw_errno("cannot make " + snapshot.string());
@@ -159,7 +145,7 @@ std::optional<uint64_t> Snapshots::remove(const Digest& diff_id,
   const fs::path folder = store_.root() / "snapshots" / diff_id.algorithm();
   const std::string name(diff_id.encoded());
   const fs::path lock_file = folder / (name + ".lock"), partial = folder / (name + ".partial");
-  const UniqueFd lock = lock_snapshot(lock_file, /*wait=*/false);
+  const UniqueFd lock = lock_snapshot(lock_file, Wait::No);
   struct stat st;
   if (!lock || ::stat((folder / name).c_str(), &st) != 0 || !goes(st)) return std::nullopt;
   const uint64_t bytes = bytes_below(folder / name / "fs");

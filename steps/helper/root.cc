@@ -158,7 +158,7 @@ struct HostEntry {
   char link[1024];
 };
 
-constexpr int kMaxHostEntries = 128;
+constexpr int kMaxHostEntries = 512;
 
 int open_host_root(const Spec& spec, HostEntry* entries) {
   DIR* folder = opendir("/");
@@ -173,7 +173,8 @@ int open_host_root(const Spec& spec, HostEntry* entries) {
     if (strcmp(name, "tmp") == 0 && !spec.has(wire::kTrusted)) ours = true;
     // Read-only keeps nobody from talking to a daemon at its socket.
     if (strcmp(name, "run") == 0 && !spec.has(wire::kTrusted)) ours = true;
-    if (ours || count == kMaxHostEntries) continue;
+    if (ours) continue;
+    if (count == kMaxHostEntries) fail("there is more in / than a step with the host's root can be shown");
     HostEntry& made = entries[count];
     snprintf(made.path, sizeof made.path, "/%s", name);
     const ssize_t n = readlink(made.path, made.link, sizeof made.link - 1);

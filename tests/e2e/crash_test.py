@@ -6,7 +6,6 @@ import os
 import signal
 import sqlite3
 import subprocess
-import threading
 import unittest
 
 import harness
@@ -90,10 +89,7 @@ class Crash(unittest.TestCase):
         # Asked while nobody carries it on; whoever comes next hears of it.
         world.kiln("runs", "cancel", run, check=0)
         world.serve()
-        for _ in range(600):
-            if "Cancelled" in world.kiln("runs", "list", check=0).stdout:
-                break
-            threading.Event().wait(0.05)
+        harness.until(lambda: "Cancelled" in world.kiln("runs", "list", check=0).stdout, f"run {run} is cancelled")
         self.assertIn("tidied up", world.kiln("logs", run, check=0).stdout)
         world.stop_server()
         self.leftovers.check(self)
@@ -110,18 +106,11 @@ class Crash(unittest.TestCase):
         self.assertIn("Running", world.kiln("runs", "describe", run, check=0).stdout)
         world.serve()
         world.kiln("runs", "cancel", run, "--mode", "now", check=0)
-        for _ in range(600):
-            if "Cancelled" in world.kiln("runs", "list", check=0).stdout:
-                break
-            threading.Event().wait(0.05)
+        harness.until(lambda: "Cancelled" in world.kiln("runs", "list", check=0).stdout, f"run {run} is cancelled")
         self.assertIn("was cancelled", world.kiln("runs", "describe", run, check=0).stdout)
 
     def until_logged(self, run, text):
-        for _ in range(600):
-            if text in self.world.kiln("logs", run).stdout:
-                return
-            threading.Event().wait(0.05)
-        self.fail(f"run {run} does not say \"{text}\"")
+        harness.until(lambda: text in self.world.kiln("logs", run).stdout, f"run {run} says \"{text}\"")
 
     def small_disk(self, size):
         if os.geteuid() != 0:
@@ -208,19 +197,13 @@ class Crash(unittest.TestCase):
     def test_a_server_killed_while_a_revision_deploys_finishes_the_deployment(self):
         world = self.world
         port = world.serve()
-        world.kiln("build", world.repository("hello-python"), "-t", world.image("late"), "--push", check=0)
+        source = world.repository("hello-python")
+        with open(source / "main.py", "a", encoding="utf-8") as program:
+            program.write("\n\nimport time\n\ntime.sleep(5)\n")  # to start takes it as long as the test needs
+        world.kiln("build", source, "-t", world.image("late"), "--push", check=0)
         deploy = self.start("deploy", "--service", "late", "--image", world.image("late"))
-        status = {}
-
-        def ask_until_known():
-            while "state" not in status:
-                listing = world.kiln("service", "list")
-                if "late" in listing.stdout:
-                    status["state"] = listing.stdout
-
-        watcher = threading.Thread(target=ask_until_known)
-        watcher.start()
-        watcher.join(timeout=60)
+        harness.until(lambda: "late" in world.kiln("service", "list").stdout, "the service is known")
+        self.assertIsNone(deploy.poll(), "it was deployed before it could be killed")
         world.stop_server(signal.SIGKILL)
         self.finish(deploy)
         world.serve(f"127.0.0.1:{port}")

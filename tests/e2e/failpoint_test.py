@@ -6,7 +6,6 @@ import contextlib
 import json
 import signal
 import sqlite3
-import threading
 import unittest
 
 import harness
@@ -63,12 +62,11 @@ class Failpoints(unittest.TestCase):
         return json.loads(self.world.kiln("runs", "list", "-o", "json", check=0).stdout)
 
     def wait_for_end(self, run):
-        for _ in range(600):
+        def ended():
             found = next(one for one in self.runs() if one["run"] == run)
-            if found["reason"] not in ("Running", "Queued"):
-                return found
-            threading.Event().wait(0.05)
-        self.fail(f"run {run} does not end")
+            return found if found["reason"] not in ("Running", "Queued") else None
+
+        return harness.until(ended, f"run {run} ends")
 
     def check_journal(self):
         """Each attempt of each TaskRun ended at most once, and was not started after its end."""
@@ -95,16 +93,17 @@ class Failpoints(unittest.TestCase):
         server = world.server
         started = world.kiln("run", "--detach", self.file)
         run = started.stdout.strip() or (self.runs() or [{"run": ""}])[0]["run"]
-        for _ in range(600):
-            if server.poll() is not None:
-                self.assertEqual(server.returncode, -signal.SIGKILL)
-                world.server = None
-                return True, run
-            if run and next(one for one in self.runs() if one["run"] == run)["reason"] == "Succeeded":
-                world.stop_server()
-                return False, run
-            threading.Event().wait(0.05)
-        self.fail(f"{point}: neither died nor ended")
+
+        def succeeded():
+            return run and next(one for one in self.runs() if one["run"] == run)["reason"] == "Succeeded"
+
+        harness.until(lambda: server.poll() is not None or succeeded(), f"{point}: the server dies, or the run ends")
+        if server.poll() is None:
+            world.stop_server()
+            return False, run
+        self.assertEqual(server.returncode, -signal.SIGKILL)
+        world.server = None
+        return True, run
 
     def test_a_server_that_dies_anywhere_is_carried_on_by_the_next(self):
         for name in POINTS:

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 import urllib.error
 import urllib.request
@@ -132,6 +133,16 @@ class World:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def until(condition, what, timeout=60):
+    """Waits for `condition` to be true, and returns what it says. `what` should happen: words, or who has them."""
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {timeout} s in vain: {what() if callable(what) else what}")
+        time.sleep(0.05)
+    return found
+
+
 def git(folder, *arguments):
     return subprocess.run(["git", "-c", "user.name=Test", "-c", "user.email=test@localhost", "-C", str(folder), *arguments],
                           check=True, text=True, capture_output=True).stdout.strip()
@@ -182,12 +193,10 @@ class Leftovers:
 
     def check(self, test):
         # The kernel takes a killed namespace down on its own time; what is really left stays.
-        for _ in range(200):
-            new = {pid: program for pid, program in kiln_processes()[0].items() if pid not in self.processes}
-            if not new:
-                break
-            threading.Event().wait(0.05)
-        test.assertEqual(new, {}, "processes were left behind")
+        def new():
+            return {pid: program for pid, program in kiln_processes()[0].items() if pid not in self.processes}
+
+        until(lambda: not new(), lambda: f"no process is left behind, but these are: {new()}", 10)
         test.assertEqual(set(kiln_mounts()) - self.mounts, set(), "mounts were left behind")
         test.assertEqual(self.groups() - self.cgroups, set(), "cgroups were left behind")
 

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import secrets
 import shutil
 import socket
 import socketserver
@@ -48,6 +49,10 @@ def make_users(file):
         subprocess.run(["htpasswd", flags, file, user, f"{user}-secret"], check=True, capture_output=True)
 
 
+# What tells its answers from those of whoever was quicker to take the port.
+SIGN = "X-Kiln-Test"
+
+
 class DockerRegistry:
     """Debian's docker-registry on a free port, its data in `folder`; `tls` is (certificate, key), `users` an htpasswd file,
     `client_authority` a certificate that has signed those of all who may come."""
@@ -55,36 +60,41 @@ class DockerRegistry:
     def __init__(self, folder, tls=None, users=None, client_authority=None):
         harness.require("docker-registry")
         folder.mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.host = f"localhost:{self.port}"
+        self.sign = folder.name + secrets.token_hex(8)
         clients = f", clientcas: ['{client_authority}']" if client_authority else ""
         files = f", tls: {{certificate: '{tls[0]}', key: '{tls[1]}'{clients}}}" if tls else ""
         config = folder / "config.yml"
-        config.write_text(f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
-                          f"storage: {{filesystem: {{rootdirectory: '{folder}/data'}}, delete: {{enabled: true}}}}\n"
-                          f"http: {{addr: '127.0.0.1:{self.port}'{files}}}\n"
-                          + (f"auth: {{htpasswd: {{realm: test, path: '{users}'}}}}\n" if users else ""))
-        self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL,
-                                        stderr=subprocess.DEVNULL)
-        self._await(f"{'https' if tls else 'http'}://{self.host}/v2/")
+        # It cannot be asked for a free port; take one, and another if somebody else was quicker.
+        for _ in range(5):
+            with socket.socket() as probe:
+                probe.bind(("127.0.0.1", 0))
+                self.port = probe.getsockname()[1]
+            self.host = f"localhost:{self.port}"
+            config.write_text(f"version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n"
+                              f"storage: {{filesystem: {{rootdirectory: '{folder}/data'}}, delete: {{enabled: true}}}}\n"
+                              f"http: {{addr: '127.0.0.1:{self.port}', headers: {{{SIGN}: ['{self.sign}']}}{files}}}\n"
+                              + (f"auth: {{htpasswd: {{realm: test, path: '{users}'}}}}\n" if users else ""))
+            self.process = subprocess.Popen(["docker-registry", "serve", config], stdout=subprocess.DEVNULL,
+                                            stderr=subprocess.DEVNULL)
+            if harness.until(lambda: self._state(tls), "docker-registry answers") == "up":
+                return
+            self.close()
+        raise AssertionError("docker-registry finds no port that is free")
 
-    def _await(self, url):
+    def _state(self, tls):
+        """"up", "gone", or nothing yet."""
         anybody = ssl._create_unverified_context()
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=anybody))
-        while True:
-            try:
-                opener.open(url).close()
-                return
-            except urllib.error.HTTPError:  # 401: it answers
-                return
-            except OSError as error:
-                if isinstance(error, ssl.SSLError) or isinstance(getattr(error, "reason", None), ssl.SSLError):
-                    return  # it wants to know who asks
-                if self.process.poll() is not None:
-                    raise AssertionError("docker-registry ended") from None
-                threading.Event().wait(0.01)
+        try:
+            with opener.open(f"{'https' if tls else 'http'}://{self.host}/v2/") as answer:
+                headers = answer.headers
+        except urllib.error.HTTPError as error:  # 401: it answers
+            headers = error.headers
+        except OSError as error:
+            if isinstance(error, ssl.SSLError) or isinstance(getattr(error, "reason", None), ssl.SSLError):
+                return "up" if self.process.poll() is None else "gone"  # it wants to know who asks
+            return "gone" if self.process.poll() is not None else None
+        return "up" if headers.get(SIGN) == self.sign else "gone"  # another program has the port
 
     def close(self):
         self.process.kill()

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/http_server.h"
+#include "tests/unit/base/closed_port.h"
 
 namespace kiln {
 namespace {
@@ -116,17 +117,14 @@ TEST(HttpClient, ASinkMayRefuse) {
 }
 
 TEST(HttpClient, NamesTheHostThatDoesNotAnswer) {
-  uint16_t port;
-  {
-    HttpServer server(on_free_port(), mirror);
-    port = server.port();
-  }
+  const ClosedPort closed;
+  const std::string port = std::to_string(closed.number());
   try {
-    HttpClient().get("http://127.0.0.1:" + std::to_string(port) + "/");
+    HttpClient().get("http://127.0.0.1:" + port + "/");
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
-    EXPECT_THAT(error.message(), HasSubstr("127.0.0.1:" + std::to_string(port) + " did not answer"));
+    EXPECT_THAT(error.message(), HasSubstr("127.0.0.1:" + port + " did not answer"));
     EXPECT_THAT(error.hint(), HasSubstr("listens"));
   }
   EXPECT_THROW(HttpClient().get("file:///etc/passwd"), Error);

@@ -1,7 +1,6 @@
 #include "base/http_server.h"
 
 #include <atomic>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/write.hpp>
 #include <fcntl.h>
 #include <future>
@@ -11,6 +10,8 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "tests/unit/base/closed_port.h"
+#include "tests/unit/base/raw_client.h"
 
 namespace kiln {
 namespace {
@@ -18,42 +19,6 @@ namespace {
 using asio::ip::tcp;
 using testing::HasSubstr;
 using testing::Not;
-
-// A blocking client that says exactly the bytes it is told to.
-class RawClient {
- public:
-  explicit RawClient(uint16_t port) : socket_(io_) {
-    socket_.connect(tcp::endpoint(asio::ip::make_address("127.0.0.1"), port));
-  }
-  void send(std::string_view bytes) { asio::write(socket_, asio::buffer(bytes)); }
-  void end() { socket_.shutdown(tcp::socket::shutdown_send); }
-  std::string read_until(std::string_view mark) {
-    while (received_.find(mark) == std::string::npos && more()) {
-    }
-    const size_t at = received_.find(mark);
-    if (at == std::string::npos) return std::exchange(received_, {});
-    std::string out = received_.substr(0, at + mark.size());
-    received_.erase(0, at + mark.size());
-    return out;
-  }
-  std::string read_to_end() {
-    while (more()) {
-    }
-    return std::exchange(received_, {});
-  }
-
- private:
-  bool more() {
-    char buffer[4096];
-    boost::system::error_code error;
-    const size_t count = socket_.read_some(asio::buffer(buffer), error);
-    received_.append(buffer, count);
-    return !error;
-  }
-  asio::io_context io_;
-  tcp::socket socket_;
-  std::string received_;
-};
 
 HttpServer::Options on_free_port() {
   HttpServer::Options options;
@@ -268,10 +233,22 @@ TEST(HttpServer, PortInUseSaysWhatToDo) {
   }
 }
 
+bool answers(uint16_t port) {
+  try {
+    RawClient client(port);
+    return true;
+  } catch (const boost::system::system_error&) {
+    return false;
+  }
+}
+
 TEST(HttpServer, StopLetsARequestFinish) {
   std::promise<void> entered, leave;
   auto wait = leave.get_future().share();
-  auto server = std::make_unique<HttpServer>(on_free_port(), [&](HttpExchange& exchange) -> Awaitable<void> {
+  const ClosedPort port;
+  HttpServer::Options options = on_free_port();
+  options.port = port.number();
+  auto server = std::make_unique<HttpServer>(options, [&](HttpExchange& exchange) -> Awaitable<void> {
     entered.set_value();
     co_await exchange.on_pool([&] { wait.wait(); });
     co_await exchange.respond(200, {}, "done");
@@ -280,6 +257,8 @@ TEST(HttpServer, StopLetsARequestFinish) {
   client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
   entered.get_future().wait();
   std::thread stopper([&] { server->stop(std::chrono::seconds(30)); });
+  while (answers(port.number())) {  // until the stop has begun
+  }
   leave.set_value();
   const std::string answer = client.read_to_end();
   stopper.join();
@@ -303,11 +282,14 @@ TEST(HttpServer, StopCutsWhatDoesNotEnd) {
 }
 
 TEST(HttpServer, NobodyListensAfterStop) {
+  const ClosedPort port;
+  HttpServer::Options options = on_free_port();
+  options.port = port.number();
   for (int i = 0; i < 20; ++i) {
-    HttpServer server(on_free_port(), echo);
-    const uint16_t port = server.port();
+    HttpServer server(options, echo);
+    EXPECT_NO_THROW(RawClient client(port.number()));
     server.stop();
-    EXPECT_THROW(RawClient client(port), boost::system::system_error);
+    EXPECT_THROW(RawClient client(port.number()), boost::system::system_error);
   }
 }
 

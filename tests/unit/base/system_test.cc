@@ -1,9 +1,9 @@
-// Files, processes, folders, SQLite and git: what touches the machine.
+// Files, folders, SQLite and git: what touches the machine.
 #include <cstdlib>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <signal.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <thread>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "base/file_replacement.h"
 #include "base/fs.h"
 #include "base/git.h"
+#include "base/named_lock.h"
 #include "base/process.h"
 #include "base/sqlite.h"
 
@@ -68,27 +69,45 @@ TEST(FsTest, AMissingFileIsNotFoundAndNamed) {
   }
 }
 
-TEST(FsTest, RemovingATreeFollowsNoLinkAndCopesWithClosedFolders) {
-  const TempDir dir;
-  const fs::path outside = dir.path() / "outside", tree = dir.path() / "tree";
-  make_dirs(outside);
-  write_file(outside / "kept", "x");
-  make_dirs(tree / "a/b/c");
-  write_file(tree / "a/b/f", "x");
-  fs::create_directory_symlink(outside, tree / "a/link");
-  ::chmod((tree / "a/b").c_str(), 0500);
-  remove_tree(tree);
-  EXPECT_FALSE(fs::exists(tree));
-  EXPECT_TRUE(fs::exists(outside / "kept"));
-  remove_tree(tree);  // what is gone is no error
+TEST(FsTest, ATemporaryFolderThatIsNotThereIsNamed) {
+  const char* before = ::getenv("TMPDIR");
+  const std::string kept = before ? before : "/tmp";
+  ::setenv("TMPDIR", "/no/such/folder", 1);
+  const OnExit restore([&] { ::setenv("TMPDIR", kept.c_str(), 1); });
+  try {
+    const TempDir dir;
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.message(), HasSubstr("/no/such/folder"));
+  }
 }
 
-TEST(FsTest, RemovingALinkLeavesItsTarget) {
+TEST(FsTest, ALockIsOnWhatHasTheNameNow) {
   const TempDir dir;
-  make_dirs(dir.path() / "target");
-  fs::create_directory_symlink(dir.path() / "target", dir.path() / "link");
-  remove_tree(dir.path() / "link");
-  EXPECT_TRUE(fs::exists(dir.path() / "target"));
+  const fs::path file = dir.path() / "lock";
+  UniqueFd first = lock_named(file, O_RDWR | O_CREAT, 0600, Wait::No);
+  EXPECT_TRUE(first);
+  EXPECT_FALSE(lock_named(file, O_RDWR | O_CREAT, 0600, Wait::No));
+  fs::remove(file);  // by whoever holds it
+  const UniqueFd second = lock_named(file, O_RDWR | O_CREAT, 0600, Wait::No);
+  EXPECT_TRUE(second);
+  EXPECT_FALSE(lock_named(file, O_RDWR | O_CREAT, 0600, Wait::No));
+  EXPECT_THROW(lock_named(dir.path() / "none", O_RDWR, 0, Wait::No), Error);
+}
+
+TEST(FsTest, WhoWaitedForALockThatIsGoneTakesTheNewOne) {
+  const TempDir dir;
+  const fs::path file = dir.path() / "lock";
+  UniqueFd first = lock_named(file, O_RDWR | O_CREAT, 0600, Wait::Yes);
+  UniqueFd waited;
+  std::jthread waiter([&] { waited = lock_named(file, O_RDWR | O_CREAT, 0600, Wait::Yes); });
+  fs::remove(file);
+  first.reset();
+  waiter.join();
+  struct stat held, there;
+  ASSERT_EQ(::fstat(waited.get(), &held), 0);
+  ASSERT_EQ(::stat(file.c_str(), &there), 0);
+  EXPECT_EQ(held.st_ino, there.st_ino);
 }
 
 TEST(FsTest, AFileLockKeepsOthersOut) {
@@ -101,60 +120,56 @@ TEST(FsTest, AFileLockKeepsOthersOut) {
   EXPECT_TRUE(run(attempt).ok());
 }
 
-TEST(ProcessTest, CapturesBothStreamsAndTheExitCode) {
-  const Finished finished = run(command({"sh", "-c", "echo out; echo err >&2; exit 7"}));
-  EXPECT_EQ(finished.exit_code, 7);
-  EXPECT_EQ(finished.output, "out\n");
-  EXPECT_EQ(finished.errors, "err\n");
-}
-
-TEST(ProcessTest, FeedsInputLargerThanAPipeWhileReadingOutput) {
-  Command cat = command({"cat"});
-  cat.input = std::string(3 << 20, 'x');
-  EXPECT_EQ(run(cat).output.size(), cat.input.size());
-}
-
-TEST(ProcessTest, GivesExactlyTheEnvironmentAndFolderAskedFor) {
-  const TempDir dir;
-  Command env = command({"/bin/sh", "-c", "echo \"$A $HOME\"; pwd"});
-  env.environment = Environment{{"A", "1"}};
-  env.directory = dir.path();
-  EXPECT_EQ(run(env).output, "1 \n" + dir.path().string() + "\n");
-}
-
-TEST(ProcessTest, AMissingProgramSaysWhatToInstall) {
-  try {
-    run(command({"kiln-no-such-program"}));
-    FAIL();
-  } catch (const Error& error) {
-    EXPECT_EQ(error.kind(), ErrorKind::Infrastructure);
-    EXPECT_THAT(error.hint(), HasSubstr("kiln-no-such-program"));
-  }
-}
-
-TEST(ProcessTest, AStopRequestEndsTheChildAndItsChildren) {
-  std::stop_source stop;
-  std::string output;
-  EXPECT_THROW(run(
-                   command({"sh", "-c", "sleep 600 & echo started; wait"}),
-                   [&](std::string_view bytes) {
-                     output += bytes;
-                     stop.request_stop();
-                   },
-                   stop.get_token()),
-               Error);
-  EXPECT_EQ(output, "started\n");
-}
-
-TEST(ProcessTest, AKilledChildHas128PlusItsSignal) {
-  EXPECT_EQ(run(command({"sh", "-c", "kill -TERM $$"})).exit_code, 128 + SIGTERM);
-}
-
 TEST(DirsTest, OneRootHoldsEverything) {
   const Dirs dirs = Dirs::under("/x/y/../z");
   EXPECT_EQ(dirs.store(), "/x/z/data/store");
   EXPECT_EQ(dirs.database(), "/x/z/state/kiln.db");
   EXPECT_EQ(dirs.runs(), "/x/z/state/runs");
+}
+
+// A variable that is not there while this is.
+class Unset {
+ public:
+  explicit Unset(const char* name) : name_(name) {
+    if (const char* value = ::getenv(name)) value_ = value;
+    ::unsetenv(name);
+  }
+  ~Unset() {
+    if (value_) ::setenv(name_, value_->c_str(), 1);
+  }
+
+ private:
+  const char* name_;
+  std::optional<std::string> value_;
+};
+
+// Who this process is while this is there; needs root.
+class OtherUser {
+ public:
+  explicit OtherUser(uid_t user) { EXPECT_EQ(::seteuid(user), 0); }
+  ~OtherUser() { EXPECT_EQ(::seteuid(0), 0); }
+};
+
+TEST(DirsTest, WithoutHomeTheUsersEntryCountsAndNobodyElsesFolder) {
+  if (::geteuid() != 0) GTEST_SKIP() << "being somebody else needs root";
+  constexpr uid_t kNobody = 65534, kUnknown = 2'000'000'000;
+  const passwd* nobody = ::getpwuid(kNobody);
+  if (!nobody) GTEST_SKIP() << "there is no user " << kNobody;
+  const fs::path home = nobody->pw_dir;
+  const Unset home_variable("HOME"), data("XDG_DATA_HOME"), state("XDG_STATE_HOME"), cache("XDG_CACHE_HOME"),
+      config("XDG_CONFIG_HOME");
+  {
+    const OtherUser somebody(kNobody);
+    EXPECT_EQ(Dirs::of_user().data, home / ".local/share/kiln");
+  }
+  const OtherUser nobody_known(kUnknown);
+  try {
+    Dirs::of_user();
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Usage);
+    EXPECT_THAT(error.hint(), HasSubstr("--root"));
+  }
 }
 
 TEST(SqliteTest, ATransactionThatIsNotCommittedNeverHappened) {
@@ -269,6 +284,15 @@ TEST_F(GitTest, APasswordInAUrlIsNeverShownOrKept) {
     EXPECT_EQ(error.kind(), ErrorKind::Unavailable);
     EXPECT_EQ(error.full().find("hunter2"), std::string::npos) << error.full();
   }
+}
+
+TEST(GitUrlTest, LosesWhatIsSecretInItAndNothingElse) {
+  EXPECT_EQ(without_password("https://user:hunter2@h/x.git"), "https://h/x.git");
+  EXPECT_EQ(without_password("https://token@h/x@y.git"), "https://h/x@y.git");
+  EXPECT_EQ(without_password("ssh://git@h/x.git"), "ssh://git@h/x.git") << "who to log in as is no secret";
+  EXPECT_EQ(without_password("ssh://git:hunter2@h/x.git"), "ssh://git@h/x.git");
+  EXPECT_EQ(without_password("https://h/x@y.git"), "https://h/x@y.git");
+  EXPECT_EQ(without_password("git@h:x.git"), "git@h:x.git");
 }
 
 TEST_F(GitTest, AFolderThatIsNotEmptyIsLeftAlone) {

@@ -51,7 +51,8 @@ class DockerRegistry {
     const std::string config = (dir_.path() / "config.yml").string();
     write_file(config,
                "version: 0.1\nlog: {level: error}\nstorage:\n  filesystem: {rootdirectory: " +
-                   (dir_.path() / "data").string() + "}\n  delete: {enabled: true}\nhttp: {addr: " + host_ +
+                   (dir_.path() / "data").string() + "}\n  delete: {enabled: true}\nhttp: {headers: {" +
+                   kSign + ": [" + sign() + "]}, addr: " + host_ +
                    (key_.empty() ? "" : ", tls: {certificate: " + certificate_ + ", key: " + key_ + "}") +
                    "}\n");
     std::vector<std::string> arguments{"docker-registry", "serve", config};
@@ -71,7 +72,9 @@ class DockerRegistry {
     const std::string url = (key_.empty() ? "http://" : "https://") + host_ + "/v2/";
     for (int i = 0; pid_ > 0 && i < 2000; ++i) {
       try {
-        if (http.get(url).status == 200) return;
+        const HttpResponse answer = http.get(url);
+        if (answer.status == 200 && answer.headers.get(kSign) == sign()) return;
+        end();  // another program has the port
       } catch (const Error&) {
         int status;
         if (::waitpid(pid_, &status, WNOHANG) == pid_)
@@ -82,6 +85,10 @@ class DockerRegistry {
     }
     end();
   }
+  // What tells its answers from those of whoever was quicker to take the port.
+  static constexpr const char* kSign = "X-Kiln-Test";
+  std::string sign() const { return dir_.path().filename().native(); }
+
   const std::string certificate_, key_;
   TempDir dir_;
   pid_t pid_ = -1;

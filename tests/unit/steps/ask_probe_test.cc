@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "steps/grpc_health.h"
+#include "tests/unit/base/closed_port.h"
 
 namespace kiln::steps {
 namespace {
@@ -120,9 +121,11 @@ TEST_F(AskProbe, HttpFollowsRedirectsOnItsOwnHostOnly) {
 TEST_F(AskProbe, AnotherHostIsAskedByThisMachine) {
   Server server([](int) {});
   EXPECT_EQ(ask_it({.kind = Probe::Kind::TcpSocket, .port = server.port, .host = "127.0.0.1"}), "");
-  EXPECT_THAT(ask_it({.kind = Probe::Kind::TcpSocket, .port = 1, .host = "127.0.0.1"}),
-              HasSubstr("127.0.0.1 port 1: Connection refused"));
-  EXPECT_EQ(ask_it({.kind = Probe::Kind::TcpSocket, .port = 1}), "port 1: Connection refused");
+  const ClosedPort closed;
+  const std::string refused = "port " + std::to_string(closed.number()) + ": Connection refused";
+  EXPECT_THAT(ask_it({.kind = Probe::Kind::TcpSocket, .port = closed.number(), .host = "127.0.0.1"}),
+              HasSubstr("127.0.0.1 " + refused));
+  EXPECT_EQ(ask_it({.kind = Probe::Kind::TcpSocket, .port = closed.number()}), refused);
 }
 
 TEST_F(AskProbe, AStopEndsTheWaitForAnAnswer) {

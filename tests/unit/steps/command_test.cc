@@ -199,6 +199,13 @@ TEST(HostNetworkTest, WithoutTheHostsNetworkItsNamesAreNotResolved) {
     EXPECT_THAT(mount.destination, testing::AnyOf(kCaBundle, kExtraCertificates));
 }
 
+TEST(HostNetworkTest, CertificatesThatCannotBeLookedAtAreNotThere) {
+  const TempDir folder;
+  const std::string beyond = "/" + std::string(5000, 'x');  // as where this user may not enter
+  const HostNetwork network = host_network({{"SSL_CERT_FILE", beyond}}, folder.path());
+  for (const Mount& mount : network.mounts) EXPECT_NE(mount.source, beyond);
+}
+
 TEST(HostNetworkTest, NodeReadsOnlyTheCertificatesThatItDoesNotHave) {
   const fs::path mozilla = "/usr/share/ca-certificates/mozilla";
   if (!fs::is_directory(mozilla)) GTEST_SKIP() << "Debian's ca-certificates is not installed";

@@ -11,12 +11,6 @@
 namespace kiln::steps {
 namespace {
 
-// How long processes of a test sleep: the suite runs for root and for others at the same time, and each must
-// find its own.
-std::string seconds_of(pid_t test) {
-  return "31415." + std::to_string(test) + "s";
-}
-
 // Started again by LifelineTest, as the kiln to be killed: makes a sandbox that writes to stdout for ever.
 TEST(LifelineVictim, DISABLED_Run) {
   World world;

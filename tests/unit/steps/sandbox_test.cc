@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/pipe.h"
 #include "steps/user_namespace.h"
 #include "tests/unit/steps/world.h"
 
@@ -117,9 +118,15 @@ TEST_F(SandboxTest, ManyThreadsMayWait) {
 }
 
 TEST_F(SandboxTest, KillEndsEverythingInside) {
-  const auto sandbox = world.runtime().start(world.shell("sleep 4711 & sleep 4711"), {});
+  Pipe out;
+  const auto sandbox = world.runtime().start(world.shell("setsid sleep 4711 & echo up; exec sleep 4711"),
+                                             {-1, out.write.get(), -1});
+  out.write.reset();
+  char said[3];
+  ASSERT_EQ(::read(out.read.get(), said, sizeof said), 3);
   sandbox->kill();
   EXPECT_EQ(sandbox->wait().code, 137);
+  EXPECT_EQ(::read(out.read.get(), said, sizeof said), 0) << "who still has it open?";
 }
 
 TEST_F(SandboxTest, BackgroundProcessesEndWithTheStep) {

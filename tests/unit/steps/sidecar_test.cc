@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <gmock/gmock.h>
 
 #include "base/text.h"
@@ -37,12 +38,14 @@ class SidecarTest : public PodTest {
   }
   static constexpr uint16_t kPort = 48123;
   const fs::path shared = world.folder() / "shared";
+  const std::string nap = "sleep " + seconds_of(::getpid());
 };
 
 TEST_F(SidecarTest, RunsBesideTheStepsAndIsEndedAfterTheLast) {
   sidecar("s",
           "mkfifo /shared/in /shared/out; touch /shared/made; read x < /shared/in; echo got $x; "
-          "echo answer > /shared/out; sleep 41001")
+          "echo answer > /shared/out; " +
+              nap)
       .readiness = exec("test -e /shared/made");
   pod.steps = {script("one", "echo question > /shared/in; cat /shared/out")};
   const PodOutcome outcome = run();
@@ -53,11 +56,11 @@ TEST_F(SidecarTest, RunsBesideTheStepsAndIsEndedAfterTheLast) {
   EXPECT_EQ(outcome.sidecars[0].reason, StepReason::Completed);
   EXPECT_EQ(outcome.sidecars[0].message, "ended after the last step");
   EXPECT_EQ(outcome.sidecars[0].image_digest, "sha256:test");
-  EXPECT_THAT(processes_with("sleep 41001"), testing::IsEmpty());
+  EXPECT_THAT(processes_with(nap), testing::IsEmpty());
 }
 
 TEST_F(SidecarTest, StepsWaitForStartupAndThenReadiness) {
-  SidecarSpec& one = sidecar("s", "sleep 41001");
+  SidecarSpec& one = sidecar("s", nap);
   one.startup = exec("echo startup >> /shared/order; test $(wc -l < /shared/order) -ge 3");
   one.startup->failure_threshold = 1000;
   one.readiness = exec("echo ready >> /shared/order");
@@ -92,7 +95,7 @@ TEST_F(SidecarTest, AFailedStartupOrLivenessProbeKillsIt) {
   for (const bool startup : {true, false}) {
     pod.sidecars.clear();
     fs::remove(shared / "go");
-    SidecarSpec& one = sidecar("s", "sleep 41001");
+    SidecarSpec& one = sidecar("s", nap);
     (startup ? one.startup : one.liveness) = exec("exit 7");
     pod.steps = {script("one", startup ? "true" : "while [ ! -e /shared/go ]; do sleep 0.01; done")};
     recorder.on_sidecar_output = [&](std::string_view bytes) {
@@ -107,28 +110,28 @@ TEST_F(SidecarTest, AFailedStartupOrLivenessProbeKillsIt) {
 }
 
 TEST_F(SidecarTest, AProbeThatHangsIsKilledAndCountsAsFailed) {
-  sidecar("s", "sleep 41001").startup =
-      Probe{.command = {"sh", "-c", "sleep 41002"}, .period = 1ms, .timeout = 5ms, .failure_threshold = 2};
+  sidecar("s", nap).startup =
+      Probe{.command = {"sh", "-c", nap}, .period = 1ms, .timeout = 5ms, .failure_threshold = 2};
   pod.steps = {script("one", "true")};
   const PodOutcome outcome = run();
   EXPECT_TRUE(outcome.succeeded);
   EXPECT_EQ(outcome.sidecars[0].message, "killed: its startup probe failed 2 times");
-  EXPECT_THAT(processes_with("sleep 41002"), testing::IsEmpty());
+  EXPECT_THAT(processes_with(nap), testing::IsEmpty());
 }
 
 TEST_F(SidecarTest, OneThatIgnoresTheSignalAndHasChildrenLeavesNothing) {
-  sidecar("s", "trap '' TERM; sleep 41003 & touch /shared/up; wait; sleep 41003").readiness =
+  sidecar("s", "trap '' TERM; " + nap + " & touch /shared/up; wait; " + nap).readiness =
       exec("test -e /shared/up");
   pod.steps = {script("one", "exit 5")};
   pod.grace = 20ms;
   const PodOutcome outcome = run();
   EXPECT_EQ(outcome.message, "\"step-one\" exited with code 5: Error");
   EXPECT_EQ(outcome.sidecars[0].exit_code, 137);
-  EXPECT_THAT(processes_with("sleep 41003"), testing::IsEmpty());
+  EXPECT_THAT(processes_with(nap), testing::IsEmpty());
 }
 
 TEST_F(SidecarTest, CancellingEndsTheWaitForOneThatIsNeverReady) {
-  sidecar("s", "sleep 41001").readiness = exec("echo asked; false");
+  sidecar("s", nap).readiness = exec("echo asked; false");
   pod.steps = {script("one", "echo never")};
   std::stop_source stop;
   recorder.on_sidecar_output = [&](std::string_view) { stop.request_stop(); };
@@ -139,7 +142,7 @@ TEST_F(SidecarTest, CancellingEndsTheWaitForOneThatIsNeverReady) {
 }
 
 TEST_F(SidecarTest, ThePodsTimeEndsThatWaitToo) {
-  sidecar("s", "sleep 41001").readiness = exec("false");
+  sidecar("s", nap).readiness = exec("false");
   pod.steps = {script("one", "echo never")};
   EXPECT_EQ(run({}, 50ms).reason, "TaskRunTimeout");
 }
@@ -167,8 +170,7 @@ TEST_F(SidecarTest, SharesLocalhostOnAPrivateNetworkAndIsAskedThere) {
 
 TEST_F(SidecarTest, StaysOnThePodsNetworkWhenTheStepsAreHermetic) {
   pod.hermetic = true;
-  sidecar("s", "readlink /proc/self/ns/net > /shared/net; sleep 41001").readiness =
-      exec("test -s /shared/net");
+  sidecar("s", "readlink /proc/self/ns/net > /shared/net; " + nap).readiness = exec("test -s /shared/net");
   pod.steps = {script("one",
                       "tail -n +3 /proc/net/dev | cut -d: -f1; readlink /proc/self/ns/net > /shared/own; "
                       "cat /shared/net")};
@@ -214,23 +216,30 @@ TEST_F(SidecarTest, AFailedProbeGivesItItsOwnGrace) {
        std::map<Duration, std::string>{{1ms, "asleep\n"}, {1min, "asleep\nbye\n"}}) {
     pod.sidecars.clear();
     recorder.sidecars.clear();
-    SidecarSpec& one = sidecar("s",
-                               "trap 'sleep 0.2; echo bye; exit 0' TERM; echo asleep; touch /shared/up; "
-                               "while true; do sleep 0.01; done");
+    // What it still has to do needs a word from outside, that comes only where there is time for it.
+    const fs::path word = shared / "word";
+    fs::remove(word);
     fs::remove(shared / "up");
-    one.startup = exec("test -e /shared/up && exit 7; sleep 0.01; exit 7");
-    one.startup->failure_threshold = 20;
+    ASSERT_EQ(::mkfifo(word.c_str(), 0600), 0);
+    ASSERT_EQ(::chmod(word.c_str(), 0666), 0);
+    const UniqueFd fifo = open_file(word, O_RDWR);
+    if (grace > 1s) write_all(fifo.get(), "go\n");
+    SidecarSpec& one =
+        sidecar("s",
+                "trap 'read x < /shared/word; echo bye; exit 0' TERM; echo asleep; touch /shared/up; "
+                "while true; do sleep 0.01; done");
+    one.startup = exec("until [ -e /shared/up ]; do sleep 0.01; done; exit 7");
     one.startup->grace = grace;
     pod.steps = {script("one", "true")};
     const PodOutcome outcome = run();
-    EXPECT_EQ(outcome.sidecars[0].message, "killed: its startup probe failed 20 times");
+    EXPECT_EQ(outcome.sidecars[0].message, "killed: its startup probe failed 3 times");
     EXPECT_EQ(recorder.sidecar_output_of(0).find("bye") != std::string::npos, grace > 1s);
   }
 }
 
 TEST_F(SidecarTest, SeesNothingOfTektonsFoldersAndRunsAsItsOwnUser) {
   SidecarSpec& one =
-      sidecar("s", "id -u; ls /tekton; ls -d /workspace 2>&1 || true; touch /shared/done; sleep 41001");
+      sidecar("s", "id -u; ls /tekton; ls -d /workspace 2>&1 || true; touch /shared/done; " + nap);
   one.run_as_user = 1000;
   one.env = {{"A", "b"}};
   one.readiness = exec("test \"$A\" = b && test -e /shared/done && test $(id -u) = 1000");

@@ -42,6 +42,10 @@ World::Ran World::run(const SandboxSpec& spec) {
   return ran;
 }
 
+std::string seconds_of(pid_t test) {
+  return "31415." + std::to_string(test) + "s";
+}
+
 std::vector<pid_t> processes_with(const std::string& needle) {
   std::vector<pid_t> found;
   for (const auto& entry : fs::directory_iterator("/proc")) {

@@ -38,6 +38,9 @@ class World {
 // The processes of this machine whose command line contains `needle`.
 std::vector<pid_t> processes_with(const std::string& needle);
 
+// How long processes of a test sleep: several suites run at the same time, and each must find its own.
+std::string seconds_of(pid_t test);
+
 #define KILN_NEEDS_ROOT() \
   if (needs_user_namespace()) GTEST_SKIP() << "needs root of the machine"
 
