@@ -42,10 +42,15 @@ void check_mounts(const Container& container, Reporter& reporter) {
   }
 }
 
-void check_script(const Container& container, Reporter& reporter) {
-  if (!container.script.empty() && !container.command.empty())
+// `base` is the Task's stepTemplate, if there is one.
+void check_script(const Container& container, const Step* base, Reporter& reporter) {
+  if (container.script.empty()) return;
+  const bool own = !container.command.empty();
+  if (own || (base != nullptr && !base->command.empty()))
     reporter.error(container.script.at, "script cannot be used with command",
-                   "put the command into the script; `args` are passed to it");
+                   own ? "put the command into the script; `args` are passed to it"
+                       : "the stepTemplate has a `command`: take it out there, or give it to the steps that "
+                         "need it");
 }
 
 std::string_view text_of(const Variable& variable, std::string_view text) {
@@ -130,17 +135,17 @@ constexpr std::string_view kReservedSidecar = "tekton-log-results";
 
 }  // namespace
 
-void check_step(const Step& step, bool image_from_template, Reporter& reporter) {
+void check_step(const Step& step, const Step* base, Reporter& reporter) {
   if (step.ref.given()) {
     check_ref(step, reporter);
   } else {
-    if (step.image.empty() && !image_from_template)
+    if (step.image.empty() && (base == nullptr || base->image.empty()))
       reporter.error(step.at, "missing field(s): image", "every step runs in an image: add `image: …`");
     if (!step.params.empty())
       reporter.error(step.params.front().name.at, "params cannot be used without Ref",
                      "declare them under the task's `params`; a step's own are for a StepAction");
   }
-  check_script(step, reporter);
+  check_script(step, base, reporter);
   if (!step.on_error.empty() && !may_have_variables(step.on_error.value) &&
       step.on_error.value != "continue" && step.on_error.value != "stopAndFail")
     reporter.error(step.on_error.at,
@@ -160,7 +165,7 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
   if (sidecar.name.value == kReservedSidecar)
     reporter.error(sidecar.name.at,
                    "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar), "rename it");
-  check_script(sidecar, reporter);
+  check_script(sidecar, nullptr, reporter);
   check_mounts(sidecar, reporter);
 }
 
@@ -168,7 +173,7 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
   if (step.image.empty())
     reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
-  check_script(step, reporter);
+  check_script(step, nullptr, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
   ParamScope scope;

@@ -155,12 +155,12 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
     reporter.error(spec.at, "missing field(s): steps",
                    "a task needs at least one step: steps: [{image: …, script: …}]");
   std::set<std::string_view> names;
-  const bool image_from_template = spec.step_template && !spec.step_template->image.empty();
+  const Step* base = spec.step_template ? &*spec.step_template : nullptr;
   for (const Step& step : spec.steps) {
     if (!step.name.empty() && !names.insert(step.name.value).second)
       reporter.error(step.name.at, "step name \"" + step.name.value + "\" must be unique",
                      "rename one of them, or leave the name out");
-    check_step(step, image_from_template, reporter);
+    check_step(step, base, reporter);
     check_result_specs(step.results, reporter);
   }
   for (const Sidecar& sidecar : spec.sidecars) check_sidecar(sidecar, reporter);

@@ -78,7 +78,7 @@ TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
   EXPECT_EQ(task.spec.steps[0].image.value, "base");
   EXPECT_EQ(task.spec.steps[0].working_dir.value, "/w");
   ASSERT_EQ(task.spec.steps[0].env.size(), 2u);
-  EXPECT_EQ(task.spec.steps[0].env[0].value.value, "s") << "a step's own come first";
+  EXPECT_EQ(task.spec.steps[0].env[0].value.value, "s") << "a step's own counts";
   EXPECT_EQ(task.spec.steps[0].env[1].name.value, "B");
   EXPECT_EQ(task.spec.steps[1].image.value, "own");
   EXPECT_EQ(task.spec.steps[1].name.value, "unnamed-1");
