@@ -49,6 +49,9 @@ struct Readiness {
   std::string message;  // Invalid: Tekton's words, e.g. an index past the end of an array result
   std::vector<ResultUse> missing = {};  // MissingResults: which, at least one
 };
+  // Invalid: what Tekton makes of the whole run, which ends there without a TaskRun and without `finally`:
+  // the reason and message of its condition.
+  std::string run_reason = {}, run_message = {};
 
 // Whether a task whose parents are done should run. Cheap: only `when` and consumed results are looked at.
 Readiness check_ready(const Plan& plan, size_t task, const RunFacts& facts, const RunContext& context);
