@@ -9,6 +9,25 @@ namespace {
 
 constexpr Duration kDefaultTimeout = std::chrono::hours(1);
 
+// Behind `mine`, what the other list has under other names.
+template <class T>
+void add_by_name(std::vector<T>& mine, const std::vector<T>& others) {
+  std::set<std::string> names;
+  for (const T& one : mine) names.insert(one.name.value);
+  for (const T& other : others)
+    if (!names.contains(other.name.value)) mine.push_back(other);
+}
+
+// One task's podTemplate over that of all: variables and volumes by name, other fields as a whole.
+void merge_pod_template(PodTemplate& mine, const PodTemplate& base) {
+  add_by_name(mine.env, base.env);
+  add_by_name(mine.volumes, base.volumes);
+  if (mine.security == SecurityContext{}) mine.security = base.security;
+  if (mine.image_pull_secrets.empty()) mine.image_pull_secrets = base.image_pull_secrets;
+  mine.host_network = mine.host_network || base.host_network;
+  if (mine.at.line == 0) mine.at = base.at;
+}
+
 }  // namespace
 
 WorkspaceBinding parse_workspace_flag(std::string_view flag) {
@@ -245,7 +264,7 @@ void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task)
   if (own != settings_of_.end() || inline_metadata) {
     TaskRunSettings settings = own == settings_of_.end() ? target_.settings : *own->second;
     if (settings.service_account.empty()) settings.service_account = target_.settings.service_account;
-    if (settings.pod_template.at.line == 0) settings.pod_template = target_.settings.pod_template;
+    merge_pod_template(settings.pod_template, target_.settings.pod_template);
     catalog_.spend(settings.pod_template.env.size() + settings.pod_template.volumes.size());
     if (inline_metadata) {
       settings.annotations.insert(task.spec->annotations.begin(), task.spec->annotations.end());

@@ -100,6 +100,7 @@ struct SecurityContext {
   std::optional<int64_t> fs_group;           // of a pod template only
   std::vector<int64_t> supplemental_groups;  // likewise
 };
+  bool operator==(const SecurityContext&) const = default;
 
 // What steps, sidecars and StepActions have in common.
 struct Container {
