@@ -26,7 +26,10 @@ void inherit(EnvVar& mine, const EnvVar& theirs) {
 
 void inherit(VolumeMount& mine, const VolumeMount& theirs) {
   inherit(mine.name, theirs.name);
-  inherit(mine.sub_path, theirs.sub_path);
+  if (mine.sub_path.empty() && mine.sub_path_expr.empty()) {
+    mine.sub_path = theirs.sub_path;
+    mine.sub_path_expr = theirs.sub_path_expr;
+  }
   mine.read_only = mine.read_only || theirs.read_only;
 }
 

@@ -123,7 +123,7 @@ class PodMaker {
     out.script = container.script;
     out.working_dir = container.working_dir;
     out.env = container_env(container, facts_);
-    out.mounts = mounts_.of(container, who);
+    out.mounts = mounts_.of(container, who, out.env);
     set_security(container.security, who, out);
     out.resources.cpus = quantity(who, container.resources.cpu_limit);
     out.resources.memory_bytes = static_cast<uint64_t>(quantity(who, container.resources.memory_limit));

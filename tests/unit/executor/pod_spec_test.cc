@@ -61,6 +61,23 @@ TEST(PodSpec, RefusesASubPathThatClimbsOut) {
              "subPath: a/../b}]}]\n"));
 }
 
+TEST(PodSpec, ASubPathMayBeMadeOfTheContainersVariables) {
+  const auto source = [](const std::string& expression) {
+    return pod_of(
+               "      volumes: [{name: v}]\n      steps: [{image: i, env: [{name: A, value: one}, {name: B, "
+               "value: "
+               "$(A)/two}], volumeMounts: [{name: v, mountPath: /v, subPathExpr: '" +
+               expression + "'}]}]\n")
+        .spec.steps.at(0)
+        .mounts.at(0)
+        .source.string();
+  };
+  EXPECT_EQ(source("$(B)-x"), "/runs/r/pods/t.1/volumes/v/one/two-x");
+  EXPECT_EQ(source("$$(B)"), "/runs/r/pods/t.1/volumes/v/$(B)");
+  EXPECT_THROW(source("$(MISSING)"), Error);
+  EXPECT_THROW(source("../$(A)"), Error);
+}
+
 constexpr const char* kObjects =
     "apiVersion: v1\nkind: Secret\nmetadata: {name: s, annotations: {tekton.dev/git-0: x.example}}\n"
     "type: kubernetes.io/ssh-auth\nstringData: {ssh-privatekey: K}\n---\n"
