@@ -100,40 +100,20 @@ std::vector<Param> Compiler::given_params() {
   return given;
 }
 
-void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& reporter) {
-  if (given.value.type != spec.type) {
-    reporter.error(given.at,
-                   "param types don't match the user-specified type: [" + spec.name.value +
-                       "]: " + std::string(to_string(spec.type)) + " is declared, " +
-                       std::string(to_string(given.value.type)) + " is given",
-                   spec.type == ParamType::Array    ? "write a list: [\"…\"]"
-                   : spec.type == ParamType::Object ? "write a mapping: {KEY: …}"
-                                                    : "write a string, or declare the param with `type: " +
-                                                          std::string(to_string(given.value.type)) + "`");
-    return;
-  }
-  if (!spec.enumeration.empty() && !may_have_variables(given.value.text) &&
-      std::ranges::find(spec.enumeration, given.value.text, &Text::value) == spec.enumeration.end())
-    reporter.error(given.at,
-                   "param `" + spec.name.value + "` value: " + given.value.text + " is not in the enum list",
-                   choice_of(spec));
-  if (spec.type == ParamType::Object)
-    for (const std::string& key : spec.properties)
-      if (!given.value.fields.contains(key) &&
-          !(spec.default_value && spec.default_value->fields.contains(key)))
-        reporter.error(given.at,
-                       "missing keys for these params which are required in ParamSpec's properties map[" +
-                           spec.name.value + ":[" + key + "]]",
-                       "add `" + key + ": …`");
-}
-
 void Compiler::decide_params() {
   const std::vector<Param> given = given_params();
   std::unordered_map<std::string_view, const ParamSpec*> declared;
   for (const ParamSpec& spec : target_.spec->params) declared.emplace(spec.name.value, &spec);
   for (const Param& param : given)
-    if (const auto spec = declared.find(param.name.value); spec != declared.end())
+    if (const auto spec = declared.find(param.name.value); spec != declared.end()) {
       check_value(*spec->second, param, run_reporter_);
+      declared.erase(spec);
+    }
+  for (const ParamSpec& spec : target_.spec->params)
+    if (!lenient_.values && declared.contains(spec.name.value))
+      check_default_keys(
+          spec, spec.default_at, reporter_,
+          "add them to the default, or give the param: -p " + spec.name.value + "='{\"key\": \"…\"}'");
   plan_.params = evaluate_params(target_.spec->params, given, {}, [&](const ParamSpec& spec) {
     reporter_.error(spec.default_at, "the default of param `" + spec.name.value + "` depends on itself",
                     "defaults may refer to other params, at most 10 deep and without a cycle");
@@ -144,6 +124,8 @@ void Compiler::decide_params() {
     if (!pipeline_scope_.contains(param.name.value))
       pipeline_scope_.set(param.name.value, {param.value.type, {}, true});
   set_params(param_values_, plan_.params);
+  if (!lenient_.values)
+    for (const Param& param : plan_.params) note_length(pipeline_lengths_, param.name, param.value);
   if (target_.kind == Plan::Kind::Pipeline) check_param_specs(target_.spec->params, reporter_);
   if (target_.kind == Plan::Kind::Pipeline)  // a Task's defaults are checked with its steps
     for (const ParamSpec& spec : target_.spec->params)

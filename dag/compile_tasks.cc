@@ -63,6 +63,7 @@ void Compiler::plan_task(const PipelineTask& from, bool is_finally) {
   if (task.spec) catalog_.spend(*task.spec);
   check_task_params(from, task, signature);
   check_matrix(from, task);
+  check_items(from, task);
   check_when(from, task);
   bind_actions(task);
   bind_workspaces(from, task, signature);

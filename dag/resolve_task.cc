@@ -166,6 +166,8 @@ class TaskResolution {
     if (task_.spec) out_.spec = *task_.spec;
     decide_params();
     decide_contexts();
+    out_.problem = param_problem(contexts_.exact({"context", "task", "name"})->text, task_.declared_params(),
+                                 out_.params, task_.spec.get(), lengths_);
     out_.display_name = substitute(substitute(task_.display_name, params_), contexts_);
     place_workspaces();
     complete_steps();
@@ -192,12 +194,14 @@ class TaskResolution {
       for (const Param& param : plan_.params) {
         const ParamValue value = substitute_value(param.value, outside_.contexts());
         params_.set("params", param.name.value, value);
+        note_length(lengths_, param.name, value);
         if (declared.contains(param.name.value) && passed.insert(param.name.value).second)
           given.push_back({param.name, value, param.at});
       }
     }
     out_.params = evaluate_params(task_.declared_params(), given, params_);
     set_params(params_, out_.params);
+    for (const Param& param : out_.params) note_length(lengths_, param.name, param.value);
   }
 
   void decide_contexts() {
@@ -264,6 +268,7 @@ class TaskResolution {
   RunVariables outside_;
   ResolvedTask out_;
   Variables params_, contexts_;
+  ArrayLengths lengths_;
 };
 
 }  // namespace
