@@ -2,6 +2,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/text.h"
 #include "dag/claim_name.h"
 #include "dag/params.h"
 #include "dag/run_variables.h"
@@ -168,7 +169,7 @@ class TaskResolution {
     decide_contexts();
     out_.problem = param_problem(contexts_.exact({"context", "task", "name"})->text, task_.declared_params(),
                                  out_.params, task_.spec.get(), lengths_);
-    out_.display_name = substitute(substitute(task_.display_name, params_), contexts_);
+    decide_display_name();
     place_workspaces();
     complete_steps();
     apply_settings(out_.spec, *task_.settings);
@@ -212,6 +213,31 @@ class TaskResolution {
     contexts_.set("context", "taskRun", "uid", child_uid(plan_, context_.run_uid, run));
     contexts_.set("context", "task", "name", task_.task_name.empty() ? run : task_.task_name);
     contexts_.set("context", "task", "retry-count", std::to_string(which_.attempt));
+  }
+
+  // The pipeline task's; of a matrix the names of the includes that this combination agrees with, if they
+  // have any.
+  void decide_display_name() {
+    const auto put_in = [&](const std::string& text) {
+      Variables results;
+      outside_.add_facts(results, text);
+      return substitute(substitute(substitute(text, params_), contexts_), results);
+    };
+    out_.display_name = put_in(task_.display_name);
+    if (!which_.in_matrix) return;
+    std::unordered_map<std::string_view, const ParamValue*> given;
+    for (const Param& param : out_.params)
+      if (!param.is_default) given.emplace(param.name.value, &param.value);
+    std::vector<std::string> names;
+    for (const MatrixInclude& include : task_.matrix->include) {
+      const bool agrees = std::ranges::all_of(include.params, [&](const Param& param) {
+        const auto found = given.find(param.name.value);
+        return found != given.end() && found->second->type == ParamType::String &&
+               found->second->text == put_in(param.value.text);
+      });
+      if (agrees && !include.name.empty()) names.push_back(put_in(include.name));
+    }
+    if (!names.empty()) out_.display_name = join(names, " ");
   }
 
   void place_workspaces() {

@@ -147,6 +147,22 @@ TEST(Resolve, AFailingExpressionHasTheWordsOfTheRun) {
   EXPECT_EQ(readiness.run_message, "Error evaluating CEL p-run-1: " + readiness.message);
 }
 
+TEST(Resolve, ATaskIsCalledWhatThePipelineSays) {
+  const Plan plan = plan_of(
+      "apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: bt}\nspec: {displayName: BT, steps: "
+      "[{image: i}]}\n---\n" +
+      pipeline("  tasks:\n" + kProducer +
+               "  - {name: b, displayName: 'got $(tasks.a.results.l[0])', taskRef: {name: bt}}\n"
+               "  - {name: c, taskRef: {name: bt}}\n"));
+  Facts facts;
+  facts.results[{0, "l"}] = ParamValue::array({"one"});
+  const auto name = [&](const std::string& task) {
+    return resolve_task(plan, plan.index.at(task), facts, kContext).display_name;
+  };
+  EXPECT_EQ(name("b"), "got one");
+  EXPECT_EQ(name("c"), "") << "the Task's own name is not the pipeline task's";
+}
+
 TEST(Resolve, WhenComparesAfterSubstitution) {
   const auto verdict = [](const std::string& when, const std::string& value) {
     const Plan plan = plan_of(pipeline("  params: [{name: list, type: array, default: [x, y]}]\n  tasks:\n" +
