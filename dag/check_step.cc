@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "dag/check_task.h"
+#include "dag/quantity.h"
 
 namespace kiln::dag {
 namespace {
@@ -51,6 +52,27 @@ void check_script(const Container& container, const Step* base, Reporter& report
                    own ? "put the command into the script; `args` are passed to it"
                        : "the stepTemplate has a `command`: take it out there, or give it to the steps that "
                          "need it");
+}
+
+// No more may be asked for than there may be. What a container does not say its stepTemplate does.
+void check_resources(const Container& container, const Step* base, Reporter& reporter) {
+  const auto check = [&](Text ComputeResources::*request, Text ComputeResources::*limit, const char* what) {
+    const auto text_of = [&](Text ComputeResources::*field) -> const Text& {
+      const Text& own = container.resources.*field;
+      return own.empty() && base != nullptr ? base->resources.*field : own;
+    };
+    const Text& wanted = text_of(request);
+    const Text& most = text_of(limit);
+    const auto wanted_amount = parse_quantity(wanted.value);
+    const auto most_amount = parse_quantity(most.value);
+    if (wanted_amount && most_amount && *wanted_amount > *most_amount)
+      reporter.error(
+          wanted.at,
+          "invalid request resource value: " + wanted.value + " must be less or equal to limit " + most.value,
+          std::string("raise limits.") + what + ", or ask for less under requests." + what);
+  };
+  check(&ComputeResources::cpu_request, &ComputeResources::cpu_limit, "cpu");
+  check(&ComputeResources::memory_request, &ComputeResources::memory_limit, "memory");
 }
 
 std::string_view text_of(const Variable& variable, std::string_view text) {
@@ -146,6 +168,7 @@ void check_step(const Step& step, const Step* base, Reporter& reporter) {
                      "declare them under the task's `params`; a step's own are for a StepAction");
   }
   check_script(step, base, reporter);
+  check_resources(step, base, reporter);
   if (!step.on_error.empty() && !may_have_variables(step.on_error.value) &&
       step.on_error.value != "continue" && step.on_error.value != "stopAndFail")
     reporter.error(step.on_error.at,
@@ -166,6 +189,7 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
     reporter.error(sidecar.name.at,
                    "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar), "rename it");
   check_script(sidecar, nullptr, reporter);
+  check_resources(sidecar, nullptr, reporter);
   check_mounts(sidecar, reporter);
 }
 

@@ -238,6 +238,26 @@ void Compiler::decide_settings() {
   }
 }
 
+// stepSpecs and sidecarSpecs name what the Task has.
+void Compiler::check_overrides(const PlannedTask& task) {
+  if (!task.spec) return;
+  const auto check = [&](const std::vector<ContainerOverride>& overrides, const auto& containers,
+                         const std::string& kind, const std::string& what) {
+    if (overrides.empty()) return;
+    std::set<std::string_view> names;
+    for (const Container& container : containers) names.insert(container.name.value);
+    for (const ContainerOverride& one : overrides)
+      if (!one.name.empty() && !names.contains(one.name.value))
+        run_reporter_.error(one.name.at,
+                            "invalid " + kind + "Override: No " + kind + " named " + one.name.value,
+                            names.empty() || names == std::set<std::string_view>{""}
+                                ? "give the Task's " + what + " that name, or take it out here"
+                                : run_reporter_.choices(one.name.value, names, "the Task"));
+  };
+  check(task.settings->steps, task.spec->steps, "Step", "step");
+  check(task.settings->sidecars, task.spec->sidecars, "Sidecar", "sidecar");
+}
+
 // taskRunTemplate, under what taskRunSpecs says of this one task.
 void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task) {
   task.settings = default_settings_;
@@ -254,6 +274,8 @@ void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task)
     }
     task.settings = std::make_shared<TaskRunSettings>(std::move(settings));
   }
+
+  check_overrides(task);
 
   // taskRunSpecs, then the task's own, then timeouts.tasks, then an hour.
   const bool overridden = !task.settings->timeout.empty();

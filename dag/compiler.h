@@ -149,6 +149,7 @@ class Compiler {
   ParamScope propagated(const PipelineTask& from) const;
   void bind_actions(PlannedTask& task);
   void check_on_error(const PipelineTask& from, PlannedTask& task);
+  void check_overrides(const PlannedTask& task);
   void decide_task_settings(const PipelineTask& from, PlannedTask& task);
 
   // compile_params.cc: what a pipeline task passes

@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "dag/fields.h"
+#include "dag/quantity.h"
 
 namespace kiln::dag {
 namespace {
@@ -79,10 +80,10 @@ std::vector<VolumeMount> decode_volume_mounts(DecodeContext& context, Fields& ow
                       fields.text("subPathExpr"), fields.flag("readOnly")};
     fields.ignore({"mountPropagation", "recursiveReadOnly"});
     fields.done();
-    if (mount.name.empty()) context.error(item->at, "a volume mount needs a `name`");
     if (!mount.sub_path.empty() && !mount.sub_path_expr.empty())
       context.error(mount.sub_path_expr.at, "subPathExpr and subPath are mutually exclusive",
                     "keep one of them");
+    if (mount.name.empty()) context.error(item->at, "a volume mount needs a `name`");
     if (mount.mount_path.empty()) context.error(item->at, "a volume mount needs a `mountPath`");
     out.push_back(std::move(mount));
   }

@@ -273,12 +273,12 @@ TEST(PodSpec, RefusesAMalformedQuantity) {
 }
 
 TEST(PodSpec, ReadsQuantities) {
-  EXPECT_DOUBLE_EQ(*parse_quantity("1.5"), 1.5);
-  EXPECT_DOUBLE_EQ(*parse_quantity("250m"), 0.25);
-  EXPECT_DOUBLE_EQ(*parse_quantity("1Gi"), 1073741824.0);
-  EXPECT_DOUBLE_EQ(*parse_quantity("2k"), 2000.0);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("1.5"), 1.5);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("250m"), 0.25);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("1Gi"), 1073741824.0);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("2k"), 2000.0);
   for (const char* bad : {"", "x", "1X", "-1", "1 Gi", "nan", "inf"})
-    EXPECT_FALSE(parse_quantity(bad)) << bad;
+    EXPECT_FALSE(dag::parse_quantity(bad)) << bad;
 }
 
 }  // namespace
