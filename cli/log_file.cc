@@ -79,6 +79,7 @@ void LogReader::skip_to_last(size_t lines) {
   struct stat st;
   if (::fstat(file_.get(), &st) != 0) return;
   auto at = static_cast<uint64_t>(st.st_size);
+  if (lines == 0) offset_ = std::exchange(at, 0);
   std::string block(kChunk, '\0');
   size_t seen = 0;
   bool first = true;  // the line break at the very end begins no line

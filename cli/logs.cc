@@ -30,7 +30,7 @@ class Logs {
   using Readers = std::map<std::pair<dev_t, ino_t>, LogReader>;  // which file it is, whatever it is called
 
  public:
-  Logs(const LogsOptions& options, const executor::Journal& journal, const Dirs& dirs)
+  Logs(const LogsOptions& options, executor::Journal& journal, const Dirs& dirs)
       : options_(options), journal_(journal), dirs_(dirs), run_(journal.find(options.run)) {}
 
   void print_all() {
@@ -139,10 +139,9 @@ class Logs {
     if (!out.empty()) cli::print(out);
   }
 
+  // A run whose kiln was killed gets its end from whoever looks first.
   bool has_ended() {
-    // A run whose kiln was killed gets its end from whoever looks first.
-    executor::Journal own(dirs_.database());
-    executor::close_lost_runs(own, dirs_.runs(), system_clock().now());
+    close_lost_runs(journal_, dirs_);
     return journal_.find(run_.id).finished.has_value();
   }
 
@@ -156,7 +155,7 @@ class Logs {
   }
 
   const LogsOptions& options_;
-  const executor::Journal& journal_;
+  executor::Journal& journal_;
   const Dirs& dirs_;
   executor::RunRecord run_;
   bool started_ = false;

@@ -39,13 +39,15 @@ void add_verbs(CLI::App& app, Context& context) {
 }
 
 // The user's own file lies where --root or KILN_ROOT say, if they do; the project's wins over it.
-void load_files(const CLI::App& app, Context& context, const std::vector<std::string>& words) {
+void load_files(const CLI::App& app, Context& context, std::vector<std::string>& words) {
   const fs::path project = ".kiln/config.toml";
   const nlohmann::json nearer = load_project_settings(project);
   const std::optional<std::string> root = root_of(words);
   const fs::path own = (root ? Dirs::under(*root) : Dirs::of_user()).config / "config.toml";
   const nlohmann::json farther = load_settings(own);
   check_setting_names(app, farther, own);
+  append_lists(app, nearer, project, words);
+  append_lists(app, farther, own, words);
   add_image_aliases(context.aliases, farther, own);
   add_image_aliases(context.aliases, nearer, project);
   try {
@@ -91,6 +93,10 @@ int run(int argc, char** argv) {
   } catch (const std::exception& error) {
     print_error(Error(ErrorKind::Infrastructure, error.what()));
     return exit_code(ErrorKind::Infrastructure);
+  }
+  if (const auto problem = output_problem(); problem && context.exit_code == 0) {
+    print_error(*problem);
+    return exit_code(problem->kind());
   }
   return context.exit_code;
 }

@@ -120,6 +120,16 @@ nlohmann::json read_settings(const fs::path& file) {
   return parse_toml(read_file(file, 1 << 20), file.string());
 }
 
+// Whether `word` gives it: --param, --param=a=1, -p, -pa=1.
+bool is_given(const CLI::Option& option, const std::string& word) {
+  return std::ranges::any_of(option.get_lnames(),
+                             [&](const std::string& name) {
+                               return word == "--" + name || word.starts_with("--" + name + "=");
+                             }) ||
+         std::ranges::any_of(option.get_snames(),
+                             [&](const std::string& name) { return word.starts_with("-" + name); });
+}
+
 void set_defaults(const nlohmann::json& settings) {
   for (const auto& [name, value] : settings.items())
     if (!value.is_structured()) set_default(name, value);
@@ -145,6 +155,34 @@ nlohmann::json load_project_settings(const fs::path& file) {
                                "put it into your own config.toml, or give --" + name));
   set_defaults(settings);
   return settings;
+}
+
+void append_lists(const CLI::App& app, const nlohmann::json& settings, const fs::path& file,
+                  std::vector<std::string>& words) {
+  const auto end = std::ranges::find(words, "--");
+  std::vector<const CLI::App*> verbs{&app};  // that were typed, outermost first
+  for (auto word = words.begin(); word != end; ++word) {
+    const auto named =
+        verbs.back()->get_subcommands([&](const CLI::App* verb) { return verb->get_name() == *word; });
+    verbs.insert(verbs.end(), named.begin(), named.end());
+  }
+  std::vector<std::string> more;
+  for (const auto& [name, list] : settings.items()) {
+    if (!list.is_array() || std::getenv(variable_of(name).c_str()) != nullptr) continue;
+    for (const CLI::App* verb : verbs) {
+      const CLI::Option* option = verb->get_option_no_throw("--" + name);
+      if (option == nullptr) continue;
+      if (option->get_items_expected_max() < 2)
+        throw Error(ErrorKind::Invalid, file.string() + ": " + name + " is a list",
+                    "--" + name + " takes one value");
+      if (std::any_of(words.begin(), end, [&](const std::string& word) { return is_given(*option, word); }))
+        break;
+      for (const nlohmann::json& value : list)
+        more.push_back("--" + name + "=" + (value.is_string() ? value.get<std::string>() : value.dump()));
+      break;
+    }
+  }
+  words.insert(end, more.begin(), more.end());
 }
 
 std::optional<std::string> root_of(const std::vector<std::string>& words) {

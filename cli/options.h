@@ -38,13 +38,18 @@ std::pair<std::string, std::string> split_pair(const std::string& flag, const st
 
 // Puts settings of a config.toml into the environment as KILN_<FLAG>, unless set there already: so flags win
 // over environment, environment over the project's file, that over the user's. Only plain values at the top
-// level count; tables belong to others. Returns the whole file; a missing one is an empty object, a malformed
-// one throws Invalid.
+// level count; lists are append_lists()'s, tables belong to others. Returns the whole file; a missing one is
+// an empty object, a malformed one throws Invalid.
 nlohmann::json load_settings(const std::filesystem::path& file);
 
 // The same of a project's file, which whoever wrote the project has written: what widens the rights of its
 // pipelines, names other folders or belongs to the server is refused (Invalid).
 nlohmann::json load_project_settings(const std::filesystem::path& file);
+
+// Lists at the top of a config.toml, for flags that may be given several times: appended to `words`, the
+// command line, unless it or the environment gives that flag. Throws Invalid for a flag that takes one value.
+void append_lists(const CLI::App& app, const nlohmann::json& settings, const std::filesystem::path& file,
+                  std::vector<std::string>& words);
 
 // The folder that --root gives, or KILN_ROOT, before options are parsed.
 std::optional<std::string> root_of(const std::vector<std::string>& words);

@@ -28,6 +28,7 @@ using nlohmann::json;
 struct RunsOptions {
   std::string run, output, task;
   PipelineRunOptions rerun;
+  size_t limit = 100;
   bool from_failed = false, reject = false;
   std::string from, message, mode = "run-finally";
 };
@@ -37,7 +38,12 @@ void list(const RunsOptions& options, Context& context) {
   close_lost_runs(journal, context.dirs());
   json objects = json::array();
   std::vector<std::vector<std::string>> rows{{"RUN", "KIND", "NAME", "STARTED", "TOOK", "RESULT"}};
-  for (const executor::RunRecord& run : journal.list()) {
+  std::vector<executor::RunRecord> runs = journal.list(options.limit == 0 ? journal.kAll : options.limit + 1);
+  if (options.limit > 0 && runs.size() > options.limit) {
+    runs.pop_back();
+    say("the newest " + std::to_string(options.limit) + "; all: kiln runs list --limit 0");
+  }
+  for (const executor::RunRecord& run : runs) {
     rows.push_back({run.id, run.kind, run.name, format_rfc3339(run.created),
                     run.finished ? format_seconds(seconds(*run.finished - run.created)) : "-", run.reason});
     objects.push_back({{"run", run.id},
@@ -103,7 +109,9 @@ void remove(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   close_lost_runs(journal, context.dirs());
   const executor::RunRecord run = journal.find(options.run);
-  if (!run.finished) throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "stop it first");
+  if (!run.finished)
+    throw Error(ErrorKind::Failed, "run " + run.id + " has not finished",
+                "stop it first: kiln runs cancel " + run.id);
   remove_run(journal, context.dirs(), run.id);
   print("deleted " + run.id + "\n");
 }
@@ -117,7 +125,8 @@ void rerun(const RunsOptions& options, Context& context) {
   PipelineRunOptions run_options = options.rerun;
   if (options.from_failed || !options.from.empty()) {
     if (!run.finished)
-      throw Error(ErrorKind::Failed, "run " + run.id + " has not finished", "cancel it first");
+      throw Error(ErrorKind::Failed, "run " + run.id + " has not finished",
+                  "cancel it first: kiln runs cancel " + run.id);
     run_options.reuse = executor::reusable(journal, plan, run, options.from);
     run_options.workspaces = context.dirs().runs() / run.id / "workspaces";
   }
@@ -192,6 +201,7 @@ void add_runs(CLI::App& app, Context& context) {
   };
   CLI::App* lister = verb->add_subcommand("list", "List runs, newest first");
   add_output_option(*lister, options->output, {"json", "yaml"});
+  lister->add_option("--limit", options->limit, "At most so many; 0: all")->capture_default_str();
   lister->callback([options, &context] { list(*options, context); });
   CLI::App* describer = named("describe", "Show one run, or a TaskRun of it by its name");
   add_output_option(*describer, options->output, {"json", "yaml"}, "yaml or json: the tekton.dev/v1 objects");

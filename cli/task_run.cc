@@ -29,7 +29,7 @@ std::optional<json> find_in(const executor::Journal& journal, const executor::Ru
 
 std::optional<json> find_task_run(const executor::Journal& journal, const std::string& name) {
   if (name.empty()) return std::nullopt;
-  for (const executor::RunRecord& run : journal.list())
+  for (const executor::RunRecord& run : journal.list(journal.kAll))
     if (run.kind == "Pipeline" && may_be_child(name, run.id))
       if (auto found = find_in(journal, run, name)) return found;
   return std::nullopt;

@@ -1,7 +1,10 @@
 #include "cli/terminal.h"
 
 #include <algorithm>
+#include <atomic>
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <unistd.h>
 
 #include "base/fs.h"
@@ -28,11 +31,15 @@ bool colours_wanted() {
   return wanted;
 }
 
-// A reader that went away (`kiln … | head`) is no error of ours.
+std::atomic<int> output_errno{0};
+
+// A reader that went away (`kiln … | head`) is no error of ours; of words nothing is, since there is nobody
+// to tell.
 void write_quietly(int fd, std::string_view text) {
   try {
     write_all(fd, text);
   } catch (const Error&) {
+    if (fd == STDOUT_FILENO && errno != EPIPE) output_errno = errno;
   }
 }
 
@@ -67,15 +74,22 @@ std::string paint(Colour colour, std::string_view text) {
 }
 
 void say(std::string_view line) {
-  write_quietly(2, std::string(line) + "\n");
+  write_quietly(STDERR_FILENO, std::string(line) + "\n");
 }
 
 void write_words(std::string_view text) {
-  write_quietly(2, text);
+  write_quietly(STDERR_FILENO, text);
 }
 
 void print(std::string_view text) {
-  write_quietly(1, text);
+  write_quietly(STDOUT_FILENO, text);
+}
+
+std::optional<Error> output_problem() {
+  if (output_errno == 0) return std::nullopt;
+  return Error(ErrorKind::Infrastructure,
+               "cannot write to standard output: " + std::string(std::strerror(output_errno)),
+               "what was printed is not whole");
 }
 
 bool can_redraw() {
@@ -85,7 +99,7 @@ bool can_redraw() {
 void print_error(const Error& error) {
   std::string text = paint(Colour::Red, "kiln: ") + error.full() + "\n";
   if (!error.hint().empty()) text += paint(Colour::Bold, "  hint: ") + error.hint() + "\n";
-  write_quietly(2, text);
+  write_quietly(STDERR_FILENO, text);
 }
 
 std::string table(const std::vector<std::vector<std::string>>& rows) {

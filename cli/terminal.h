@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +20,9 @@ void print_error(const Error& error);
 void say(std::string_view line);          // one line to stderr
 void write_words(std::string_view text);  // to stderr, as it is
 void print(std::string_view text);        // to stdout, as it is
+
+// That standard output did not take all that was printed (a full disk); not when its reader just went away.
+std::optional<Error> output_problem();
 
 // Whether stderr is a terminal on which lines can be drawn again: not in CI, not TERM=dumb.
 bool can_redraw();

@@ -1,6 +1,8 @@
 #include "executor/control.h"
 
+#include <cstdio>
 #include <fcntl.h>
+#include <optional>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -31,6 +33,19 @@ UniqueFd open_bell(const fs::path& folder) {
   ::unlink(path.c_str());
   if (::mkfifo(path.c_str(), 0600) != 0) throw_errno("cannot make " + path.string());
   return open_file(path, O_RDWR | O_NONBLOCK);
+}
+
+// Moved aside first: the next request may come while this one is read.
+std::optional<std::string> take_cancel(const fs::path& folder) {
+  const fs::path taken = folder / "taken";
+  if (::rename((folder / kCancel).c_str(), taken.c_str()) != 0) return std::nullopt;
+  std::string mode = "CancelledRunFinally";  // when it cannot be read: somebody asked for an end
+  try {
+    mode = read_file(taken, kLongestRequest);
+  } catch (const Error&) {
+  }
+  ::unlink(taken.c_str());
+  return mode;
 }
 
 // Blocks until the bell has rung; false when `stop` was requested first.
@@ -74,15 +89,7 @@ ControlListener::ControlListener(const fs::path& run, std::function<void(std::st
                           wake = UniqueFd(::eventfd(0, EFD_CLOEXEC))](const std::stop_token& stop) {
     const std::stop_callback on_stop(stop, [&] { ::eventfd_write(wake.get(), 1); });
     do {
-      if (!fs::exists(folder / kCancel)) continue;
-      std::string mode = "CancelledRunFinally";  // when it cannot be read: somebody asked for an end
-      try {
-        mode = read_file(folder / kCancel, kLongestRequest);
-      } catch (const Error&) {
-      }
-      on_cancel(mode);
-      std::error_code ignored;
-      fs::remove(folder / kCancel, ignored);
+      if (auto mode = take_cancel(folder)) on_cancel(std::move(*mode));
     } while (await_bell(bell.get(), wake.get(), stop));
   });
 }

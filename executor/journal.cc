@@ -219,7 +219,7 @@ RunRecord Journal::find(std::string_view id) const {
     if (row.bind(1, id).step()) return record(row);
   }
   std::vector<std::string> names;
-  for (const RunRecord& run : list()) names.push_back(run.id);
+  for (const RunRecord& run : list(kAll)) names.push_back(run.id);
   const auto near = nearest(id, names);
   throw Error(ErrorKind::NotFound, "there is no run \"" + std::string(id) + "\"",
               near ? "did you mean `" + *near + "`?" : "kiln runs list shows them");

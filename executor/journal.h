@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -58,6 +60,7 @@ class Journal {
   void set_waiting(std::string_view id, std::string_view reason, std::string_view message);
   void set_owner(std::string_view id, Owner owner, std::string_view options);
 
+  static constexpr size_t kAll = std::numeric_limits<int64_t>::max();
   std::vector<RunRecord> list(size_t limit = 100) const;           // newest first, without children
   std::vector<RunRecord> children(std::string_view parent) const;  // runs that this one started
   std::vector<RunRecord> unfinished() const;

@@ -34,6 +34,8 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       cache_(services.dirs.cache / "tasks"),
       jobs_(options.jobs > 0 ? options.jobs : std::max(2u, std::thread::hardware_concurrency())),
       scheduler_(plan, {jobs_, {run_.id, run_.uid, "default"}, options.reuse}),
+      own_slots_(jobs_),
+      slots_(nesting_.slots != nullptr ? *nesting_.slots : own_slots_),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_),
       workers_(jobs_, [this](Job job) { post(run_job(job)); }) {
   make_dirs(places_.run, 0700);

@@ -19,6 +19,7 @@
 #include "executor/pod_spec.h"
 #include "executor/private_folder.h"
 #include "executor/scheduler.h"
+#include "executor/slots.h"
 #include "executor/task_cache.h"
 #include "executor/worker_pool.h"
 
@@ -37,6 +38,7 @@ struct Nesting {
   std::string prefix;  // of its tasks' labels: "inner/"; empty: this is the outermost run
   std::filesystem::path workspaces;
   std::mutex* observing = nullptr;  // the outermost run's: one call of the observer at a time
+  Slots* slots = nullptr;           // likewise
   registry::ImageRequest::Moment images_since = {};  // likewise: see PodPlaces
 };
 
@@ -101,6 +103,8 @@ class LiveRun {
   std::optional<GroupPlace> place_;              // in its concurrency group
   std::map<TaskRunId, std::stop_source> stops_;  // of what runs; the deciding thread's alone
 
+  Slots own_slots_;
+  Slots& slots_;
   std::mutex own_observing_;
   std::mutex& observing_;  // one call of the observer at a time
   std::mutex mutex_;       // guards what follows

@@ -84,6 +84,7 @@ Event LiveRun::run_job(Job& job) {
     if (const auto* pod = std::get_if<PodRequest>(&job.what)) {
       const PodWork work{services_.pods, services_.clock, observer_, observing_,
                          secrets_,       cache_,          run_.id,   places_.run};
+      const Slots::Held slot = slots_.take(job.stop.get_token());  // none: the pod ends as it begins
       event.outcome = run_pod(work, *pod, job.task, job.stop);
     } else if (const auto* problem = std::get_if<dag::ParamProblem>(&job.what)) {
       event.outcome.reason = problem->reason;
@@ -133,7 +134,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   options.reuse.clear();
   options.workspaces.clear();
   LiveRun inner(services_, *compiled.plan, nested_run(*compiled.plan, job), observer_, options,
-                {job.task.label + "/", places_.workspaces, &observing_, places_.images_since});
+                {job.task.label + "/", places_.workspaces, &observing_, &slots_, places_.images_since});
   const RunEnd end = inner.run({}, job.stop.get_token());
   Outcome out;
   out.succeeded = end.state.succeeded();

@@ -52,12 +52,11 @@ UniqueFd try_lock(const fs::path& folder) {
   return same ? std::move(lock) : UniqueFd();
 }
 
-// A folder whose kiln died. Without the mark it is another program's, or was locked by nobody ever.
+// A folder whose kiln died. The mark may be gone: what died did so while it removed the folder.
 void remove_lost(const fs::path& folder) {
   std::error_code none;
   const fs::path owner = fs::read_symlink(folder / kFor, none);
-  if (none) return;
-  if (owner.filename().native().starts_with(kShell)) {
+  if (!none && owner.filename().native().starts_with(kShell)) {
     remove_private_folder(owner);
     remove_tree(owner);
   }

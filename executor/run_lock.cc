@@ -2,9 +2,11 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "base/text.h"
 #include "executor/private_folder.h"
 
 namespace kiln::executor {
@@ -16,13 +18,36 @@ std::string how_it_was_lost(const RunRecord& run) {
   return message;
 }
 
+// The file appears with its lock held: whoever looks for lost runs must not find it free in between.
+// Invalid when it is there already.
+UniqueFd make_locked(const std::filesystem::path& path) {
+  const std::string fresh = path.native() + "-" + random_hex(8);
+  UniqueFd lock = open_file(fresh, O_RDWR | O_CREAT | O_EXCL, 0600);
+  const bool locked = ::flock(lock.get(), LOCK_EX) == 0;
+  const bool made = locked && ::link(fresh.c_str(), path.c_str()) == 0;
+  const int problem = errno;
+  ::unlink(fresh.c_str());
+  if (made) return lock;
+  if (locked && problem == EEXIST) return {};
+  throw_errno(problem, "cannot make " + path.string());
+}
+
 }  // namespace
 
 UniqueFd try_lock_run(const std::filesystem::path& folder) {
-  UniqueFd lock = open_file(folder / "lock", O_RDWR | O_CREAT, 0600);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
-  if (errno != EWOULDBLOCK) throw_errno("lock " + (folder / "lock").string());
-  return {};
+  const std::filesystem::path path = folder / "lock";
+  for (;;) {
+    UniqueFd lock(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    if (!lock && errno != ENOENT) throw_errno("open " + path.string());
+    if (!lock) {
+      lock = make_locked(path);
+      if (!lock) continue;  // another was faster
+      return lock;
+    }
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) == 0) return lock;
+    if (errno != EWOULDBLOCK) throw_errno("lock " + path.string());
+    return {};
+  }
 }
 
 std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::path& runs, Time now) {

@@ -26,7 +26,7 @@ class HeldFolder {
 
 using nlohmann::json;
 
-constexpr int kFormat = 1;  // a cache of another one is not looked at
+constexpr int kFormat = 2;  // a cache of another one is not looked at
 
 // Calls visit(what it is called, mount) for each folder that the pod sees and that is not its own.
 template <class Visit>
@@ -57,7 +57,21 @@ void add_container(std::map<std::string, std::string>& parts, const std::string&
   for (const auto& [name, value] : step.env) add("env " + name, value);
   add("user and rights",
       json{step.run_as_user.value_or(-1u), step.run_as_group.value_or(-1u), step.groups, step.read_only_root,
-           step.capabilities.value_or(-1ull), step.privileged, step.continue_on_error});
+           step.capabilities.value_or(-1ull), step.privileged, step.run_as_non_root, step.continue_on_error});
+  add("stdoutConfig and stderrConfig", json{step.stdout_path, step.stderr_path});
+  add("results", step.results);
+}
+
+json text_of(const std::optional<steps::Probe>& probe) {
+  if (!probe) return nullptr;
+  return {static_cast<int>(probe->kind),
+          probe->command,
+          probe->port,
+          probe->host,
+          probe->path,
+          probe->https,
+          probe->headers,
+          probe->service};
 }
 
 void check_names(const FolderContent& content) {
@@ -114,7 +128,11 @@ TaskInputs task_inputs(const steps::PodSpec& pod, const std::vector<std::string>
     out.parts[prefix + "image"] = images.at(image++);
   };
   for (const steps::StepSpec& step : pod.steps) add("step " + step.name + ": ", step);
-  for (const steps::SidecarSpec& sidecar : pod.sidecars) add("sidecar " + sidecar.name + ": ", sidecar);
+  for (const steps::SidecarSpec& sidecar : pod.sidecars) {
+    add("sidecar " + sidecar.name + ": ", sidecar);
+    out.parts["sidecar " + sidecar.name + ": probes"] =
+        digest_text(json{text_of(sidecar.startup), text_of(sidecar.readiness), text_of(sidecar.liveness)});
+  }
   for_each_folder(pod, [&](const std::string& name, const steps::VolumeMount& mount) {
     FolderContent content = read_content(HeldFolder(mount).path());
     check_names(content);

@@ -1,6 +1,7 @@
 #include "steps/pod_run.h"
 
 #include <algorithm>
+#include <csignal>
 #include <string.h>
 
 #include "base/error.h"
@@ -199,7 +200,7 @@ std::string PodRun::size_problem(const std::string& what, uint64_t size) const {
          format_bytes(spec_.result_limit) + " are allowed: put it into a workspace instead";
 }
 
-void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcome) {
+void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcome, Stage& stage) {
   const SandboxSpec sandbox = world_.of_step(index, step, images_of_[index]);
   StreamFiles files(step, sandbox);
   const Duration left = time_left();
@@ -207,15 +208,31 @@ void PodRun::run_process(size_t index, const StepSpec& step, StepOutcome& outcom
   const RunResult result = run_to_end(
       runtime_, sandbox,
       [&](bool is_stderr, std::string_view bytes) {
+        stage = Stage::Running;
         files.write(is_stderr, bytes);
         output(index, is_stderr, bytes);
       },
       stop_, pod_time ? left : step.timeout, spec_.grace, spec_.kill);
+  stage = Stage::Ended;
   if (index == 0 && !network_->no_way_out().empty())
     output(index, true,
            "kiln: warning: the private network has no way out: " + network_->no_way_out() + "\n");
   for (const std::string& warning : result.warnings) output(index, true, "kiln: warning: " + warning + "\n");
   conclude(index, result, pod_time, outcome);
+}
+
+// What this machine could not do for a step.
+void PodRun::fail_step(const StepSpec& step, const Error& error, Stage stage, StepOutcome& outcome) {
+  const bool infrastructure = is_infrastructure(error.kind());
+  outcome.message = error.full_with_hint();
+  outcome.reason = stage == Stage::Starting ? StepReason::NotStarted : StepReason::Error;
+  if (stage != Stage::Ended) outcome.exit_code = 128 + (stage == Stage::Running ? SIGKILL : 0);
+  const char* words = stage == Stage::Starting  ? " could not be started: "
+                      : stage == Stage::Running ? " was ended: "
+                                                : " has ended, but what it left cannot be kept: ";
+  const bool of_document = stage == Stage::Starting && !infrastructure;
+  fail(of_document ? "CreateContainerConfigError" : "Failed", "step " + step.name + words + outcome.message,
+       infrastructure);
 }
 
 StepOutcome PodRun::run_step(size_t index) {
@@ -228,26 +245,23 @@ StepOutcome PodRun::run_step(size_t index) {
     const std::lock_guard lock(observing_);
     observer_.step_started(index, step);
   }
+  Stage stage = Stage::Starting;
   try {
     if (spec_.guide) {
       StepSpec guided = step;
       const StepTurn turn = spec_.guide(index, guided, outcome_.steps);
       for (const std::string& note : turn.notes) output(index, true, "kiln: note: " + note + "\n");
       if (turn.run)
-        run_process(index, guided, outcome);
+        run_process(index, guided, outcome, stage);
       else
         outcome.reason = StepReason::Skipped;
     } else {
-      run_process(index, step, outcome);
+      run_process(index, step, outcome, stage);
     }
     folder_.write_exit_code(index, outcome.exit_code);
     read_outputs(index, outcome);
   } catch (const Error& error) {
-    outcome.reason = StepReason::NotStarted;
-    outcome.exit_code = 128;
-    outcome.message = error.full_with_hint();
-    fail(is_infrastructure(error.kind()) ? "Failed" : "CreateContainerConfigError",
-         "step " + step.name + " could not be started: " + outcome.message, is_infrastructure(error.kind()));
+    fail_step(step, error, stage, outcome);
   }
   outcome.finished = system_clock().now();
   return outcome;

@@ -4,6 +4,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/error.h"
 #include "steps/pod.h"
 #include "steps/pod_folder.h"
 #include "steps/pod_network.h"
@@ -21,13 +22,16 @@ class PodRun {
   PodOutcome run();
 
  private:
+  enum class Stage { Starting, Running, Ended };  // of a step
+
   std::string image_problem(const StepSpec& step) const;
   void resolve_images();
   void prepare_network();
   void start_sidecars(Sidecars& sidecars);
   void run_steps();
   StepOutcome run_step(size_t index);
-  void run_process(size_t index, const StepSpec& step, StepOutcome& outcome);
+  void run_process(size_t index, const StepSpec& step, StepOutcome& outcome, Stage& stage);
+  void fail_step(const StepSpec& step, const Error& error, Stage stage, StepOutcome& outcome);
   void conclude(size_t index, const RunResult& result, bool pod_time, StepOutcome& outcome);
   void read_outputs(size_t index, StepOutcome& outcome);
   void read_results();

@@ -13,7 +13,7 @@ namespace kiln::registry {
 
 class SettingsTable;
 
-// A repository may hold so much: the bytes of all blobs that its manifests need, each counted once.
+// A repository may hold so much (quotas.h), each blob counted once.
 struct QuotaRule {
   std::vector<std::string> repositories;  // patterns, as AccessRule has them
   uint64_t bytes = 0;

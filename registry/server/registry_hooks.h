@@ -34,6 +34,11 @@ class RegistryHooks {
     std::string code = "DENIED";  // of the distribution-spec
     std::string message;
   };
+  // A refusal when it is too late to return one.
+  struct Refused : Error {
+    explicit Refused(Refusal why) : Error(ErrorKind::Failed, why.message), refusal(std::move(why)) {}
+    Refusal refusal;
+  };
   // To answer, this server would have to ask itself.
   struct Loop : Error {
     using Error::Error;
@@ -51,6 +56,24 @@ class RegistryHooks {
   }
   // Whether a tag that is there must stay what it is. Asked while the names are locked: must not block.
   virtual bool is_immutable(std::string_view /*repository*/, std::string_view /*tag*/) { return false; }
+  // What an upload has received, for as long as this is there. Of one request at a time.
+  class UploadCount {
+   public:
+    virtual ~UploadCount() = default;
+    // Before so many bytes more are written. Throws Refused.
+    virtual void grow(uint64_t more) = 0;
+    // Its bytes are about to be this blob; and then, on disk, are the repository's.
+    virtual void commits(const Digest& digest) = 0;
+    virtual void committed() = 0;
+  };
+  // `size`: what is there already, of an upload that is carried on. Null: nobody counts. Asked on threads
+  // of connections, too: must be quick.
+  virtual std::unique_ptr<UploadCount> count_upload(std::string_view /*repository*/, std::string_view /*id*/,
+                                                    uint64_t /*size*/) {
+    return nullptr;
+  }
+  // Before a blob that is here is mounted.
+  virtual Admission before_mount(std::string_view /*repository*/, const Digest& /*blob*/) { return {}; }
   // Before an upload or a mount begins; `size` where the client has said it.
   virtual std::optional<Refusal> before_upload(std::string_view /*repository*/,
                                                std::optional<uint64_t> /*size*/) {

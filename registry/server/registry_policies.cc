@@ -51,6 +51,16 @@ std::optional<Refusal> RegistryPolicies::before_upload(std::string_view reposito
   return quotas_.refuse(std::string(repository), size.value_or(0));
 }
 
+RegistryHooks::Admission RegistryPolicies::before_mount(std::string_view repository, const Digest& blob) {
+  return quotas_.mount(std::string(repository), blob);
+}
+
+std::unique_ptr<RegistryHooks::UploadCount> RegistryPolicies::count_upload(std::string_view repository,
+                                                                           std::string_view id,
+                                                                           uint64_t size) {
+  return quotas_.count_upload(std::string(repository), std::string(id), size);
+}
+
 // The tag's own manifest is looked at under the lock (is_immutable); this is for an index's images.
 std::optional<Refusal> RegistryPolicies::before_delete(std::string_view repository,
                                                        std::string_view reference) {
@@ -93,6 +103,10 @@ std::optional<uint64_t> RegistryPolicies::size_elsewhere(std::string_view reposi
 }
 
 void RegistryPolicies::happened(const RegistryEvent& event) {
+  // A deleted tag leaves its manifest; of blobs the store knows.
+  if (event.action == RegistryEvent::Action::Delete && event.tag.empty() &&
+      (is_manifest(event.target.media_type) || is_index(event.target.media_type)))
+    quotas_.deleted(event.repository, event.target.digest);
   if (notifications_) notifications_->post(event, options_.clock->now());
 }
 

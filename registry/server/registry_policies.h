@@ -34,6 +34,9 @@ class RegistryPolicies final : public RegistryHooks {
   Admission before_push(std::string_view repository, std::span<const std::string> tags,
                         const Descriptor& manifest, std::string_view content) override;
   std::optional<Refusal> before_upload(std::string_view repository, std::optional<uint64_t> size) override;
+  Admission before_mount(std::string_view repository, const Digest& blob) override;
+  std::unique_ptr<UploadCount> count_upload(std::string_view repository, std::string_view id,
+                                            uint64_t size) override;
   std::optional<Refusal> before_delete(std::string_view repository, std::string_view reference) override;
   bool is_immutable(std::string_view repository, std::string_view tag) override;
   bool is_elsewhere(std::string_view repository) override;

@@ -280,8 +280,8 @@ Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Ro
   const bool head = exchange.method() == "HEAD";
   if (head && !blobs) co_return store.keep(digest);  // quick enough for this thread
   co_return co_await exchange.on_pool([&] {
-    if (blobs && !blobs->has(route.repository, digest)) return false;
-    return head ? store.keep(digest) : store.heal(digest);
+    if (head) return manifests.has_blob(route.repository, digest);
+    return (!blobs || blobs->has(route.repository, digest)) && store.heal(digest);
   });
 }
 

@@ -30,6 +30,8 @@ const char* endpoint_of(std::string_view path) {
 
 Answer failure_answer(const Error& error, std::string_view path) {
   const std::string message = error.full() + (error.hint().empty() ? "" : "; " + error.hint());
+  if (const auto* refused = dynamic_cast<const RegistryHooks::Refused*>(&error))
+    return error_answer(refused->refusal.status, refused->refusal.code, refused->refusal.message);
   if (error.kind() == ErrorKind::NotFound)
     return error_answer(
         404, endpoint_of(path) == std::string_view("blobs") ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", message);

@@ -242,7 +242,9 @@ Answer ManifestEndpoints::catalog(const Caller& caller, const std::optional<std:
 }
 
 bool ManifestEndpoints::has_blob(const std::string& repository, const Digest& blob) const {
-  return (!blobs_ || blobs_->has(repository, blob)) && store_.keep(blob);
+  if (!blobs_) return store_.keep(blob);
+  // Once more, as collect() may have been about to forget that it was received.
+  return blobs_->has(repository, blob) && store_.keep(blob) && blobs_->has(repository, blob);
 }
 
 bool ManifestEndpoints::needs(const Descriptor& entry, const Digest& blob) const {

@@ -32,11 +32,11 @@ class ManifestEndpoints {
   Answer referrers(const Route& route, const std::optional<std::string>& artifact_type,
                    const std::optional<std::string>& last) const;
   Answer remove_blob(const Route& route, const Caller& caller) const;
+  // There, shown in the repository, and here to stay for a while.
+  bool has_blob(const std::string& repository, const Digest& blob) const;
 
  private:
   bool is_immutable(const Route& route, const std::string& tag) const;
-  // There, shown in the repository, and here to stay for a while.
-  bool has_blob(const std::string& repository, const Digest& blob) const;
   bool needs(const Descriptor& entry, const Digest& blob) const;
 
   Store& store_;

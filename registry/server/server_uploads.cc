@@ -68,7 +68,8 @@ Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
 
 // A piece is read on the connection's executor while the pool writes the one before, and the writer's own
 // thread hashes those before that.
-Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& writer) {
+Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, Upload& upload) {
+  BlobWriter& writer = upload.writer;
   // One byte more than there is: a body that is one piece shows its end at once.
   const size_t size = std::min(exchange.content_length().value_or(kPiece), kPiece - 1) + 1;
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
@@ -90,10 +91,13 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& wri
     reading.resize(filled);
     std::swap(reading, writing);
     in_pieces = in_pieces || filled == size;
-    if (in_pieces)
-      write.start([&] { writing = writer.write_piece(std::move(writing)); });
-    else
-      write.start([&] { writer.write(writing); });  // all of it: no thread for that
+    write.start([&] {
+      if (upload.counted) upload.counted->grow(writing.size());
+      if (in_pieces)
+        writing = writer.write_piece(std::move(writing));
+      else
+        writer.write(writing);  // all of it: no thread for that
+    });
     metrics_.received(filled);
   }
   co_await write.join();
@@ -101,8 +105,14 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, BlobWriter& wri
     write.start([&] { writer.rest(); });  // the client may take an hour for what is left
     co_await write.join();
   }
-  for (const std::exception_ptr& failure : {write.failure(), gone})
-    if (failure) std::rethrow_exception(failure);
+  try {
+    for (const std::exception_ptr& failure : {write.failure(), gone})
+      if (failure) std::rethrow_exception(failure);
+  } catch (const RegistryHooks::Refused&) {  // there is no going on: it is not to take others' room until it
+                                             // expires
+    sessions_.drop(upload.id());
+    throw;
+  }
 }
 
 Answer UploadEndpoints::located(int status, const Upload& upload) {
@@ -120,8 +130,10 @@ Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& call
   const DropIt drop_it{sessions_, upload.id()};  // whatever comes of it
   co_await on_pool(writers_.get(), [&] {
     try {
+      if (upload.counted) upload.counted->commits(digest);
       upload.writer.commit(digest);
       if (blobs_) blobs_->add(route.repository, digest);
+      if (upload.counted) upload.counted->committed();
       tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Invalid) throw;
@@ -131,8 +143,8 @@ Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& call
   co_return problem.empty() ? created(route, digest) : error_answer(400, "DIGEST_INVALID", problem);
 }
 
-bool UploadEndpoints::mount(const Route& route, const Caller& caller, const Digest& digest,
-                            const std::optional<std::string>& from) {
+std::optional<Answer> UploadEndpoints::mount(const Route& route, const Caller& caller, const Digest& digest,
+                                             const std::optional<std::string>& from) {
   if (blobs_) {
     const auto gives = [&](const std::string& repository) {
       return caller.may(repository, Right::Pull) && blobs_->has(repository, digest);
@@ -140,12 +152,15 @@ bool UploadEndpoints::mount(const Route& route, const Caller& caller, const Dige
     bool readable = blobs_->has(route.repository, digest);
     if (!readable && from) readable = gives(*from);
     if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
-    if (!readable) return false;
+    if (!readable) return std::nullopt;
   }
-  if (!store_.keep(digest)) return false;
+  RegistryHooks::Admission admission;
+  if (options_.hooks) admission = options_.hooks->before_mount(route.repository, digest);
+  if (auto refusal = refused(admission.refusal)) return refusal;
+  if (!store_.keep(digest)) return std::nullopt;
   if (blobs_) blobs_->add(route.repository, digest);
   tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, descriptor_of(digest));
-  return true;
+  return created(route, digest);
 }
 
 Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& route, const Caller& caller) {
@@ -163,8 +178,8 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
     const auto from = exchange.query_value("from");
     if (from && !is_repository_name(*from))
       co_return error_answer(400, "NAME_INVALID", "\"" + *from + "\" is not a repository name");
-    const bool mounted = co_await exchange.on_pool([&] { return mount(route, caller, *digest, from); });
-    if (mounted) co_return created(route, *digest);
+    auto answer = co_await exchange.on_pool([&] { return mount(route, caller, *digest, from); });
+    if (answer) co_return std::move(*answer);
   }
   std::string algorithm = "sha256";
   if (const auto wanted = exchange.query_value("digest-algorithm")) {
@@ -191,7 +206,7 @@ Awaitable<Answer> UploadEndpoints::begin(HttpExchange& exchange, const Route& ro
   const UploadSessions::Claim claim(sessions_, upload);
   // If the client breaks off here, nobody knows of the upload: it would only wait to expire.
   const DropIt drop_it{sessions_, upload->id()};
-  co_await receive(exchange, upload->writer);
+  co_await receive(exchange, *upload);
   co_return co_await commit(route, caller, *upload, *digest);
 }
 
@@ -213,7 +228,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
-  co_await receive(exchange, upload->writer);
+  co_await receive(exchange, *upload);
   co_await on_pool(writers_.get(), [&] { upload->save(); });
   co_return located(202, *upload);
 }
@@ -227,7 +242,7 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   const auto digest = Digest::parse(text.value_or(""));
   if (!digest) co_return bad_digest(text.value_or(""));
   if (auto refusal = out_of_order(exchange, *upload)) co_return std::move(*refusal);
-  co_await receive(exchange, upload->writer);
+  co_await receive(exchange, *upload);
   co_return co_await commit(route, caller, *upload, *digest);
 }
 

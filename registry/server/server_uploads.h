@@ -29,7 +29,7 @@ class UploadEndpoints {
         metrics_(metrics),
         writers_(writers),
         sessions_(store, {options.upload_expiry, options.upload_limit, options.clock,
-                          std::max<size_t>(1, options.upload_limit / kOwners)}) {}
+                          std::max<size_t>(1, options.upload_limit / kOwners), options.hooks}) {}
 
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
   Awaitable<Answer> append(HttpExchange& exchange, const Route& route, const Caller& caller);  // PATCH
@@ -39,11 +39,11 @@ class UploadEndpoints {
 
  private:
   Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route, const Caller& caller);
-  // Makes a blob that is here, and that the caller may read, belong to the repository. False: it is not.
-  bool mount(const Route& route, const Caller& caller, const Digest& digest,
-             const std::optional<std::string>& from);
+  // Makes a blob that is here, and that the caller may read, belong to the repository. nullopt: it is not.
+  std::optional<Answer> mount(const Route& route, const Caller& caller, const Digest& digest,
+                              const std::optional<std::string>& from);
   Descriptor descriptor_of(const Digest& digest) const;
-  Awaitable<void> receive(HttpExchange& exchange, BlobWriter& writer);
+  Awaitable<void> receive(HttpExchange& exchange, Upload& upload);
   static Answer located(int status, const Upload& upload);
   // The 416 for a chunk whose Content-Range does not continue what is there; the session stays usable.
   static std::optional<Answer> out_of_order(const HttpExchange& exchange, const Upload& upload);

@@ -9,6 +9,9 @@
 // lies beside the upload's bytes, uploads/ID.session, as JSON.
 namespace kiln::registry::detail {
 
+inline constexpr const char* kRecord = ".session";
+inline constexpr uint64_t kRecordLimit = 4096;
+
 struct UploadRecord {
   std::string repository;
   std::string algorithm;  // of the digest that is being made: sha256, sha512

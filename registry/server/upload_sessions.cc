@@ -10,7 +10,6 @@ namespace kiln::registry::detail {
 namespace {
 
 constexpr auto kSweepEvery = std::chrono::minutes(10);
-constexpr uint64_t kRecordLimit = 4096;
 
 }  // namespace
 
@@ -46,7 +45,7 @@ UploadSessions::~UploadSessions() {
 }
 
 fs::path UploadSessions::record_of(std::string_view id) const {
-  return store_.root() / "uploads" / (std::string(id) + ".session");
+  return store_.root() / Store::kUploads / (std::string(id) + kRecord);
 }
 
 void UploadSessions::expire() {
@@ -86,8 +85,15 @@ std::shared_ptr<Upload> UploadSessions::create(const std::string& repository, st
                                                const std::string& owner) {
   BlobWriter writer = store_.begin_blob(algorithm);
   fs::path record = record_of(writer.id());
-  return enter(std::make_shared<Upload>(repository, owner, std::string(algorithm), std::move(writer),
-                                        std::move(record)));
+  auto upload = std::make_shared<Upload>(repository, owner, std::string(algorithm), std::move(writer),
+                                         std::move(record));
+  count(*upload);
+  return enter(std::move(upload));
+}
+
+void UploadSessions::count(Upload& upload) const {
+  if (limits_.hooks)
+    upload.counted = limits_.hooks->count_upload(upload.repository, upload.id(), upload.writer.size());
 }
 
 std::shared_ptr<Upload> UploadSessions::find(std::string_view id, std::string_view repository) {
@@ -116,6 +122,7 @@ std::shared_ptr<Upload> UploadSessions::resume(std::string_view id, std::string_
                                          record_of(id));
   OnExit stays([&] { upload->suspend(); });
   upload->save();  // what is reported now is to survive the machine, too
+  count(*upload);
   auto entered = enter(upload);
   if (entered) stays.dismiss();
   return entered;
@@ -128,6 +135,7 @@ void UploadSessions::drop(const std::string& id) {
 
 bool UploadSessions::is_time_to_sweep() {
   std::lock_guard lock(mutex_);
+  expire();
   const Time now = limits_.clock->now();
   if (now - swept_ < kSweepEvery) return false;
   swept_ = now;

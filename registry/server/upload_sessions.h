@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "registry/server/registry_hooks.h"
 #include "registry/store/store.h"
 
 // Inside of registry/server_uploads: the uploads under way. What one needs to go on in another process lies
@@ -32,6 +33,7 @@ class Upload {
 
   const std::string repository;
   BlobWriter writer;
+  std::unique_ptr<RegistryHooks::UploadCount> counted{};  // null: nobody counts
 
  private:
   friend class UploadSessions;
@@ -50,6 +52,7 @@ class UploadSessions {
     size_t count;
     const Clock* clock;
     size_t count_each = SIZE_MAX;  // of one owner
+    RegistryHooks* hooks = nullptr;
   };
   UploadSessions(Store& store, Limits limits) : store_(store), limits_(limits) {}
   ~UploadSessions();  // suspends them
@@ -64,7 +67,8 @@ class UploadSessions {
   // what a living process has.
   std::shared_ptr<Upload> resume(std::string_view id, std::string_view repository, const std::string& owner);
   void drop(const std::string& id);
-  // What writers that were killed have left is removed every now and then, not at the next start only.
+  // What writers that were killed have left is removed every now and then, not at the next start only. Those
+  // of this process that are too old go at once.
   bool is_time_to_sweep();
 
   // Exclusive use of an upload for one request; false when another has it.
@@ -83,6 +87,7 @@ class UploadSessions {
 
  private:
   std::shared_ptr<Upload> enter(std::shared_ptr<Upload> upload);
+  void count(Upload& upload) const;
   fs::path record_of(std::string_view id) const;
   void expire();
   bool make_room(const std::string* owner);

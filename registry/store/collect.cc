@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "registry/store/leases.h"
+#include "registry/store/repository_blobs.h"
 #include "registry/store/snapshots.h"
 #include "registry/store/store.h"
 #include "registry/store/store_blobs.h"
@@ -48,9 +49,8 @@ class Marked {
   bool holds_snapshot(const Digest& diff_id) const {
     return walk_.snapshots().contains(diff_id) || leased_.snapshots.contains(diff_id);
   }
-  bool is_young(const struct stat& st) const {
-    return modified(st) >= std::min(leased_.since, options_.clock->now() - options_.grace);
-  }
+  Time young_since() const { return std::min(leased_.since, options_.clock->now() - options_.grace); }
+  bool is_young(const struct stat& st) const { return modified(st) >= young_since(); }
   const std::set<Digest>& missing() const { return walk_.missing(); }
 
  private:
@@ -74,7 +74,10 @@ class Collection {
       sweep_snapshots(algorithm);
       sweep_quarantine(algorithm);
     }
-    if (!options_.dry_run) store_.remove_abandoned_uploads();
+    if (!options_.dry_run) {
+      RepositoryBlobs(store_).prune(marked_.young_since());
+      store_.remove_abandoned_uploads();
+    }
     report_.missing = marked_.missing();
     return std::move(report_);
   }

@@ -31,7 +31,8 @@ struct CollectReport {
 };
 
 // Removes what neither a name, a nameless entry (what was pushed to the embedded registry) nor a lease leads
-// to: blobs, unpacked layers, what lies in quarantine, abandoned uploads. Online: pushes, pulls, builds and
+// to: blobs, unpacked layers, what lies in quarantine, abandoned uploads; and that a repository of the
+// embedded registry received a blob, when no manifest of it needs it. Online: pushes, pulls, builds and
 // sandboxes go on, in any process; each blob is looked at again under the locks right before it goes. Killed
 // at any moment, it leaves the store whole. Throws Infrastructure; Cancelled on `stop`.
 CollectReport collect(Store& store, const CollectOptions& options = {});

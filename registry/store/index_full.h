@@ -4,8 +4,8 @@
 
 namespace kiln::registry {
 
-// Store::update() refused changes because index.json would become larger than can be read again (64 MiB).
-// Nothing was written.
+// Store::update() refused a change because index.json would become larger than can be read again (64 MiB).
+// Nothing of it was written.
 struct IndexFull : Error {
   using Error::Error;
 };

@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "base/fs.h"
 #include "registry/store/store.h"
+#include "registry/store/store_blobs.h"
 
 namespace kiln::registry {
 namespace {
@@ -14,8 +16,22 @@ namespace {
 // Beyond, what was read is forgotten and read again.
 constexpr size_t kRepositories = 1024, kManifests = 16384;
 
+constexpr std::string_view kDeleted = ".deleted";
+
 std::string link_name(const Digest& blob) {
   return std::string(blob.algorithm()) + "-" + std::string(blob.encoded());
+}
+
+std::optional<Digest> linked_by(const fs::path& file) {
+  std::string text = file.filename();
+  if (text.ends_with(kDeleted)) text.resize(text.size() - kDeleted.size());
+  std::ranges::replace(text, '-', ':');
+  return Digest::parse(text);
+}
+
+bool is_younger(const fs::path& file, Time than) {
+  struct stat st;
+  return ::stat(file.c_str(), &st) == 0 && Time(std::chrono::seconds(st.st_mtim.tv_sec)) >= than;
 }
 
 }  // namespace
@@ -44,7 +60,7 @@ void RepositoryBlobs::add(const std::string& repository, const Digest& blob) {
   const fs::path file = link(repository, blob);
   const bool is_new = ::access(file.parent_path().c_str(), F_OK) != 0;
   make_dirs(file.parent_path());
-  open_file(file, O_WRONLY | O_CREAT);
+  ::futimens(open_file(file, O_WRONLY | O_CREAT).get(), nullptr);
   fsync_dir(file.parent_path());
   if (!is_new) return;
   fsync_dir(file.parent_path().parent_path());
@@ -52,8 +68,25 @@ void RepositoryBlobs::add(const std::string& repository, const Digest& blob) {
 }
 
 void RepositoryBlobs::remove(const std::string& repository, const Digest& blob) {
-  if (::unlink(link(repository, blob).c_str()) != 0 && errno != ENOENT)
-    throw_errno("cannot remove " + link(repository, blob).string());
+  const fs::path file = link(repository, blob);
+  if (::rename(file.c_str(), (file.string() + std::string(kDeleted)).c_str()) != 0 && errno != ENOENT)
+    throw_errno("cannot remove " + file.string());
+}
+
+void RepositoryBlobs::note_deleted(const std::string& repository, const Digest& blob) {
+  const fs::path file = link(repository, blob);
+  make_dirs(file.parent_path());
+  open_file(file.string() + std::string(kDeleted), O_WRONLY | O_CREAT);
+}
+
+RepositoryBlobs::Blobs RepositoryBlobs::received(const std::string& repository) const {
+  std::string folder(repository);
+  std::ranges::replace(folder, '/', '+');
+  Blobs out;
+  std::error_code none;
+  for (const auto& file : fs::directory_iterator(store_.root() / "links" / folder, none))
+    if (auto digest = linked_by(file.path())) out.insert(std::move(*digest));
+  return out;
 }
 
 bool RepositoryBlobs::is_linked(const Digest& blob) const {
@@ -63,16 +96,46 @@ bool RepositoryBlobs::is_linked(const Digest& blob) const {
   return false;
 }
 
-void RepositoryBlobs::prune() const {
+void RepositoryBlobs::prune(Time old) {
   std::error_code none;
-  for (const auto& folder : fs::directory_iterator(store_.root() / "links", none)) {
-    for (const auto& file : fs::directory_iterator(folder.path(), none)) {
-      std::string text = file.path().filename();
-      std::ranges::replace(text, '-', ':');
-      const auto digest = Digest::parse(text);
-      if (digest && !store_.has(*digest)) ::unlink(file.path().c_str());
-    }
+  for (const auto& folder : fs::directory_iterator(store_.root() / "links", none)) prune(folder.path(), old);
+}
+
+void RepositoryBlobs::prune(const fs::path& folder, Time old) {
+  std::string repository = folder.filename();
+  std::ranges::replace(repository, '+', '/');
+  const auto goes = [&](const fs::path& file, const Digest& blob, const Blobs& needed) {
+    if (!store_.has(blob)) return true;
+    return !needed.contains(blob) && !is_younger(file, old) && !is_younger(store_.blob_path(blob), old);
+  };
+  const auto needed = [&] {
+    return old == Time::min() ? Blobs{} : named_in(*store_.index(), repository, /*sparse=*/true);
+  };
+  std::vector<std::pair<fs::path, Digest>> candidates;
+  const Blobs before = needed();
+  std::error_code none;
+  for (const auto& file : fs::directory_iterator(folder, none))
+    if (const auto blob = linked_by(file.path()); blob && goes(file.path(), *blob, before))
+      candidates.emplace_back(file.path(), *blob);
+  if (candidates.empty()) return;
+  // Looked at again while nobody names one, or brings one back.
+  const FileLock names = store_.lock_names();
+  const FileLock sweep = detail::lock_sweep(store_.root(), FileLock::Mode::Exclusive);
+  const Blobs now = needed();
+  for (const auto& [file, blob] : candidates)
+    if (goes(file, blob, now)) ::unlink(file.c_str());
+}
+
+RepositoryBlobs::Blobs RepositoryBlobs::named_in(const StoreIndex& index, const std::string& repository,
+                                                 bool sparse) {
+  Blobs out;
+  for (const IndexEntry* entry : index.of_repository(repository)) {
+    if (!is_manifest(entry->descriptor.media_type)) continue;
+    if (!sparse && entry->descriptor.annotations.contains(kSparse)) continue;
+    const auto blobs = blobs_of(entry->descriptor.digest);
+    out.insert(blobs->begin(), blobs->end());
   }
+  return out;
 }
 
 std::shared_ptr<const RepositoryBlobs::Blobs> RepositoryBlobs::needed_by_manifests(
@@ -83,13 +146,7 @@ std::shared_ptr<const RepositoryBlobs::Blobs> RepositoryBlobs::needed_by_manifes
     const auto it = repositories_.find(repository);
     if (it != repositories_.end() && it->second.index == index) return it->second.blobs;
   }
-  auto all = std::make_shared<Blobs>();
-  for (const IndexEntry* entry : index->of_repository(repository)) {
-    if (!is_manifest(entry->descriptor.media_type) || entry->descriptor.annotations.contains(kSparse))
-      continue;
-    const auto blobs = blobs_of(entry->descriptor.digest);
-    all->insert(blobs->begin(), blobs->end());
-  }
+  auto all = std::make_shared<const Blobs>(named_in(*index, repository, /*sparse=*/false));
   std::lock_guard lock(mutex_);
   if (repositories_.size() >= kRepositories) repositories_.clear();
   repositories_[repository] = {index, all};

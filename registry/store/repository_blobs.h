@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/digest.h"
 #include "base/fs.h"
 #include "registry/store/store_index.h"
@@ -23,7 +24,8 @@ std::vector<Digest> required_blobs(const Manifest& manifest);
 // on disk; where users have rights, a blob is only shown in repositories that
 //  - need it for a manifest of theirs, or
 //  - received it: an upload or a mount leaves an empty file links/REPOSITORY/ALGORITHM-HEX in the store
-//    ('/' of the name is '+').
+//    ('/' of the name is '+'). Removed, it becomes ALGORITHM-HEX.deleted, which shows nothing, and tells what
+//    the repository has on disk until collect().
 // Whoever lets a manifest in must see to it that all its blobs belong to the repository already, or mark it
 // as sparse: a marked one gives nothing away. Thread-safe; several processes may use one store.
 class RepositoryBlobs {
@@ -36,10 +38,15 @@ class RepositoryBlobs {
   // Those that its manifests need, but for marked ones'.
   using Blobs = std::set<Digest>;
   std::shared_ptr<const Blobs> needed_by_manifests(const std::string& repository);
+  // What it received, and what was deleted from it: all of it may still be on disk.
+  Blobs received(const std::string& repository) const;
+  // Was deleted from it, and is on disk until collect().
+  void note_deleted(const std::string& repository, const Digest& blob);
   // Did some repository receive it?
   bool is_linked(const Digest& blob) const;
-  // Removes the files of blobs that are gone.
-  void prune() const;
+  // Removes the files of blobs that are gone, and of those that no manifest of the repository needs, if
+  // neither the file nor the blob has been renewed since `old`.
+  void prune(Time old = Time::min());
 
   // Annotation of a manifest's entry in the store's index: some of its blobs were not there.
   static constexpr const char* kSparse = "dev.kiln.registry.sparse";
@@ -51,6 +58,8 @@ class RepositoryBlobs {
   };
 
   std::shared_ptr<const Blobs> blobs_of(const Digest& manifest);
+  Blobs named_in(const StoreIndex& index, const std::string& repository, bool sparse);
+  void prune(const fs::path& folder, Time old);
   fs::path link(std::string_view repository, const Digest& blob) const;
 
   const Store& store_;

@@ -25,6 +25,13 @@ constexpr size_t kTextKept = 4u << 20;
 constexpr const char* kSession = ".session";
 constexpr auto kAbandonedAfter = std::chrono::hours(1);
 
+IndexFull full(const fs::path& index) {
+  return IndexFull(ErrorKind::Infrastructure,
+                   "the store's index " + index.string() + " is full: it may have " +
+                       std::to_string(kIndexLimit >> 20) + " MiB",
+                   "delete tags that nobody needs, e.g. by a [[registry.retention]] rule");
+}
+
 }  // namespace
 
 // index.json as it was last read or written, and the changes that wait to be written together.
@@ -64,12 +71,13 @@ void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch)
   OnExit starts_anew([&] { edit.reset(); });  // what is not on disk is no base for others' changes
   for (Waiting* waiting : batch) {
     try {
-      waiting->change(*edit);
+      if (!edit->apply(waiting->change, kIndexLimit)) throw full(store.root() / "index.json");
     } catch (...) {
       waiting->failure = std::current_exception();
     }
   }
   if (!edit->changed()) {
+    edit->carry_on(edit->base());  // forgets what was refused
     starts_anew.dismiss();
     store.files_->sync_folders();
     return;
@@ -77,12 +85,6 @@ void Store::Names::write(const Store& store, const std::vector<Waiting*>& batch)
   auto changed = edit->finish();
   const fs::path file = store.root() / "index.json";
   changed->write_text(text);
-  std::error_code none;
-  if (text.size() > kIndexLimit && text.size() >= fs::file_size(file, none))  // what shrinks it is welcome
-    throw IndexFull(ErrorKind::Infrastructure,
-                    "the store's index " + file.string() + " is full: it may have " +
-                        std::to_string(kIndexLimit >> 20) + " MiB",
-                    "delete tags that nobody needs, e.g. by a [[registry.retention]] rule");
   FileReplacement replacement(file, text);
   if (text.capacity() > kTextKept) std::string().swap(text);
   store.files_->sync_folders();  // what it names is there before it

@@ -62,6 +62,7 @@ class Store {
   // in it when the Store is gone. One that is there and cannot be written to is opened as ReadOnly, or not at
   // all.
   enum class Folder { Own, Exchanged, ReadOnly };
+  static constexpr const char* kUploads = "uploads";  // below the root: blobs on their way
   // Makes the layout if it is not there, unless it is to be read only.
   explicit Store(std::filesystem::path root, Folder kind = Folder::Own);
   Store(Store&&) noexcept;
@@ -103,7 +104,8 @@ class Store {
   std::shared_ptr<const StoreIndex> index() const;
   std::vector<Descriptor> entries() const;
   // Changes it under the names' lock: what `change` has edited when it returns is on disk when update() does.
-  // Changes that wait for each other are written at once. A `change` that throws must have edited nothing.
+  // Changes that wait for each other are written at once. Of one that throws, or would make the index too
+  // large (IndexFull; what shrinks it is welcome), nothing is written.
   void update(const std::function<void(IndexEdit&)>& change);
   // Keeps all processes from changing it. Not to be held in update().
   FileLock lock_names() const;
@@ -121,8 +123,6 @@ class Store {
 
  private:
   struct Names;
-
-  static constexpr const char* kUploads = "uploads";  // blobs on their way
 
   std::filesystem::path root_;
   Folder kind_;

@@ -13,6 +13,7 @@ using nlohmann::json;
 
 namespace {
 
+constexpr std::string_view kManifests = "\"manifests\":[", kEnd = "]}";
 constexpr size_t kReplaced = 64;  // entries that went, and half as many as there are, are not worth a tidying
 
 std::string annotation(const Descriptor& entry, const char* name) {
@@ -90,17 +91,21 @@ std::string StoreIndex::text() const {
 }
 
 void StoreIndex::write_text(std::string& out) const {
-  size_t size = others_.size() + 64;
+  size_t size = frame_size();
   for (const Entry& entry : entries_) size += entry->text.size() + 1;
   out.reserve(size);
   out = others_;
   out.back() = others_ == "{}" ? ' ' : ',';
-  out += "\"manifests\":[";
+  out += kManifests;
   for (const Entry& entry : entries_) {
     if (out.back() != '[') out += ',';
     out += entry->text;
   }
-  out += "]}";
+  out += kEnd;
+}
+
+size_t StoreIndex::frame_size() const {
+  return others_.size() + kManifests.size() + kEnd.size();
 }
 
 IndexEdit::IndexEdit(std::shared_ptr<const StoreIndex> base) : base_(std::move(base)) {
@@ -110,18 +115,57 @@ IndexEdit::IndexEdit(std::shared_ptr<const StoreIndex> base) : base_(std::move(b
 }
 
 void IndexEdit::append(StoreIndex::Entry entry) {
-  if (!entry->name.empty()) names_.emplace(entry->name, slots_.size());
-  if (!entry->repository.empty()) repositories_[entry->repository].push_back(slots_.size());
   slots_.push_back(std::move(entry));
+  put_in(slots_.size() - 1);
+}
+
+// Into the tables.
+void IndexEdit::put_in(size_t slot) {
+  const IndexEntry& entry = *slots_[slot];
+  bytes_ += entry.text.size() + 1;
+  if (!entry.name.empty()) names_.emplace(entry.name, slot);
+  if (entry.repository.empty()) return;
+  std::vector<size_t>& theirs = repositories_[entry.repository];
+  theirs.insert(std::ranges::upper_bound(theirs, slot), slot);
 }
 
 void IndexEdit::erase(size_t slot) {
   StoreIndex::Entry entry = std::exchange(slots_[slot], nullptr);
+  bytes_ -= entry->text.size() + 1;
   if (const auto it = names_.find(entry->name); it != names_.end() && it->second == slot) names_.erase(it);
   if (const auto it = repositories_.find(entry->repository); it != repositories_.end())
     std::erase(it->second, slot);
-  replaced_.push_back(std::move(entry));
+  replaced_.push_back({slot, std::move(entry)});
   changed_ = true;
+}
+
+void IndexEdit::undo(const Mark& mark) {
+  const size_t replaced = replaced_.size();
+  for (size_t slot = mark.slots; slot < slots_.size(); ++slot)
+    if (slots_[slot]) erase(slot);
+  slots_.resize(mark.slots);
+  for (size_t i = mark.replaced; i < replaced; ++i) {
+    const auto [slot, entry] = replaced_[i];
+    if (slot >= mark.slots) continue;
+    slots_[slot] = entry;
+    put_in(slot);
+  }
+  changed_ = mark.changed;
+}
+
+bool IndexEdit::apply(const std::function<void(IndexEdit&)>& change, uint64_t limit) {
+  const Mark before{slots_.size(), replaced_.size(), bytes_, changed_};
+  try {
+    change(*this);
+  } catch (...) {
+    undo(before);
+    throw;
+  }
+  const bool did = slots_.size() != before.slots || replaced_.size() != before.replaced;
+  const bool fits = base_->frame_size() + bytes_ <= limit;
+  if (!did || fits || bytes_ < before.bytes) return true;
+  undo(before);
+  return false;
 }
 
 const IndexEntry* IndexEdit::find(std::string_view name) const {

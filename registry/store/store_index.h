@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -51,6 +52,7 @@ class StoreIndex {
     std::unordered_map<std::string_view, std::vector<const IndexEntry*>> repositories;
   };
   const Tables& tables() const;
+  size_t frame_size() const;  // of the text without entries
 
   const std::vector<Entry> entries_;
   const std::string others_;  // the document without them, JSON
@@ -77,18 +79,35 @@ class IndexEdit {
   // How many entries of a repository went.
   size_t remove_if(std::string_view repository, const std::function<bool(const IndexEntry&)>& goes);
 
+  // Makes the change, unless the text (of finish()) would have more than `limit` bytes and no fewer than
+  // before: then, and when it throws, nothing of it stays. False: it was too much.
+  bool apply(const std::function<void(IndexEdit&)>& change, uint64_t limit);
+
   bool changed() const { return changed_; }
   std::shared_ptr<const StoreIndex> finish() const;
   // What finish() has made is the base of the changes that follow.
   void carry_on(std::shared_ptr<const StoreIndex> finished);
 
  private:
+  struct Mark {
+    size_t slots, replaced;
+    uint64_t bytes;
+    bool changed;
+  };
+
   void append(StoreIndex::Entry entry);
+  void put_in(size_t slot);
   void erase(size_t slot);
+  void undo(const Mark& mark);
 
   std::shared_ptr<const StoreIndex> base_;
-  std::vector<StoreIndex::Entry> slots_;     // null: removed
-  std::vector<StoreIndex::Entry> replaced_;  // keys below may refer to their strings
+  std::vector<StoreIndex::Entry> slots_;  // null: removed
+  struct Replaced {
+    size_t slot;
+    StoreIndex::Entry entry;
+  };
+  std::vector<Replaced> replaced_;  // keys below may refer to their strings
+  uint64_t bytes_ = 0;              // of the slots' text
   std::unordered_map<std::string_view, size_t> names_;
   std::unordered_map<std::string_view, std::vector<size_t>> repositories_;
   bool changed_ = false;

@@ -146,6 +146,7 @@ class LogsTest(unittest.TestCase):
                               "the two streams may overtake one another")
         self.assertEqual(whole[3:], ["[inner/deep : wait] waiting", "[inner/deep : wait] through"])
         self.assertEqual(len(self.kiln("logs", "--tail", "1").splitlines()), 2)
+        self.assertEqual(self.kiln("logs", "--tail", "0"), "")
         self.assertEqual(self.kiln("logs", "-t", "inner", "-s", "wait", "--tail", "1"), "[inner/deep : wait] through\n")
         stamped = self.kiln("logs", "-t", "first", "--timestamps").splitlines()
         self.assertEqual(len(stamped), 3)

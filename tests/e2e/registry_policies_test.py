@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """The policies of `kiln serve`'s registry, with docker-registry as upstream and skopeo as client."""
 
+import hashlib
+import http.client
 import http.server
 import json
+import signal
 import subprocess
 import threading
 import unittest
@@ -125,6 +128,30 @@ class Policies(unittest.TestCase):
         names = [image["name"] for image in json.loads(self.world.kiln("image", "list", "-o", "json", check=0).stdout)]
         self.assertEqual([name for name in names if name.startswith(("ci:", "own:"))],
                          ["ci:latest", "ci:pr-2", "own:pr-a", "own:pr-b"])
+
+    def test_a_quota_counts_what_an_upload_had_received_when_the_server_was_killed(self):
+        def ask(method, path, body=b""):
+            port = int(self.host.rpartition(":")[2])
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            answer.read()
+            connection.close()
+            return answer
+
+        whole = f"/v2/small/blobs/uploads/?digest=sha256:{hashlib.sha256(b'y' * 60).hexdigest()}"
+        first = ask("POST", "/v2/small/blobs/uploads/").headers["Location"]
+        self.assertEqual(ask("PATCH", first, b"x" * 60).status, 202)
+        self.world.stop_server(signal.SIGKILL)
+        self.host = f"localhost:{self.world.serve()}"
+        self.assertEqual(ask("POST", whole, b"y" * 60).status, 403)
+        self.assertEqual(ask("GET", first).status, 204)
+        self.assertEqual(ask("POST", whole, b"y" * 60).status, 403)
+        self.assertEqual(ask("DELETE", first).status, 204)
+        self.assertEqual(ask("POST", whole, b"y" * 60).status, 201)
+        self.assertEqual(ask("POST", whole.replace("digest=sha256:", "digest=sha256:0")[:-1], b"z" * 60).status, 403)
+        self.world.kiln("image", "gc", "--grace", "0s", check=0)
+        self.assertEqual(ask("POST", whole, b"y" * 60).status, 201)
 
 
 if __name__ == "__main__":

@@ -101,6 +101,32 @@ TEST(OptionsTest, AFileSettingIsWeakerThanTheEnvironment) {
   EXPECT_THROW(load_settings(dir.path() / "bad.toml"), Error);
 }
 
+TEST(OptionsTest, ListsAreForFlagsThatMayBeGivenSeveralTimes) {
+  CLI::App app;
+  CLI::App* verb = app.add_subcommand("verb");
+  app.add_subcommand("other");
+  std::vector<std::string> pairs;
+  std::string one;
+  verb->add_option("-x,--pair-of-test", pairs);
+  verb->add_option("--single-of-test", one);
+  using Words = std::vector<std::string>;
+  const nlohmann::json settings{{"pair-of-test", {"a=1,2", "b"}}};
+  const auto with = [&](Words words) {
+    append_lists(app, settings, "config.toml", words);
+    return words;
+  };
+  const Words both{"--pair-of-test=a=1,2", "--pair-of-test=b"};
+  EXPECT_EQ(with({"verb"}), (Words{"verb", both[0], both[1]}));
+  EXPECT_EQ(with({"verb", "--", "x"}), (Words{"verb", both[0], both[1], "--", "x"}));
+  for (const Words& given : {Words{"verb", "-xc"}, Words{"verb", "--pair-of-test", "c"}, Words{"other"}})
+    EXPECT_EQ(with(given), given);
+  ::setenv("KILN_PAIR_OF_TEST", "c", 1);
+  EXPECT_EQ(with({"verb"}), Words{"verb"});
+  ::unsetenv("KILN_PAIR_OF_TEST");
+  Words words{"verb"};
+  EXPECT_THROW(append_lists(app, {{"single-of-test", {"a"}}}, "config.toml", words), Error);
+}
+
 TEST(OptionsTest, AProjectDoesNotWidenItsOwnRights) {
   const TempDir dir;
   const fs::path file = dir.path() / "config.toml";

@@ -87,8 +87,14 @@ TEST_F(DriverTest, PassesResultsOnAndRunsFinally) {
 TEST_F(DriverTest, ImagesAreFetchedAheadOfNeedUntilTheRunEnds) {
   std::vector<std::string> wanted;
   bool ended = false;
+  std::promise<void> asked;
+  pods.on("a", [&](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
+    asked.get_future().wait();
+    return FakePodRunner::succeeded();
+  });
   pods.on_prefetch = [&](const std::vector<registry::WantedImage>& images, std::stop_token stop) {
     for (const registry::WantedImage& image : images) wanted.push_back(image.name);
+    asked.set_value();
     FakePodRunner::wait_for(stop);  // a slow registry does not hold the run up
     ended = true;
     throw Error(ErrorKind::Unavailable, "the registry is down");

@@ -8,6 +8,7 @@
 #include "executor/custom_task.h"
 #include "executor/driver.h"
 #include "executor/report.h"
+#include "executor/slots.h"
 #include "tests/unit/executor/fake_pods.h"
 #include "tests/unit/executor/support.h"
 
@@ -193,6 +194,45 @@ TEST_F(FanOutTest, CancellingReachesInside) {
   const RunEnd end = run(plan_of(kNested), {.kill = kill.get_token()});
   EXPECT_EQ(end.state.reason, "Cancelled");
   EXPECT_EQ(journal.children(end.run.id).at(0).reason, "Cancelled");
+}
+
+TEST_F(FanOutTest, JobsCountThePodsOfAllPipelinesInside) {
+  std::string text = "  tasks:\n";
+  for (const char* outer : {"a", "b"})
+    text += "    - {name: " + std::string(outer) +
+            ", pipelineSpec: {tasks: [{name: x, taskSpec: {steps: [{image: i}]}}, "
+            "{name: z, taskSpec: {steps: [{image: i}]}}]}}\n";
+  std::mutex mutex;
+  std::condition_variable changed;
+  int begun = 0, running = 0, most = 0;
+  observer.on_start = [&](const std::string& label) {
+    const std::lock_guard lock(mutex);
+    if (label.size() > 1) ++begun;
+    changed.notify_all();
+  };
+  const auto wait = [&](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
+    std::unique_lock lock(mutex);
+    most = std::max(most, ++running);
+    changed.wait(lock, [&] { return begun == 4; });
+    --running;
+    return FakePodRunner::succeeded();
+  };
+  for (const char* pod : {"a-x", "a-z", "b-x", "b-z"}) pods.on(pod, wait);
+  EXPECT_EQ(run(plan_of(text), {.jobs = 2}).state.reason, "Succeeded");
+  EXPECT_LE(most, 2);
+}
+
+TEST(Slots, AreWaitedForUntilOneIsFreeOrNobodyWantsIt) {
+  Slots slots(1);
+  std::stop_source stop;
+  {
+    const Slots::Held first = slots.take(stop.get_token());
+    EXPECT_TRUE(first);
+    stop.request_stop();
+    EXPECT_FALSE(slots.take(stop.get_token()));
+  }
+  EXPECT_TRUE(slots.take({}));
+  EXPECT_TRUE(slots.take({})) << "given back";
 }
 
 std::string custom(const std::string& kind, const std::string& params) {

@@ -38,6 +38,9 @@ TEST(PrivateFolder, OfAKilnThatDiedGoesWithTheNextOne) {
   auto of_shell = std::make_optional<PrivateFolder>(dirs, shell, uid + "-shell");
   for (const PrivateFolder* one : {&of_run, &living, &*of_shell}) write_file(one->path() / "key", "x", 0600);
   const fs::path lost_run = of_run.path(), lost_shell = of_shell->path();
+  const fs::path half_removed = lost_run.parent_path() / (uid + "-half-removed");
+  make_dirs(half_removed, 0700);
+  write_file(half_removed / "key", "x", 0600);
   of_shell.reset();  // as the end of its process does: nobody removes it, but the lock is free
   of_run = PrivateFolder();
 
@@ -46,6 +49,7 @@ TEST(PrivateFolder, OfAKilnThatDiedGoesWithTheNextOne) {
   const PrivateFolder next(dirs, other, uid + "-next");
   EXPECT_FALSE(fs::exists(lost_run));
   EXPECT_FALSE(fs::exists(lost_shell));
+  EXPECT_FALSE(fs::exists(half_removed)) << "by a kiln that died while it did";
   EXPECT_FALSE(fs::exists(shell));
   EXPECT_TRUE(fs::exists(run)) << "a run's own folder is kept";
   EXPECT_TRUE(fs::exists(living.path() / "key"));

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <set>
 
 #include "base/error.h"
 #include "base/fs.h"
@@ -238,6 +239,47 @@ TEST_F(TaskCacheTest, ACombinationOfAMatrixIsComparedWithItself) {
   TaskInputs now = inputs("linux");
   now.parts["image"] = "j";
   EXPECT_EQ(cache.why_not(now, "p/m", "0"), std::vector<std::string>{"image changed"});
+}
+
+TEST(TaskInputs, WhateverAContainerIsGivenIsAnInput) {
+  steps::PodSpec plain;
+  plain.steps = {{.name = "s", .image = "i"}};
+  plain.sidecars.resize(1);
+  std::set<std::string> keys;
+  size_t changes = 0;
+  const auto changed = [&](auto change) {
+    steps::PodSpec pod = plain;
+    change(pod, pod.steps[0], pod.sidecars[0]);
+    keys.insert(task_inputs(pod, {"sha256:1", "sha256:2"}, {}).key().text());
+    ++changes;
+  };
+  using Pod = steps::PodSpec;
+  using Step = steps::StepSpec;
+  using Sidecar = steps::SidecarSpec;
+  changed([](Pod&, Step&, Sidecar&) {});
+  changed([](Pod&, Step& step, Sidecar&) { step.command = {"c"}; });
+  changed([](Pod&, Step& step, Sidecar&) { step.args = {"c"}; });
+  changed([](Pod&, Step& step, Sidecar&) { step.script = "c"; });
+  changed([](Pod&, Step& step, Sidecar&) { step.working_dir = "/c"; });
+  changed([](Pod&, Step& step, Sidecar&) { step.env = {{"C", "c"}}; });
+  changed([](Pod&, Step& step, Sidecar&) { step.continue_on_error = true; });
+  changed([](Pod&, Step& step, Sidecar&) { step.run_as_user = 1; });
+  changed([](Pod&, Step& step, Sidecar&) { step.run_as_group = 1; });
+  changed([](Pod&, Step& step, Sidecar&) { step.run_as_non_root = true; });
+  changed([](Pod&, Step& step, Sidecar&) { step.groups = {1}; });
+  changed([](Pod&, Step& step, Sidecar&) { step.read_only_root = true; });
+  changed([](Pod&, Step& step, Sidecar&) { step.capabilities = 1; });
+  changed([](Pod&, Step& step, Sidecar&) { step.privileged = true; });
+  changed([](Pod&, Step& step, Sidecar&) { step.results = {"r"}; });
+  changed([](Pod&, Step& step, Sidecar&) { step.stdout_path = "/c"; });
+  changed([](Pod&, Step& step, Sidecar&) { step.stderr_path = "/c"; });
+  changed([](Pod&, Step&, Sidecar& sidecar) { sidecar.script = "c"; });
+  changed([](Pod&, Step&, Sidecar& sidecar) { sidecar.readiness = steps::Probe{.port = 1}; });
+  changed([](Pod&, Step&, Sidecar& sidecar) { sidecar.liveness = steps::Probe{.port = 1}; });
+  changed([](Pod& pod, Step&, Sidecar&) { pod.results = {"r"}; });
+  changed([](Pod& pod, Step&, Sidecar&) { pod.hermetic = true; });
+  changed([](Pod& pod, Step&, Sidecar&) { pod.network = steps::Network::None; });
+  EXPECT_EQ(keys.size(), changes);
 }
 
 TEST_F(TaskCacheTest, WhatWasNotUsedForLongestGoesFirst) {

@@ -6,9 +6,8 @@
 #include <sys/stat.h>
 
 #include "base/error.h"
-#include "registry/copy/file_tree.h"
 #include "registry/copy/store_place.h"
-#include "tests/unit/registry/fixtures.h"
+#include "tests/unit/registry/copy_fixture.h"
 
 namespace kiln::registry {
 namespace {
@@ -16,83 +15,6 @@ namespace {
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
-using Kind = TransferEvent::Kind;
-
-std::string some_tar(const std::string& salt) {
-  return TarBuilder().file("f", salt + std::string(100'000, 'x')).finish();
-}
-
-// A store with an image, places to copy it to, and a registry.
-class Copy : public testing::Test {
- protected:
-  std::string at(const std::string& transport, const std::string& rest = {}) const {
-    return transport + (dir_.path() / "place").string() + rest;
-  }
-  std::string in_registry(const std::string& name) const { return "docker://" + remote_.host() + "/" + name; }
-  Image image(const std::string& salt, const std::string& name = "app:v1") {
-    Image out = make_image(store_, {some_tar(salt), some_tar(salt + "2"), some_tar(salt)}, salt);
-    store_.tag(name, out.descriptor);
-    return out;
-  }
-  // An index of this machine's platform and of others.
-  Descriptor index(const std::string& name = "multi:v1") {
-    nlohmann::json document{
-        {"schemaVersion", 2}, {"mediaType", media::kIndex}, {"manifests", nlohmann::json::array()}};
-    for (const char* platform : {"", "s390x", "arm/v6", "arm/v7"}) {
-      Descriptor entry = make_image(store_, {some_tar(platform)}, platform).descriptor;
-      const std::string text = *platform ? "linux/" + std::string(platform) : Platform::of_machine().text();
-      const Platform parsed = Platform::parse(text);
-      entry.os = parsed.os;
-      entry.architecture = parsed.architecture;
-      entry.variant = parsed.variant;
-      document["manifests"].push_back(to_json(entry));
-      images_[text] = entry.digest;
-    }
-    const Descriptor out = store_.put(document.dump(), media::kIndex);
-    store_.tag(name, out);
-    return out;
-  }
-  Descriptor copy(const std::string& from, const std::string& to, CopyOptions options = {}) {
-    events_.clear();
-    options.transfer.observer = [&](const TransferEvent& event) {
-      if (event.kind != Kind::Waiting && event.kind != Kind::Progress && !is_manifest(event.media_type) &&
-          !is_index(event.media_type))
-        events_.push_back(event.kind);
-    };
-    const auto source = open_source(ImagePlace::parse(from), client_, store_);
-    const auto target = open_target(ImagePlace::parse(to), client_, store_);
-    return copy_image(*source, *target, options);
-  }
-  Error error_of(const std::string& from, const std::string& to, const CopyOptions& options = {}) {
-    try {
-      copy(from, to, options);
-    } catch (const Error& error) {
-      return error;
-    }
-    ADD_FAILURE() << from << " was copied to " << to;
-    return Error(ErrorKind::Failed, "nothing was thrown");
-  }
-  // Into a fresh store, so that every blob is read and checked.
-  Image read_back(const std::string& from, const CopyOptions& options = {}) {
-    const TempDir dir;
-    Store store(dir.path());
-    const auto source = open_source(ImagePlace::parse(from), client_, store_);
-    StoreTarget target(store);
-    return store.load(copy_image(*source, target, options));
-  }
-  std::vector<std::string> files() const {
-    std::vector<std::string> out;
-    for (const auto& entry : fs::directory_iterator(dir_.path())) out.push_back(entry.path().filename());
-    return out;
-  }
-
-  TempDir dir_, store_dir_;
-  TestRegistry remote_;
-  Store store_{store_dir_.path()};
-  Client client_{impatient()};
-  std::vector<Kind> events_;
-  std::map<std::string, Digest> images_;
-};
 
 TEST_F(Copy, EveryPlaceGivesBackWhatItWasGiven) {
   const Image given = image("a");
@@ -114,44 +36,6 @@ TEST_F(Copy, FromAnyPlaceToAnyOther) {
     last = place;
   }
   EXPECT_EQ(read_back(last).descriptor.digest, given.descriptor.digest);
-}
-
-TEST_F(Copy, ADockerArchiveKeepsConfigurationAndLayers) {
-  const Image given = image("a");
-  const std::string place = at("docker-archive:", ":hello:v2");
-  copy("app:v1", place);
-  const TarTree tree(dir_.path() / "place");
-  const auto document = nlohmann::json::parse(tree.read("manifest.json", 1 << 20));
-  EXPECT_EQ(document[0]["RepoTags"], nlohmann::json({"hello:v2"}));
-  EXPECT_EQ(document[0]["Layers"].size(), 3u);
-  for (const std::string& from :
-       {place, at("docker-archive:"), at("docker-archive:", ":docker.io/library/hello:v2")}) {
-    const Image back = read_back(from);
-    EXPECT_EQ(back.manifest.config.digest, given.manifest.config.digest);
-    EXPECT_EQ(back.manifest.layers.size(), 3u);
-    EXPECT_EQ(back.manifest.layers[1].digest, given.manifest.layers[1].digest);
-  }
-  EXPECT_THAT(error_of(at("docker-archive:", ":other:v1"), "x").hint(), HasSubstr("hello:v2"));
-  EXPECT_EQ(read_back(at("oci-archive:")).descriptor.digest, given.descriptor.digest)
-      << "it is a layout, too";
-}
-
-TEST_F(Copy, AnOldDockerArchiveIsRead) {
-  const std::string tar = some_tar("a");
-  ImageConfig config;
-  config.architecture = machine_architecture();
-  config.diff_ids = {sha256(tar), sha256(tar)};
-  write_file(dir_.path() / "place",
-             TarBuilder()
-                 .file("abc/layer.tar", tar)
-                 .symlink("def/layer.tar", "../abc/layer.tar")
-                 .file("c.json", serialize(config))
-                 .file("manifest.json",
-                       R"([{"Config":"c.json","RepoTags":null,"Layers":["abc/layer.tar","def/layer.tar"]}])")
-                 .finish());
-  const Image back = read_back(at("docker-archive:"));
-  EXPECT_EQ(back.manifest.layers.size(), 2u);
-  EXPECT_EQ(back.manifest.layers[1].digest, sha256(tar));
 }
 
 TEST_F(Copy, AllPlatformsAreCopiedWithTheirIndex) {
@@ -220,91 +104,6 @@ TEST_F(Copy, ALayoutWithoutNamesKeepsOneImage) {
   EXPECT_THAT(error_of(at("oci:"), "x:v1").hint(), HasSubstr("named"));
   EXPECT_EQ(read_back(at("oci:", ":" + second.descriptor.digest.text())).descriptor.digest,
             second.descriptor.digest);
-}
-
-TEST_F(Copy, AnArchiveIsTheSameEachTimeAndLeftAloneWhenItIs) {
-  image("a");
-  copy("app:v1", at("oci-archive:", "1"));
-  copy("app:v1", at("oci-archive:", "2"));
-  EXPECT_EQ(read_file(dir_.path() / "place1"), read_file(dir_.path() / "place2"));
-  struct stat before, after;
-  ASSERT_EQ(::stat((dir_.path() / "place1").c_str(), &before), 0);
-  copy("app:v1", at("oci-archive:", "1"));
-  EXPECT_THAT(events_, IsEmpty());
-  ASSERT_EQ(::stat((dir_.path() / "place1").c_str(), &after), 0);
-  EXPECT_EQ(before.st_ino, after.st_ino);
-  const Image other = image("b");
-  copy("app:v1", at("oci-archive:", "1"));
-  EXPECT_EQ(read_back(at("oci-archive:", "1")).descriptor.digest, other.descriptor.digest);
-}
-
-TEST_F(Copy, AnArchiveOfAnImageOfAnotherNameIsNotOverwritten) {
-  const Image first = image("a", "a:v1");
-  image("b", "b:v1");
-  for (const std::string transport : {"oci-archive:", "docker-archive:"}) {
-    fs::remove(dir_.path() / "place");
-    copy("a:v1", at(transport, ":one:v1"));
-    const std::string before = read_file(dir_.path() / "place");
-    for (const char* name : {"", ":two:v1"}) {
-      const Error refused = error_of("b:v1", at(transport, name));
-      EXPECT_EQ(refused.kind(), ErrorKind::Usage);
-      EXPECT_THAT(refused.message(), HasSubstr("another image, one:v1"));
-      EXPECT_THAT(refused.hint(), HasSubstr("name another file"));
-    }
-    EXPECT_EQ(read_file(dir_.path() / "place"), before);
-    EXPECT_NO_THROW(copy("b:v1", at(transport, ":one:v1"))) << "the same name's is replaced";
-  }
-  fs::remove(dir_.path() / "place");
-  copy("a:v1", at("oci-archive:"));
-  EXPECT_THAT(error_of("b:v1", at("oci-archive:", ":two")).message(), HasSubstr("has no name"));
-  EXPECT_EQ(read_back(at("oci-archive:")).descriptor.digest, first.descriptor.digest);
-}
-
-// As skopeo and Docker write them: no layout, or one that calls the image something else.
-TEST_F(Copy, AnArchiveOfOtherToolsIsReplacedOnlyByItsOwnName) {
-  image("a");
-  const std::string saved = R"([{"Config":"c.json","RepoTags":["docker.io/library/one:v1"%],"Layers":[]}])";
-  const auto write = [&](const std::string& more, bool layout) {
-    TarBuilder tar;
-    tar.file("manifest.json", saved.substr(0, saved.find('%')) + more + saved.substr(saved.find('%') + 1));
-    if (layout)
-      tar.file(
-          "index.json",
-          R"({"schemaVersion":2,"manifests":[{"mediaType":"application/vnd.oci.image.manifest.v1+json","size":2,"digest":")" +
-              sha256("{}").text() + R"(","annotations":{"org.opencontainers.image.ref.name":"v1"}}]})");
-    write_file(dir_.path() / "place", tar.finish());
-  };
-  for (const bool layout : {false, true}) {
-    write("", layout);
-    EXPECT_THAT(error_of("app:v1", at("docker-archive:", ":two:v1")).message(), HasSubstr("library/one:v1"));
-    EXPECT_EQ(error_of("app:v1", at("oci-archive:", ":two:v1")).kind(), ErrorKind::Usage);
-    write(R"(,"three:v1")", layout);
-    EXPECT_THAT(error_of("app:v1", at("docker-archive:", ":one:v1")).message(), HasSubstr("other images"));
-    write("", layout);
-    EXPECT_NO_THROW(copy("app:v1", at("docker-archive:", ":one:v1")));
-  }
-}
-
-TEST_F(Copy, WhatIsNoImageIsNotOverwritten) {
-  image("a");
-  write_file(dir_.path() / "place", "my diary");
-  for (const char* transport : {"oci-archive:", "docker-archive:"}) {
-    const Error error = error_of("app:v1", at(transport));
-    EXPECT_EQ(error.kind(), ErrorKind::Usage);
-    EXPECT_THAT(error.message(), HasSubstr("no archive of an image"));
-  }
-  EXPECT_EQ(read_file(dir_.path() / "place"), "my diary");
-  make_dirs(dir_.path() / "place1");
-  write_file(dir_.path() / "place1/diary", "");
-  for (const char* transport : {"oci:", "dir:"})
-    EXPECT_EQ(error_of("app:v1", at(transport, "1")).kind(), ErrorKind::Usage);
-  // Images under other names count, too.
-  for (const char* name : {"a", "b"}) copy("app:v1", at("oci:", std::string("2:") + name));
-  TarBuilder tar;
-  for (const char* file : {"oci-layout", "index.json"})
-    tar.file(file, read_file(dir_.path() / "place2" / file));
-  write_file(dir_.path() / "place3", tar.finish());
-  EXPECT_THAT(error_of("app:v1", at("oci-archive:", "3:a")).message(), HasSubstr("other images"));
 }
 
 TEST_F(Copy, AFailedCopyLeavesWhatWasThere) {

@@ -9,7 +9,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "tests/unit/registry/fixtures.h"
+#include "tests/unit/registry/bad_registry.h"
 
 namespace kiln::registry {
 namespace {
@@ -191,6 +191,36 @@ TEST_F(ImagesTest, OneThatLostALayerIsIncompleteNotUnknown) {
 TEST_F(ImagesTest, ACredentialsProgramIsForTheUserToName) {
   const CredentialFiles files = CredentialFiles(Environment{}).after({R"({"credsStore":"evil"})"});
   EXPECT_TRUE(files.find("r.example", "x").empty());
+}
+
+TEST(Images, ComeFromTheStoreFirst) {
+  TestRegistry remote;
+  TempDir dir;
+  Store store(dir.path());
+  Client client(impatient());
+  const Images images(store, client);
+  const Image local = make_image(store, {some_tar("a")}, "local");
+  store.tag("kiln/build:latest", local.descriptor);
+  EXPECT_EQ(images.get("kiln/build").descriptor.digest, local.descriptor.digest);
+  const Error missing = error_of([&] { images.get("kiln/run-node"); });
+  EXPECT_EQ(missing.kind(), ErrorKind::NotFound);
+  EXPECT_THAT(missing.hint(), HasSubstr("kiln stack create"));
+
+  const Image first = make_image(remote.store, {some_tar("b")}, "first");
+  remote.store.tag("app:v1", first.descriptor);
+  const std::string name = remote.host() + "/app:v1";
+  EXPECT_EQ(error_of([&] { images.get(name, PullPolicy::Never); }).kind(), ErrorKind::NotFound);
+  EXPECT_EQ(images.get(name).descriptor.digest, first.descriptor.digest);
+  const Image second = make_image(remote.store, {some_tar("c")}, "second");
+  remote.store.tag("app:v1", second.descriptor);
+  EXPECT_EQ(images.get(name).descriptor.digest, first.descriptor.digest);
+  EXPECT_EQ(images.get(name, PullPolicy::Always).descriptor.digest, second.descriptor.digest);
+  EXPECT_EQ(images.get(name + "@" + first.descriptor.digest.text()).descriptor.digest,
+            first.descriptor.digest);
+  // A lost layer is fetched again.
+  store.remove_blob(second.manifest.layers[0].digest);
+  images.get(name);
+  EXPECT_TRUE(store.has(second.manifest.layers[0].digest));
 }
 
 }  // namespace

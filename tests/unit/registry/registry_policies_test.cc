@@ -1,4 +1,4 @@
-// Immutable tags and quotas, as clients meet them.
+// Immutable tags, as clients meet them.
 #include "registry/server/registry_policies.h"
 
 #include <gmock/gmock.h>
@@ -78,106 +78,6 @@ TEST(ImmutableTags, OfTwoPushesAtOnceOneWins) {
   }
   EXPECT_EQ(taken, 1);
   EXPECT_EQ(refused, kClients - 1);
-}
-
-TEST(Quota, RefusesWhatWouldBeBeyondIt) {
-  PolicySettings settings;
-  settings.quotas = {{{"a"}, 1000}, {{"**"}, 3000}};
-  PolicyRegistry at(settings);
-  const std::string layer(900, 'x'), more(200, 'y');
-  const auto fill = [&](const char* repository) {
-    EXPECT_EQ(at.push_blob(repository, "{}"), 201);
-    EXPECT_EQ(at.push_blob(repository, layer), 201);
-    EXPECT_EQ(at.push_blob(repository, more), 201) << "nothing needs it yet";
-    EXPECT_EQ(at.push(repository, "v1", manifest_of("{}", {layer})).status, 201);
-  };
-  fill("a");
-  EXPECT_EQ(at.push("a", "v2", manifest_of("{}", {layer}, "again")).status, 201) << "shared blobs count once";
-  const HttpResponse refused = at.push("a", "v3", manifest_of("{}", {layer, more}));
-  EXPECT_EQ(refused.status, 403);
-  EXPECT_EQ(error_code(refused), "DENIED");
-  EXPECT_THAT(refused.body, HasSubstr("repository a may hold 1000 B; this would make it 1.1"));
-  EXPECT_EQ(at.get("a/manifests/v3"), 404);
-  EXPECT_EQ(at.push_blob("a", std::string(200, 'z')), 403) << "an upload that says its size is refused early";
-  EXPECT_EQ(at.push_blob("a", std::string(50, 'z')), 201);
-  fill("b");
-  EXPECT_EQ(at.push("b", "v3", manifest_of("{}", {layer, more})).status, 201) << "the second rule's";
-  EXPECT_EQ(at.ask("DELETE", "/v2/a/manifests/" + sha256(manifest_of("{}", {layer}, "again")).text()).status,
-            202);
-  EXPECT_EQ(at.ask("DELETE", "/v2/a/manifests/" + sha256(manifest_of("{}", {layer})).text()).status, 202);
-  EXPECT_EQ(at.push("a", "v4", manifest_of("{}", {more})).status, 201) << "what was deleted does not count";
-}
-
-TEST(Quota, APushCountsWhileItIsUnderWay) {
-  PolicySettings settings;
-  settings.quotas = {{{"**"}, 1500}};
-  PolicyRegistry at(settings);
-  const std::string one(900, '1'), other(900, '2');
-  for (const std::string& content : {std::string("{}"), one, other})
-    for (const char* repository : {"a", "b"}) ASSERT_EQ(at.push_blob(repository, content), 201);
-  const auto admit = [&](const char* repository, const std::string& layer) {
-    const std::string bytes = manifest_of("{}", {layer});
-    return at.policies.before_push(
-        repository, {}, {std::string(media::kManifest), sha256(bytes), bytes.size(), {}, {}, {}, {}}, bytes);
-  };
-  auto first = admit("a", one);
-  EXPECT_FALSE(first.refusal);
-  EXPECT_TRUE(admit("a", other).refusal) << "together they would be beyond it";
-  EXPECT_FALSE(admit("a", one).refusal) << "the same blobs count once";
-  EXPECT_TRUE(admit("a", other).refusal) << "the first goes on";
-  EXPECT_FALSE(admit("b", other).refusal) << "another repository's quota";
-  first = {};
-  EXPECT_FALSE(admit("a", other).refusal) << "the first came to nothing";
-  EXPECT_EQ(at.push("a", "v1", manifest_of("{}", {other})).status, 201);
-  EXPECT_TRUE(admit("a", one).refusal);
-}
-
-TEST(Quota, OfManyPushesAtOnceThoseAreTakenThatFit) {
-  PolicySettings settings;
-  settings.quotas = {{{"a"}, 3000}};
-  PolicyRegistry at(settings);
-  constexpr int kClients = 8;
-  ASSERT_EQ(at.push_blob("a", "{}"), 201);
-  const auto layer = [](int i) { return std::string(900, static_cast<char>('a' + i)); };
-  for (int i = 0; i < kClients; ++i) ASSERT_EQ(at.push_blob("a", layer(i)), 201);
-  std::latch ready(kClients);
-  std::atomic<int> taken = 0;
-  {
-    std::vector<std::jthread> clients;
-    for (int i = 0; i < kClients; ++i)
-      clients.emplace_back([&, i] {
-        ready.arrive_and_wait();
-        if (at.push("a", "v" + std::to_string(i), manifest_of("{}", {layer(i)})).status == 201) ++taken;
-      });
-  }
-  EXPECT_EQ(taken, 3);
-}
-
-TEST(Quota, CountsManifestsThatAreNoImages) {
-  PolicySettings settings;
-  settings.quotas = {{{"a"}, 1000}};
-  PolicyRegistry at(settings);
-  const auto push = [&](const char* tag, size_t size) {
-    const std::string bytes = R"({"x":")" + std::string(size, tag[0]) + "\"}";
-    return at.ask("PUT", std::string("/v2/a/manifests/") + tag, bytes, "application/vnd.example+json").status;
-  };
-  EXPECT_EQ(push("1", 600), 201);
-  EXPECT_EQ(push("1", 600), 201) << "the same again";
-  EXPECT_EQ(push("2", 600), 403);
-  EXPECT_EQ(push("3", 300), 201);
-  EXPECT_EQ(at.ask("DELETE", "/v2/a/manifests/" + std::string("1")).status, 202);
-}
-
-TEST(Quota, CountsWhatIsMounted) {
-  PolicySettings settings;
-  settings.quotas = {{{"small"}, 100}};
-  PolicyRegistry at(settings);
-  const std::string layer(900, 'x');
-  at.push_blob("large", layer);
-  at.push_blob("small", "{}");
-  EXPECT_EQ(at.ask("POST", "/v2/small/blobs/uploads/?mount=" + sha256(layer).text() + "&from=large").status,
-            201);
-  EXPECT_EQ(at.push("small", "v1", manifest_of("{}", {layer})).status, 403);
 }
 
 }  // namespace

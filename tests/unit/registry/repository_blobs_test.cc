@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
+#include "registry/store/collect.h"
 #include "tests/unit/registry/fixtures.h"
 
 namespace kiln::registry {
@@ -169,6 +170,28 @@ TEST_F(RepositoryBlobsTest, LinksStayAndEndWithTheirBlob) {
   blobs.remove("a/b", kept);
   EXPECT_FALSE(blobs.has("a/b", kept));
   EXPECT_FALSE(blobs.is_linked(kept));
+}
+
+TEST_F(RepositoryBlobsTest, WhatWasReceivedAndIsNeededByNoManifestIsForgottenWhenTheStoreIsCollected) {
+  for (const char* repository : {"a/x", "a/y", "shared"})
+    for (const char* content : {"{}", "layer"}) ASSERT_EQ(upload("alice", repository, content), 201);
+  ASSERT_EQ(push("alice", "a/x", manifest("{}", "layer")), 201);
+  registry_->store.update([&](IndexEdit& edit) {  // as copies of other registries are
+    const std::string bytes = manifest("{}", "layer");
+    edit.add({std::string(media::kManifest),
+              sha256(bytes),
+              bytes.size(),
+              {{Store::kRepository, "shared"}, {RepositoryBlobs::kSparse, "true"}},
+              {},
+              {},
+              {}});
+  });
+  collect(registry_->store);
+  EXPECT_EQ(get("alice", "a/y", "layer"), 200) << "young";
+  collect(registry_->store, {.grace = Duration::zero()});
+  EXPECT_EQ(get("alice", "a/x", "layer"), 200);
+  EXPECT_EQ(get("alice", "a/y", "layer"), 404);
+  EXPECT_EQ(get("alice", "shared", "layer"), 200) << "nothing but the note shows it";
 }
 
 }  // namespace

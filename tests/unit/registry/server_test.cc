@@ -1,7 +1,6 @@
 // The rules of the distribution-spec 1.1, endpoint by endpoint, as its conformance suite asks for them.
 #include "registry/server/server.h"
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <mutex>
 #include <nlohmann/json.hpp>
@@ -9,57 +8,12 @@
 #include "base/error.h"
 #include "registry/server/registry_hooks.h"
 #include "registry/server/server_route.h"
-#include "tests/unit/registry/fixtures.h"
+#include "tests/unit/registry/server_fixture.h"
 
 namespace kiln::registry {
 namespace {
 
 using nlohmann::json;
-using testing::HasSubstr;
-
-class Server : public testing::Test {
- protected:
-  HttpResponse ask(std::string method, std::string_view target, HttpHeaders headers = {},
-                   std::string body = {}) {
-    const std::string url = target.starts_with("http") ? std::string(target) : registry_.url(target);
-    return client_.send({.method = std::move(method),
-                         .url = url,
-                         .headers = std::move(headers),
-                         .body = HttpBody::of_text(std::move(body))});
-  }
-  std::string start_upload(std::string_view query = "") {
-    const HttpResponse response = ask("POST", "/v2/a/b/blobs/uploads/" + std::string(query));
-    EXPECT_EQ(response.status, 202);
-    return std::string(response.headers.get("Location"));
-  }
-  void push_blob(const std::string& content) {
-    const auto response = ask("PUT", start_upload() + "?digest=" + sha256(content).text(), {}, content);
-    ASSERT_EQ(response.status, 201) << response.body;
-    EXPECT_EQ(response.headers.get("Location"), "/v2/a/b/blobs/" + sha256(content).text());
-  }
-  std::string manifest(const std::string& salt, const std::string& subject = "") {
-    push_blob("{}");
-    json document{{"schemaVersion", 2},
-                  {"mediaType", media::kManifest},
-                  {"config", {{"mediaType", media::kConfig}, {"digest", sha256("{}").text()}, {"size", 2}}},
-                  {"layers", json::array()},
-                  {"annotations", {{"salt", salt}}}};
-    if (!subject.empty())
-      document["subject"] = {{"mediaType", media::kManifest}, {"digest", subject}, {"size", 1}};
-    return document.dump(1);  // not canonical: the exact bytes must come back
-  }
-  HttpResponse push_manifest(const std::string& reference, const std::string& bytes,
-                             std::string type = std::string(media::kManifest)) {
-    return ask("PUT", "/v2/a/b/manifests/" + reference, {{"Content-Type", std::move(type)}}, bytes);
-  }
-  static std::string code(const HttpResponse& response) {
-    const json document = json::parse(response.body, nullptr, false);
-    return document.is_object() ? document["errors"][0]["code"].get<std::string>() : "no error document";
-  }
-
-  TestRegistry registry_;
-  HttpClient client_;
-};
 
 TEST_F(Server, AnswersTheVersionCheck) {
   EXPECT_EQ(ask("GET", "/v2/").status, 200);
@@ -127,37 +81,6 @@ TEST_F(Server, NeverServesADamagedBlob) {
   EXPECT_EQ(ask("GET", "/v2/a/b/blobs/" + sha256("precious").text()).status, 404);
 }
 
-TEST_F(Server, TakesAWholeBlobInOnePost) {
-  const HttpResponse response =
-      ask("POST", "/v2/a/b/blobs/uploads/?digest=" + sha256("mono").text(), {}, "mono");
-  EXPECT_EQ(response.status, 201);
-  EXPECT_EQ(ask("GET", response.headers.get("Location")).body, "mono");
-  EXPECT_EQ(code(ask("POST", "/v2/a/b/blobs/uploads/?digest=" + sha256("other").text(), {}, "mono")),
-            "DIGEST_INVALID");
-  EXPECT_EQ(ask("POST", "/v2/a/b/blobs/uploads/?digest=sha256:zz", {}, "mono").status, 400);
-}
-
-TEST_F(Server, TakesChunksInOrderOnly) {
-  const std::string location = start_upload();
-  HttpResponse response = ask("PATCH", location, {{"Content-Range", "0-2"}}, "abc");
-  EXPECT_EQ(response.status, 202);
-  EXPECT_EQ(response.headers.get("Range"), "0-2");
-  for (const char* bad : {"0-2", "4-6", "3-9", "bytes 3-5", "3-", "x"}) {
-    response = ask("PATCH", location, {{"Content-Range", bad}}, "def");
-    EXPECT_EQ(response.status, 416) << bad;
-    EXPECT_EQ(response.headers.get("Range"), "0-2");
-  }
-  response = ask("GET", location);
-  EXPECT_EQ(response.status, 204);
-  EXPECT_EQ(response.headers.get("Range"), "0-2");
-  EXPECT_EQ(ask("PATCH", location, {{"Content-Range", "3-5"}}, "def").status, 202);
-  const std::string put = location + "?digest=" + sha256("abcdefghi").text();
-  EXPECT_EQ(ask("PUT", put, {{"Content-Range", "0-2"}}, "ghi").status, 416);
-  EXPECT_EQ(ask("PUT", put, {{"Content-Range", "6-8"}}, "ghi").status, 201);
-  EXPECT_EQ(ask("PUT", put).status, 404);
-  EXPECT_EQ(ask("GET", "/v2/a/b/blobs/" + sha256("abcdefghi").text()).body, "abcdefghi");
-}
-
 TEST_F(Server, DamagedContentCountsAsMissingAndIsHealedByAPush) {
   const auto damage = [&](const Digest& digest) {
     std::string bytes = read_file(registry_.store.blob_path(digest));
@@ -184,139 +107,6 @@ TEST_F(Server, DamagedContentCountsAsMissingAndIsHealedByAPush) {
   EXPECT_EQ(ask("GET", "/v2/a/b/manifests/v1").body, bytes);
 }
 
-TEST_F(Server, TakesAStreamOfUnknownLength) {
-  HttpRequest request{.method = "PATCH", .url = registry_.url(start_upload())};
-  int pieces = 100;
-  request.body.source = [&](char* buffer, size_t) -> size_t {
-    if (pieces-- == 0) return 0;
-    *buffer = 'z';
-    return 1;
-  };
-  const HttpResponse response = client_.send(request);
-  EXPECT_EQ(response.headers.get("Range"), "0-99");
-  const std::string location(response.headers.get("Location"));
-  EXPECT_EQ(ask("PUT", location + "?digest=" + sha256(std::string(100, 'z')).text()).status, 201);
-}
-
-TEST_F(Server, RefusesAWrongDigestAndForgetsTheUpload) {
-  const std::string location = start_upload();
-  EXPECT_EQ(code(ask("PUT", location + "?digest=" + sha256("right").text(), {}, "wrong")), "DIGEST_INVALID");
-  EXPECT_EQ(code(ask("GET", location)), "BLOB_UPLOAD_UNKNOWN");
-  EXPECT_FALSE(registry_.store.has(sha256("wrong")));
-  EXPECT_EQ(ask("PUT", start_upload(), {}, "x").status, 400);
-}
-
-TEST_F(Server, KnowsSha512) {
-  Hasher hasher("sha512");
-  hasher.update("x");
-  const Digest digest = hasher.finish();
-  EXPECT_EQ(ask("PUT", start_upload("?digest-algorithm=sha512") + "?digest=" + digest.text(), {}, "x").status,
-            201);
-  EXPECT_EQ(ask("GET", "/v2/a/b/blobs/" + digest.text()).body, "x");
-  hasher.update("y");
-  const Digest late = hasher.finish();
-  EXPECT_EQ(ask("PUT", start_upload() + "?digest=" + late.text(), {}, "y").status, 201);
-  EXPECT_EQ(ask("POST", "/v2/a/b/blobs/uploads/?digest-algorithm=md5").status, 400);
-}
-
-TEST_F(Server, UploadsCanBeCancelledAndExpire) {
-  const std::string location = start_upload();
-  EXPECT_EQ(ask("DELETE", location).status, 204);
-  EXPECT_EQ(ask("PATCH", location, {}, "x").status, 404);
-
-  ManualClock clock;
-  RegistryServer::Options options;
-  options.clock = &clock;
-  TestRegistry other(std::move(options));
-  const auto begun = client_.send({.method = "POST", .url = other.url("/v2/a/blobs/uploads/")});
-  const std::string upload = other.url(begun.headers.get("Location"));
-  EXPECT_EQ(client_.get(upload).status, 204);
-  clock.advance(std::chrono::hours(2));
-  EXPECT_EQ(client_.get(upload).status, 404);
-  EXPECT_TRUE(fs::is_empty(other.dir.path() / "uploads"));
-}
-
-TEST_F(Server, RemovesWhatKilledWritersLeft) {
-  ManualClock clock(system_clock().now());
-  RegistryServer::Options options;
-  options.clock = &clock;
-  TestRegistry other(std::move(options));
-  const fs::path dead = other.dir.path() / "uploads/dead";
-  const auto begin = [&] {
-    EXPECT_EQ(client_.send({.method = "POST", .url = other.url("/v2/a/blobs/uploads/")}).status, 202);
-  };
-  begin();
-  write_file(dead, "x");
-  fs::last_write_time(dead, fs::file_time_type::clock::now() - std::chrono::hours(5));
-  clock.advance(std::chrono::minutes(11));
-  begin();
-  EXPECT_FALSE(fs::exists(dead));
-}
-
-TEST_F(Server, MountsWhatItHas) {
-  push_blob("shared");
-  EXPECT_EQ(ask("POST", "/v2/other/blobs/uploads/?mount=" + sha256("shared").text() + "&from=a/b").status,
-            201);
-  EXPECT_EQ(ask("POST", "/v2/other/blobs/uploads/?mount=" + sha256("shared").text()).status, 201);
-  const HttpResponse missing =
-      ask("POST", "/v2/other/blobs/uploads/?mount=" + sha256("none").text() + "&from=a/b");
-  EXPECT_EQ(missing.status, 202);
-  EXPECT_THAT(std::string(missing.headers.get("Location")), HasSubstr("/v2/other/blobs/uploads/"));
-}
-
-TEST_F(Server, KeepsManifestsByteForByte) {
-  const std::string bytes = manifest("one");
-  const HttpResponse pushed = push_manifest("v1", bytes);
-  EXPECT_EQ(pushed.status, 201) << pushed.body;
-  EXPECT_EQ(pushed.headers.get("Location"), "/v2/a/b/manifests/" + sha256(bytes).text());
-  for (const std::string& reference : {std::string("v1"), sha256(bytes).text()}) {
-    const HttpResponse got = ask("GET", "/v2/a/b/manifests/" + reference);
-    EXPECT_EQ(got.body, bytes);
-    EXPECT_EQ(got.headers.get("Content-Type"), media::kManifest);
-    EXPECT_EQ(got.headers.get("Docker-Content-Digest"), sha256(bytes).text());
-    EXPECT_EQ(ask("HEAD", "/v2/a/b/manifests/" + reference).headers.get("Content-Length"),
-              std::to_string(bytes.size()));
-  }
-  EXPECT_EQ(code(ask("GET", "/v2/a/b/manifests/v2")), "MANIFEST_UNKNOWN");
-  EXPECT_EQ(code(ask("GET", "/v2/nowhere/manifests/v1")), "NAME_UNKNOWN");
-  EXPECT_EQ(registry_.store.resolve("a/b:v1")->digest, sha256(bytes));
-
-  const std::string second = manifest("two");
-  push_manifest("v1", second);
-  EXPECT_EQ(ask("GET", "/v2/a/b/manifests/v1").body, second);
-  EXPECT_EQ(ask("GET", "/v2/a/b/manifests/" + sha256(bytes).text()).status, 200);  // outlives its tag
-}
-
-TEST_F(Server, RefusesBadManifests) {
-  EXPECT_EQ(code(push_manifest("v1", "not json")), "MANIFEST_INVALID");
-  EXPECT_EQ(code(push_manifest("v1", manifest("x"), std::string(media::kIndex))), "MANIFEST_INVALID");
-  EXPECT_EQ(code(push_manifest(sha256("other").text(), manifest("x"))), "DIGEST_INVALID");
-  EXPECT_EQ(code(push_manifest(".bad", manifest("x"))), "TAG_INVALID");
-  EXPECT_EQ(code(push_manifest(
-                "v1", R"({"config":{"mediaType":"a","size":1,"digest":")" + sha256("gone").text() + "\"}}")),
-            "MANIFEST_BLOB_UNKNOWN");
-  EXPECT_EQ(push_manifest("v1", std::string(5 << 20, ' ')).status, 413);
-  std::string large = manifest(std::string(4'000'000, 'x'));
-  EXPECT_EQ(push_manifest("large", large).status, 201);
-}
-
-TEST_F(Server, TakesSparseManifestsWhenToldTo) {
-  RegistryServer::Options options;
-  options.settings.sparse = true;
-  TestRegistry other(std::move(options));
-  const std::string bytes =
-      R"({"schemaVersion":2,"config":{"mediaType":"a","size":1,"digest":")" + sha256("gone").text() + "\"}}";
-  const std::string url = other.url("/v2/x/manifests/v1");
-  EXPECT_EQ(client_
-                .send({.method = "PUT",
-                       .url = url,
-                       .headers = {{"Content-Type", std::string(media::kManifest)}},
-                       .body = HttpBody::of_text(bytes)})
-                .status,
-            201);
-  EXPECT_EQ(client_.get(url).body, bytes);
-}
-
 TEST_F(Server, ReadOnlyTakesAndRemovesNothing) {
   RegistryServer::Options options;
   options.settings.read_only = true;
@@ -330,103 +120,6 @@ TEST_F(Server, ReadOnlyTakesAndRemovesNothing) {
   EXPECT_EQ(status("PUT", "/v2/x/manifests/v2"), 405);
   EXPECT_EQ(status("POST", "/v2/x/blobs/uploads/"), 405);
   EXPECT_TRUE(other.store.resolve("x:v1"));
-}
-
-TEST_F(Server, OnePutMaySetSeveralTags) {
-  const std::string bytes = manifest("many");
-  const HttpResponse response = push_manifest(sha256(bytes).text() + "?tag=one&tag=two", bytes);
-  EXPECT_EQ(response.status, 201);
-  EXPECT_EQ(response.headers.all("OCI-Tag").size(), 2u);
-  EXPECT_EQ(ask("GET", "/v2/a/b/manifests/two").body, bytes);
-}
-
-TEST_F(Server, ListsTagsPageByPage) {
-  const std::string bytes = manifest("t");
-  for (const char* tag : {"b", "a", "C", "d"}) push_manifest(tag, bytes);
-  EXPECT_EQ(json::parse(ask("GET", "/v2/a/b/tags/list").body),
-            (json{{"name", "a/b"}, {"tags", {"C", "a", "b", "d"}}}));
-  const HttpResponse page = ask("GET", "/v2/a/b/tags/list?n=2");
-  EXPECT_EQ(json::parse(page.body)["tags"], (json{"C", "a"}));
-  EXPECT_EQ(page.headers.get("Link"), "</v2/a/b/tags/list?n=2&last=a>; rel=\"next\"");
-  const HttpResponse rest = ask("GET", "/v2/a/b/tags/list?n=2&last=a");
-  EXPECT_EQ(json::parse(rest.body)["tags"], (json{"b", "d"}));
-  EXPECT_FALSE(rest.headers.has("Link"));
-  EXPECT_EQ(json::parse(ask("GET", "/v2/a/b/tags/list?n=0").body)["tags"], json::array());
-  EXPECT_EQ(ask("GET", "/v2/a/b/tags/list?n=x").status, 400);
-  EXPECT_EQ(code(ask("GET", "/v2/nowhere/tags/list")), "NAME_UNKNOWN");
-  EXPECT_EQ(json::parse(ask("GET", "/v2/_catalog").body)["repositories"], (json{"a/b"}));
-}
-
-TEST_F(Server, ListsReferrers) {
-  const std::string subject = sha256("a manifest that is not here yet").text();
-  const HttpResponse pushed = push_manifest("ref", manifest("r", subject));
-  EXPECT_EQ(pushed.headers.get("OCI-Subject"), subject);
-  const HttpResponse listed = ask("GET", "/v2/a/b/referrers/" + subject);
-  EXPECT_EQ(listed.headers.get("Content-Type"), media::kIndex);
-  const json index = json::parse(listed.body);
-  ASSERT_EQ(index["manifests"].size(), 1u);
-  EXPECT_EQ(index["manifests"][0]["artifactType"], media::kConfig);
-  EXPECT_EQ(index["manifests"][0]["annotations"]["salt"], "r");
-  const HttpResponse filtered = ask("GET", "/v2/a/b/referrers/" + subject + "?artifactType=other");
-  EXPECT_EQ(filtered.headers.get("OCI-Filters-Applied"), "artifactType");
-  EXPECT_TRUE(json::parse(filtered.body)["manifests"].empty());
-  EXPECT_EQ(ask("GET", "/v2/nowhere/referrers/" + subject).status, 200);
-  EXPECT_EQ(ask("GET", "/v2/a/b/referrers/nonsense").status, 400);
-}
-
-TEST_F(Server, ListsReferrersPageByPage) {
-  TestRegistry registry({.referrers_limit = 1000});
-  HttpClient client;
-  const std::string subject = sha256("subject").text(), type = "application/x+y&z";
-  std::set<std::string> wanted;
-  for (int i = 0; i < 7; ++i) {
-    json document = json::parse(R"({"schemaVersion":2,"manifests":[]})");
-    document["mediaType"] = media::kIndex;
-    document["artifactType"] = i == 6 ? "another" : type;
-    document["subject"] = {{"mediaType", media::kManifest}, {"digest", subject}, {"size", 1}};
-    document["annotations"] = {{"number", std::to_string(i)},
-                               {"long", std::string(i == 5 ? 2000 : 100, 'x')}};
-    const std::string bytes = document.dump();
-    if (i < 6) wanted.insert(sha256(bytes).text());
-    ASSERT_EQ(client
-                  .send({.method = "PUT",
-                         .url = registry.url("/v2/a/manifests/" + sha256(bytes).text()),
-                         .headers = {{"Content-Type", std::string(media::kIndex)}},
-                         .body = HttpBody::of_text(bytes)})
-                  .status,
-              201);
-  }
-  std::set<std::string> seen;
-  std::string next = "/v2/a/referrers/" + subject + "?artifactType=application/x%2By%26z";
-  int pages = 0;
-  for (; !next.empty(); ++pages) {
-    const HttpResponse page = client.get(registry.url(next));
-    ASSERT_EQ(page.status, 200) << next;
-    const json manifests = json::parse(page.body)["manifests"];
-    EXPECT_TRUE(page.body.size() <= 1000 || manifests.size() == 1) << page.body.size();
-    for (const json& item : manifests)
-      EXPECT_TRUE(seen.insert(item["digest"].get<std::string>()).second) << "once only";
-    const std::string link(page.headers.get("Link"));
-    next = link.empty() ? "" : link.substr(1, link.find('>') - 1);
-    EXPECT_TRUE(link.empty() || link.ends_with(">; rel=\"next\"")) << link;
-  }
-  EXPECT_EQ(seen, wanted);
-  EXPECT_GE(pages, 3);
-}
-
-TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
-  const std::string bytes = manifest("del");
-  push_manifest("one", bytes);
-  push_manifest("two", bytes);
-  EXPECT_EQ(ask("DELETE", "/v2/a/b/manifests/one").status, 202);
-  EXPECT_EQ(ask("GET", "/v2/a/b/manifests/one").status, 404);
-  EXPECT_EQ(ask("GET", "/v2/a/b/manifests/two").status, 200);
-  EXPECT_EQ(ask("DELETE", "/v2/a/b/blobs/" + sha256("{}").text()).status, 405);  // in use
-  EXPECT_EQ(ask("DELETE", "/v2/a/b/manifests/" + sha256(bytes).text()).status, 202);
-  EXPECT_EQ(ask("GET", "/v2/a/b/manifests/two").status, 404);
-  EXPECT_EQ(ask("DELETE", "/v2/a/b/manifests/two").status, 404);
-  EXPECT_EQ(ask("DELETE", "/v2/a/b/blobs/" + sha256("{}").text()).status, 202);
-  EXPECT_EQ(ask("GET", "/v2/a/b/blobs/" + sha256("{}").text()).status, 404);
 }
 
 TEST_F(Server, TellsOfPushesAndLetsThemFail) {

@@ -245,31 +245,6 @@ TEST(Store, ChangesOfOthersBetweenOnesOwnHold) {
   EXPECT_EQ(store.list(), other.list());
 }
 
-TEST(IndexEdit, CarriesOnAsIfItWereMadeAnew) {
-  const auto descriptor = [](int number) {
-    return Descriptor{std::string(media::kManifest), sha256(std::to_string(number)), 1, {}, {}, {}, {}};
-  };
-  auto index = StoreIndex::parse(R"({"schemaVersion":2,"manifests":[]})", "index.json");
-  IndexEdit edit(index);
-  for (int round = 0; round < 1000; ++round) {
-    IndexEdit anew(index);
-    for (IndexEdit* one : {&edit, &anew}) {
-      const std::string repository = "a" + std::to_string(round % 7),
-                        name = repository + ":" + std::to_string(round % 11);
-      Descriptor nameless = descriptor(round % 5);
-      nameless.annotations[Store::kRepository] = repository;
-      one->name(name, descriptor(round % 13));
-      one->add(nameless);
-      if (round % 3 == 0) one->remove(name);
-      if (round % 17 == 0) one->remove_if("a3", [](const IndexEntry& entry) { return entry.tag.empty(); });
-    }
-    ASSERT_EQ(edit.finish()->text(), anew.finish()->text()) << round;
-    index = edit.finish();
-    edit.carry_on(index);
-    ASSERT_FALSE(edit.changed());
-  }
-}
-
 TEST(Store, ReadsTheIndexAgainOnlyWhenItChanged) {
   TempDir dir;
   Store store(dir.path()), other(dir.path());

@@ -1,4 +1,6 @@
+#include <csignal>
 #include <gmock/gmock.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tests/unit/steps/pod_world.h"
@@ -95,6 +97,25 @@ TEST_F(PodTest, AStreamsFileCannotLeadOutOrHangOrVanish) {
     EXPECT_THAT(outcome.message, HasSubstr("step two could not be started: stdoutConfig.path"));
   }
   EXPECT_TRUE(fs::is_empty(outside));
+}
+
+TEST_F(PodTest, AFullDiskUnderAStreamsFileIsNotToldAsAStepThatNeverStarted) {
+  constexpr rlim_t kRoom = 4 << 20;
+  pod.steps = {script("one", "head -c 8000000 /dev/zero; exec sleep 1000")};
+  pod.steps[0].stdout_path = "/workspace/f";
+  rlimit before;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit small{std::min(kRoom, before.rlim_max), before.rlim_max};
+  const auto handler = ::signal(SIGXFSZ, SIG_IGN);  // EFBIG instead
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  const PodOutcome outcome = run();
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  ::signal(SIGXFSZ, handler);
+  EXPECT_TRUE(outcome.infrastructure);
+  EXPECT_EQ(outcome.reason, "Failed");
+  EXPECT_THAT(outcome.message, testing::StartsWith("step one was ended: /workspace/f: "));
+  EXPECT_EQ(outcome.steps.at(0).exit_code, 128 + SIGKILL);
+  EXPECT_EQ(outcome.steps.at(0).reason, StepReason::Error);
 }
 
 TEST_F(PodTest, AnImageIsAskedForOnceAndAFailingOneEndsTheWaitForTheOthers) {
