@@ -124,8 +124,8 @@ void Compiler::decide_params() {
     if (!pipeline_scope_.contains(param.name.value))
       pipeline_scope_.set(param.name.value, {param.value.type, {}, true});
   set_params(param_values_, plan_.params);
-  if (!lenient_.values)
-    for (const Param& param : plan_.params) note_length(pipeline_lengths_, param.name, param.value);
+  for (const Param& param : plan_.params)
+    if (!lenient_.values || !param.is_default) note_length(pipeline_lengths_, param.name, param.value);
   if (target_.kind == Plan::Kind::Pipeline) check_param_specs(target_.spec->params, reporter_);
   if (target_.kind == Plan::Kind::Pipeline)  // a Task's defaults are checked with its steps
     for (const ParamSpec& spec : target_.spec->params)

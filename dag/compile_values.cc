@@ -26,6 +26,17 @@ bool is_open(const ParamValue& value) {
          std::ranges::any_of(value.items, [](const std::string& item) { return may_have_variables(item); });
 }
 
+// q when the value is $(params.q) or $(params.q[*]), else "".
+std::string whole_param(const ParamValue& value) {
+  const std::vector<Variable> found = find_variables(value.text);
+  if (found.size() != 1 || found[0].begin != 0 || found[0].end != value.text.size()) return {};
+  const Reference& reference = found[0].reference;
+  return reference.path[0] == "params" && reference.path.size() == 2 &&
+                 reference.suffix != Reference::Suffix::Index
+             ? reference.path[1]
+             : "";
+}
+
 }  // namespace
 
 void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& reporter) {
@@ -85,13 +96,20 @@ void Compiler::check_past_end(std::string_view text, Position at, Reporter& repo
 }
 
 // The items that a Task's texts ask for, of the arrays that it is given. Where values may still change only
-// what the pipeline task itself says is known.
+// what the document itself gives is known.
 void Compiler::check_items(const PipelineTask& from, const PlannedTask& task) {
   if (!task.spec) return;
   ArrayLengths lengths;
   if (lenient_.values) {
-    for (const Param& param : from.params)
-      if (!is_open(param.value)) note_length(lengths, param.name, param.value);
+    if (task.inline_spec) lengths = pipeline_lengths_;
+    for (const Param& param : from.params) {
+      lengths.erase(param.name);
+      const auto handed_on = pipeline_lengths_.find(whole_param(param.value));
+      if (handed_on != pipeline_lengths_.end())
+        lengths[param.name] = handed_on->second;
+      else if (!is_open(param.value))
+        note_length(lengths, param.name, param.value);
+    }
   } else {
     const bool propagates = task.inline_spec && !pipeline_lengths_.empty();
     if (!propagates && std::ranges::none_of(task.spec->params, is_array)) return;

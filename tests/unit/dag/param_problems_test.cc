@@ -45,6 +45,14 @@ ParamProblem problem_of(const std::string& task, TaskRunIndex which = {}) {
   return resolve_task(plan_of(with_results(task)), 1, facts, kContext, which).problem;
 }
 
+Diagnostics linted(const std::string& text) {
+  Documents documents;
+  Diagnostics diagnostics;
+  load(documents, "p.yaml", text, diagnostics);
+  StoredResolver resolver;
+  return lint(documents, resolver, diagnostics);
+}
+
 TEST(ParamProblems, AResultThatEnumDoesNotAllow) {
   const ParamProblem problem = problem_of(
       "params: [{name: e, value: $(tasks.a.results.s)}], taskSpec: {params: [{name: e, enum: [A, B]}], "
@@ -103,11 +111,18 @@ TEST(ParamProblems, AnArrayThatTheRunMayReplaceMayHaveAnyLength) {
       "'$(params.q[1])'}], taskSpec: {params: [{name: x}], steps: [{image: i}]}}]\n");
   EXPECT_FALSE(compile_text(text).plan);
   EXPECT_TRUE(compile_text(text, {.params = {{"q", "a,b"}}}).plan);
-  Documents documents;
-  Diagnostics diagnostics;
-  load(documents, "p.yaml", text, diagnostics);
-  StoredResolver resolver;
-  EXPECT_EQ(messages(lint(documents, resolver, diagnostics)), "");
+  EXPECT_EQ(messages(linted(text)), "");
+}
+
+TEST(ParamProblems, LintKnowsTheArraysThatARunGivesItself) {
+  const auto said = [](const std::string& index) {
+    return messages(linted(
+        "apiVersion: tekton.dev/v1\nkind: TaskRun\nmetadata: {name: r}\nspec:\n  params: [{name: q, value: "
+        "[a]}]\n  taskSpec: {params: [{name: q, type: array}], steps: [{image: i, args: ['$(params.q[" +
+        index + "])']}]}\n"));
+  };
+  EXPECT_EQ(said("0"), "");
+  EXPECT_NE(said("1").find("non-existent param references:[$(params.q[1])]"), std::string::npos);
 }
 
 }  // namespace
