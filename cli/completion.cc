@@ -10,19 +10,22 @@
 namespace kiln::cli {
 namespace {
 
-// Every command line prefix with the words that may follow it, one "kiln run:--param -p …" a line.
-void collect(const CLI::App& app, const std::string& prefix,
-             std::vector<std::pair<std::string, std::string>>& out) {
-  std::string words;
+// What may follow "kiln", "kiln runs", "kiln runs list", …
+struct Prefix {
+  std::string line, verbs, options;
+};
+
+void collect(const CLI::App& app, const std::string& line, std::vector<Prefix>& out) {
+  Prefix prefix{.line = line, .verbs = {}, .options = {}};
   for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
-    words += verb->get_name() + " ";
+    prefix.verbs += verb->get_name() + " ";
   for (const CLI::Option* option : app.get_options()) {
-    for (const std::string& name : option->get_lnames()) words += "--" + name + " ";
-    for (const std::string& name : option->get_snames()) words += "-" + name + " ";
+    for (const std::string& name : option->get_lnames()) prefix.options += "--" + name + " ";
+    for (const std::string& name : option->get_snames()) prefix.options += "-" + name + " ";
   }
-  out.emplace_back(prefix, words);
+  out.push_back(std::move(prefix));
   for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
-    collect(*verb, prefix + " " + verb->get_name(), out);
+    collect(*verb, line + " " + verb->get_name(), out);
 }
 
 // The words that the option takes, if it takes no others: IsMember says them as "TEXT:{one,two}".
@@ -68,34 +71,41 @@ std::string verbs_of_images(const CLI::App& app) {
   return verbs_of("image", app) + "|'kiln image copy'";
 }
 
-std::string bash_script(const CLI::App& app) {
+// The function _kiln of bash, and of zsh as ksh: what may stand at the cursor, in COMPREPLY; nothing where
+// files may.
+std::string shell_function(const CLI::App& app) {
   const std::string of_runs = verbs_of("run", app);
-  std::vector<std::pair<std::string, std::string>> entries, choices;
+  std::vector<std::pair<std::string, std::string>> choices;
+  std::vector<Prefix> entries;
   collect_choices(app, "kiln", choices);
   collect(app, "kiln", entries);
   std::string script(kNames);
   script +=
       "_kiln() {\n  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=kiln run= "
-      "i whole=${COMP_LINE:0:COMP_POINT}\n"
+      "i whole=${COMP_LINE:0:$COMP_POINT} option=\n"
       "  [ \"$before\" != = ] || before=${COMP_WORDS[COMP_CWORD-2]}\n  [ \"$word\" != = ] || word=\n"
+      "  case $word in\n"  // whole only where shells do not part words at the sign
+      "    --*=*) before=${word%%=*} option=$before= word=${word#*=} ;;\n"
+      "  esac\n"
       "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
       "    case \"$verb ${COMP_WORDS[i]}\" in\n";
-  for (const auto& [prefix, words] : entries)
-    if (prefix != "kiln") script += "      '" + prefix + "') verb='" + prefix + "' ;;\n";
+  for (const Prefix& entry : entries)
+    if (entry.line != "kiln") script += "      '" + entry.line + "') verb='" + entry.line + "' ;;\n";
   script += "      " + replace_all(of_runs, "'|", " '*|") +
             "' '*) case ${COMP_WORDS[i]} in -*) ;; *) [ -n \"$run\" ] || run=${COMP_WORDS[i]} ;; esac ;;\n"
             "    esac\n  done\n"
             "  case \"$verb $before\" in\n";
   for (const auto& [option, words] : choices)
-    script += "    '" + option + "') COMPREPLY=($(compgen -W '" + words + "' -- \"$word\")); return ;;\n";
+    script += "    '" + option + "') COMPREPLY=($(compgen -P \"$option\" -W '" + words +
+              "' -- \"$word\")); return ;;\n";
   // Names hold colons, at which bash parts words: what stands before the last one is there already.
   script += "  esac\n  whole=${whole##* }\n  case $word in -*) ;; *) case $verb in " + verbs_of_images(app) +
             ")\n    COMPREPLY=($(compgen -W \"$(_kiln_images)\" -- \"$whole\"))\n"
-            "    COMPREPLY=(\"${COMPREPLY[@]#\"${whole%\"${whole##*:}\"}\"}\")\n"
+            "    [ -n \"$ZSH_VERSION\" ] || COMPREPLY=(\"${COMPREPLY[@]#\"${whole%\"${whole##*:}\"}\"}\")\n"
             "    [ ${#COMPREPLY[@]} -eq 0 ] || return ;;\n"
             "  esac ;; esac\n"
-            "  case $before in -t|--task) COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- \"$word\")); "
-            "return ;; esac\n"
+            "  case $before in -t|--task) COMPREPLY=($(compgen -P \"$option\" -W \"$(_kiln_tasks $run)\" -- "
+            "\"$word\")); return ;; esac\n"
             "  case $word in -*) ;; *) case $verb in " +
             of_runs +
             ")\n    if [ -z \"$run\" ]; then \n"
@@ -103,14 +113,36 @@ std::string bash_script(const CLI::App& app) {
             "      COMPREPLY=($(compgen -W \"last $(_kiln_runs) $i\" -- \"$word\")); return; fi\n"
             "    if [ \"$verb\" = 'kiln shell' ]; then COMPREPLY=($(compgen -W \"$(_kiln_tasks $run)\" -- "
             "\"$word\")); return; fi ;;\n"
+            "  'kiln graph') COMPREPLY=($(compgen -W \"last $(_kiln_runs)\" -- \"$word\"; "
+            "compgen -f -- \"$word\")); return ;;\n"
             "  esac ;; esac\n"
             "  case $verb in\n";
-  for (const auto& [prefix, words] : entries)
-    script += "    '" + prefix + "') COMPREPLY=($(compgen -W '" + words + "' -- \"$word\")) ;;\n";
-  script +=
-      "  esac\n  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -o "
-      "filenames -F _kiln kiln\n";
-  return script;
+  for (const Prefix& entry : entries)
+    script += "    '" + entry.line + "') verb='" + entry.verbs + "' i='" + entry.options + "' ;;\n";
+  return script +
+         "  esac\n  case $word in -*) verb=$i ;; esac\n"
+         "  COMPREPLY=($(compgen -W \"$verb\" -- \"$word\"))\n}\n";
+}
+
+std::string bash_script(const CLI::App& app) {
+  return shell_function(app) +
+         "_kiln_or_file() {\n  _kiln\n"
+         "  [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"${COMP_WORDS[COMP_CWORD]#=}\"))\n}\n"
+         "complete -o filenames -F _kiln_or_file kiln\n";
+}
+
+// The same function, its answers given to zsh's own completion, which knows files better. bashcompinit brings
+// compgen; what it would do itself takes a slash in a name for a folder.
+std::string zsh_script(const CLI::App& app) {
+  return "autoload -Uz compinit bashcompinit\n(( $+functions[compdef] )) || compinit\nbashcompinit\n" +
+         shell_function(app) +
+         "_kiln_in_zsh() {\n"
+         "  local COMP_LINE=\"${(j. .)words[1,CURRENT-1]} $PREFIX\" COMP_CWORD=$((CURRENT - 1)) COMP_POINT\n"
+         "  local -a COMP_WORDS=(\"${words[@]}\") COMPREPLY\n"
+         "  COMP_POINT=${#COMP_LINE}\n"
+         "  () { emulate -L ksh; _kiln }\n"
+         "  [ ${#COMPREPLY} -gt 0 ] && compadd -- \"${COMPREPLY[@]}\" || _files\n}\n"
+         "compdef _kiln_in_zsh kiln\n";
 }
 
 // The verbs of a prefix as a test of fish: "kiln runs list" → __fish_seen_subcommand_from runs; … list.
@@ -154,12 +186,17 @@ std::string fish_script(const CLI::App& app) {
   std::string script =
       "function _kiln_images; kiln image list 2>/dev/null | awk 'NR > 1 { print $1 }'; end\n"
       "function _kiln_runs; kiln runs list 2>/dev/null | awk 'NR > 1 { print $1 }'; end\n"
-      "function _kiln_tasks; kiln runs describe 2>/dev/null | awk '$1 == \"TASK\" { on = 1; next } on && NF "
-      "{ "
-      "print $1 }'; end\n";
+      "function _kiln_run\n"  // the run that the line names
+      "  set -l runs last (_kiln_runs)\n"
+      "  for word in (commandline -opc); contains -- $word $runs; and echo $word; and return 0; end\n"
+      "  return 1\nend\n"
+      "function _kiln_tasks; kiln runs describe (_kiln_run) 2>/dev/null | "
+      "awk '$1 == \"TASK\" { on = 1; next } on && NF { print $1 }'; end\n";
   for (const std::string& verb : split(verbs_of("run", app), '|'))
     script += "complete -c kiln -f -n '" + fish_condition(verb.substr(1, verb.size() - 2)) +
-              "' -a 'last (_kiln_runs)'\n";
+              "; and not _kiln_run >/dev/null' -a 'last (_kiln_runs)'\n";
+  script += "complete -c kiln -f -n '" + fish_condition("kiln shell") + "' -a '(_kiln_tasks)'\n";
+  script += "complete -c kiln -n '" + fish_condition("kiln graph") + "' -a 'last (_kiln_runs)'\n";
   for (const std::string& verb : split(verbs_of_images(app), '|'))
     script +=
         "complete -c kiln -n '" + fish_condition(verb.substr(1, verb.size() - 2)) + "' -a '(_kiln_images)'\n";
@@ -178,7 +215,7 @@ void add_completion(CLI::App& app, Context&) {
   verb->add_option("shell", *shell, "bash, zsh or fish")->required();
   verb->callback([shell, &app] {
     if (*shell == "zsh")
-      print("autoload -Uz bashcompinit && bashcompinit\n" + bash_script(app));
+      print(zsh_script(app));
     else if (*shell == "bash")
       print(bash_script(app));
     else if (*shell == "fish")

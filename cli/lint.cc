@@ -9,7 +9,6 @@
 #include "cli/plan_input.h"
 #include "cli/terminal.h"
 #include "cli/verbs.h"
-#include "dag/graph.h"
 
 namespace kiln::cli {
 namespace {
@@ -61,17 +60,6 @@ void add_lint(CLI::App& app, Context& context) {
     const auto errors = std::ranges::count(diagnostics, Severity::Error, &Diagnostic::severity);
     if (errors > 0) context.exit_code = exit_code(resolver.kind_of(static_cast<size_t>(errors)));
   });
-}
-
-void add_graph(CLI::App& app, Context& context) {
-  auto input = std::make_shared<PlanInput>();
-  auto format = std::make_shared<std::string>("ascii");
-  CLI::App* verb =
-      app.add_subcommand("graph", "Show the DAG of a pipeline\n\n  kiln graph pipeline.yaml -o mermaid\n");
-  add_plan_options(*verb, *input);
-  verb->add_option("-o,--output", *format, "ascii, dot, mermaid or json")->capture_default_str();
-  input->preview = true;
-  verb->callback([input, format, &context] { print(dag::graph(compile_plan(*input, context), *format)); });
 }
 
 }  // namespace kiln::cli

@@ -58,22 +58,13 @@ void list(const RunsOptions& options, Context& context) {
                                    : table(rows));
 }
 
-void add_rows(std::vector<std::vector<std::string>>& rows, const executor::Journal& journal,
-              const executor::RunRecord& run, const std::string& prefix) {
-  const dag::Plan plan = journal.plan(run.id);
-  const executor::State state = executor::replay(journal, run.id, plan);
-  const auto children = children_of(journal, run.id);
-  for_each_task_run(plan, state, [&](size_t i, size_t k, const std::string& label) {
-    if (i >= state.tasks.size()) return;
-    const executor::TaskRunState& task = state.tasks[i].run(k);
-    rows.push_back({prefix + label, std::string(to_string(task.phase)),
-                    task.finished > task.started && task.started > Time{}
-                        ? format_seconds(seconds(task.finished - task.started))
-                        : "-",
+void add_rows(std::vector<std::vector<std::string>>& rows, const std::vector<dag::TaskOutcome>& tasks,
+              const std::string& prefix) {
+  for (const dag::TaskOutcome& task : tasks) {
+    rows.push_back({prefix + task.label, task.state, task.took ? format_seconds(seconds(*task.took)) : "-",
                     task.reason});
-    if (const executor::RunRecord* child = newest_child(children, label))
-      add_rows(rows, journal, *child, prefix + label + "/");
-  });
+    add_rows(rows, task.inside, prefix + task.label + "/");
+  }
 }
 
 void describe(const RunsOptions& options, Context& context) {
@@ -95,7 +86,7 @@ void describe(const RunsOptions& options, Context& context) {
   print("Run:     " + run.id + "\nRuns:    " + run.kind + " " + run.name + "\nResult:  " + run.reason +
         "\n         " + run.message + "\n\n");
   std::vector<std::vector<std::string>> rows{{"TASK", "STATE", "TOOK", "REASON"}};
-  add_rows(rows, journal, run, "");
+  add_rows(rows, task_outcomes(journal, stored), "");
   print(table(rows));
 }
 

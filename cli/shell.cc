@@ -126,6 +126,7 @@ void shell(ShellOptions options, Context& context) {
                                   allowed(journal, outermost.record.id, options.allowed),
                                   outermost.record.id);
   for (const std::string& note : pod.notes()) say("note: " + note);
+  if (!pod.spec().sidecars.empty()) say("note: the sidecars of " + options.place + " do not run here");
   const size_t index =
       step.empty() ? step_to_show(task, pod.spec().steps.size()) : step_named(pod.spec(), step);
   if (options.command.empty()) say("step " + pod.spec().steps[index].name + " of " + options.place);

@@ -38,6 +38,28 @@ const executor::RunRecord* newest_child(const std::multimap<std::string, executo
   return child != children.end() && child->first == label ? &child->second : nullptr;
 }
 
+std::vector<dag::TaskOutcome> task_outcomes(const executor::Journal& journal, const StoredRun& run) {
+  std::vector<dag::TaskOutcome> out;
+  const auto children = children_of(journal, run.record.id);
+  for_each_task_run(run.plan, run.state, [&](size_t i, size_t k, const std::string& label) {
+    if (i >= run.state.tasks.size()) return;
+    const executor::TaskRunState& task = run.state.tasks[i].run(k);
+    dag::TaskOutcome one{.task = run.plan.tasks[i].name,
+                         .label = label,
+                         .state = std::string(to_string(task.phase)),
+                         .reason = task.reason,
+                         .took = {},
+                         .inside = {}};
+    if (task.phase == executor::Phase::Succeeded && task.message.starts_with(executor::kReusedFrom))
+      one.state = "Cached";
+    if (task.finished > task.started && task.started > Time{}) one.took = task.finished - task.started;
+    if (const executor::RunRecord* child = newest_child(children, label))
+      one.inside = task_outcomes(journal, load_run(journal, child->id));
+    out.push_back(std::move(one));
+  });
+  return out;
+}
+
 void note_lost_runs(executor::Journal& journal, const Dirs& dirs,
                     const std::function<void(const std::string&)>& note) {
   for (const auto& lost : executor::close_lost_runs(journal, dirs.runs(), system_clock().now()))

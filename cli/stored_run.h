@@ -3,8 +3,10 @@
 #include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "base/dirs.h"
+#include "dag/outcomes.h"
 #include "executor/driver.h"
 #include "executor/journal.h"
 #include "executor/state.h"
@@ -28,6 +30,10 @@ std::multimap<std::string, executor::RunRecord> children_of(const executor::Jour
 // The last attempt of the pipeline that `label` is, among children_of(); null when there is none.
 const executor::RunRecord* newest_child(const std::multimap<std::string, executor::RunRecord>& children,
                                         const std::string& label);
+
+// What became of each TaskRun, in the Plan's order, also in pipelines inside it. Its state is the word of its
+// phase, or Cached when it was taken from another run; a phase that has not ended took no time yet.
+std::vector<dag::TaskOutcome> task_outcomes(const executor::Journal& journal, const StoredRun& run);
 
 // Ends in the journal the runs whose kiln was killed, and tells `note` of each.
 void note_lost_runs(executor::Journal& journal, const Dirs& dirs,

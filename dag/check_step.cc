@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "dag/check_task.h"
+#include "dag/image_name.h"
 #include "dag/quantity.h"
 
 namespace kiln::dag {
@@ -157,6 +158,10 @@ constexpr std::string_view kReservedSidecar = "tekton-log-results";
 
 }  // namespace
 
+void check_image(const Text& image, Reporter& reporter) {
+  if (!image.empty()) check_image_name(image.value, image, reporter);
+}
+
 void check_step(const Step& step, const Step* base, Reporter& reporter) {
   if (step.ref.given()) {
     check_ref(step, reporter);
@@ -166,6 +171,7 @@ void check_step(const Step& step, const Step* base, Reporter& reporter) {
     if (!step.params.empty())
       reporter.error(step.params.front().name.at, "params cannot be used without Ref",
                      "declare them under the task's `params`; a step's own are for a StepAction");
+    check_image(step.image, reporter);
   }
   check_script(step, base, reporter);
   check_resources(step, base, reporter);
@@ -185,6 +191,7 @@ void check_step(const Step& step, const Step* base, Reporter& reporter) {
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
   if (sidecar.image.empty())
     reporter.error(sidecar.at, "missing field(s): image", "every sidecar runs in an image: add `image: …`");
+  check_image(sidecar.image, reporter);
   if (sidecar.name.value == kReservedSidecar)
     reporter.error(sidecar.name.at,
                    "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar), "rename it");
@@ -197,6 +204,8 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   const Step& step = action.step;
   if (step.image.empty())
     reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
+  check_image(step.image, reporter);
+  check_script(step, reporter);
   check_script(step, nullptr, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);

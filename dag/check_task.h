@@ -62,6 +62,9 @@ class Reporter {
   void warn(Position at, std::string message, std::string hint = {}) {
     report(Severity::Warning, at, std::move(message), std::move(hint));
   }
+  // Whether a mistake was found there when the document was read: what was read there is then none of the
+  // user's. Those come first, so that a look at the first is enough.
+  bool misread(Position at) const;
   // Where `variable` stands in the text that starts at `from`.
   Position find(Position from, std::string_view variable) const;
   // Where `text` begins, that of the scalar at `from`.
@@ -124,6 +127,7 @@ class Reporter {
 // An inline spec may also use the pipeline's workspaces.
 void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_spec, Reporter& reporter);
 // Its parts. A step is run over the stepTemplate, if there is one (`base`).
+void check_image(const Text& image, Reporter& reporter);  // of a step or sidecar; empty is another mistake
 void check_step(const Step& step, const Step* base, Reporter& reporter);
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter);
 // "one of: a, b": the values that `enum` allows.

@@ -100,6 +100,7 @@ Plan Compiler::run() {
   plan_.request = request_;
   plan_.objects = catalog_.objects();
   check_objects();
+  check_images();
   return std::move(plan_);
 }
 

@@ -178,6 +178,9 @@ class Compiler {
   // compile_objects.cc: the ConfigMaps and Secrets that the run needs
   void check_objects();
 
+  // compile_images.cc: names of images that no registry takes
+  void check_images();
+
   // compile_results.cc: what tasks take from each other
   using Complaint = std::function<void(std::string message, std::string hint)>;
   const ResultSpec* declared_result(const PlannedTask& producer, const std::string& result,

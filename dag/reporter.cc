@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <ranges>
 #include <span>
 
 #include "base/text.h"
@@ -62,6 +64,14 @@ std::vector<std::string> ParamScope::names() const {
   for (const ParamScope* scope = this; scope != nullptr; scope = scope->outer_)
     for (const auto& [name, known] : scope->own_) names.insert(name);
   return {names.begin(), names.end()};
+}
+
+bool Reporter::misread(Position at) const {
+  constexpr size_t kMostLooked = 100;
+  return std::ranges::any_of(diagnostics_ | std::views::take(kMostLooked), [&](const Diagnostic& one) {
+    return one.severity == Severity::Error && one.at.line == at.line && one.at.column == at.column &&
+           one.file == file_;
+  });
 }
 
 Position Reporter::find(Position from, std::string_view variable) const {

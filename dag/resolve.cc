@@ -227,6 +227,10 @@ std::string child_name(const Plan& plan, size_t task, std::string_view run_name,
   return limited_name(run_name, suffix).substr(0, longest) + number;
 }
 
+std::string pod_name(std::string_view task_run, int attempt) {
+  return limited_name(task_run, attempt > 0 ? "-pod-retry" + std::to_string(attempt) : "-pod");
+}
+
 std::string child_uid(const Plan& plan, std::string_view run_uid, std::string_view name) {
   if (plan.kind != Plan::Kind::Pipeline) return std::string(run_uid);
   std::string uid(sha256(std::string(run_uid) + "/" + std::string(name)).encoded().substr(0, 32));

@@ -117,6 +117,10 @@ std::vector<LostResult> lost_results(const Plan& plan, const RunFacts& facts, co
 // Knative's controllers do (kmeta.ChildName); the run's own name for a lone Task. The same for each attempt.
 std::string child_name(const Plan& plan, size_t task, std::string_view run_name, TaskRunIndex which = {});
 
+// The pod of one attempt of a TaskRun, as Tekton calls it: "<TaskRun>-pod", then "<TaskRun>-pod-retry1",
+// hashed when longer as child_name() is.
+std::string pod_name(std::string_view task_run, int attempt);
+
 // `$(context.taskRun.uid)`, a UUID: stable, and told apart from any other child's by the name.
 std::string child_uid(const Plan& plan, std::string_view run_uid, std::string_view name);
 

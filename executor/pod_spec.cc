@@ -18,18 +18,21 @@ namespace kiln::executor {
 namespace {
 
 // What Tekton's controller would have written on the pod.
-PodFacts facts_of(const dag::Plan& plan, const dag::PlannedTask& task, const dag::ResolvedTask& resolved,
-                  std::string_view run_name, const std::string& task_run, const PodPlaces& places) {
+PodFacts facts_of(const dag::Plan& plan, size_t index, const dag::ResolvedTask& resolved,
+                  std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places) {
   static const dag::ClusterObjects kNone;
-  PodFacts facts{.objects = plan.objects ? *plan.objects : kNone,
-                 .name = task_run + "-pod",
-                 .uid = sha256(std::string(run_name) + "/" + task_run).short_text(),
-                 .node = places.node,
-                 .labels = plan.labels,
-                 .annotations = plan.annotations,
-                 .containers = {},
-                 .machine_cpus = places.cpus,
-                 .machine_memory = places.memory};
+  const dag::PlannedTask& task = plan.tasks[index];
+  const std::string task_run = dag::child_name(plan, index, run_name, which);
+  PodFacts facts{
+      .objects = plan.objects ? *plan.objects : kNone,
+      .name = dag::pod_name(task_run, which.attempt),
+      .uid = sha256(std::string(run_name) + "/" + attempt_name(plan, index, run_name, which)).short_text(),
+      .node = places.node,
+      .labels = plan.labels,
+      .annotations = plan.annotations,
+      .containers = {},
+      .machine_cpus = places.cpus,
+      .machine_memory = places.memory};
   if (!task.settings->service_account.empty()) facts.service_account = task.settings->service_account;
   for (const auto& [key, value] : task.settings->annotations) facts.annotations[key] = value;
   for (const auto& [key, value] : task.settings->labels) facts.labels[key] = value;
@@ -231,7 +234,7 @@ PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask&
   const dag::PlannedTask& planned = plan.tasks[task];
   const std::string folder = planned.name + (which.in_matrix ? "-" + std::to_string(*which.in_matrix) : "") +
                              "." + std::to_string(which.attempt);
-  PodFacts facts = facts_of(plan, planned, resolved, run_name, name, places);
+  PodFacts facts = facts_of(plan, task, resolved, run_name, which, places);
   PodRequest request = PodMaker(planned, resolved, folder, places, std::move(facts)).make(std::move(name));
   request.spec.images = {.answered_since = places.images_since,
                          .credentials = pull_credentials(plan, *planned.settings, request.notes)};

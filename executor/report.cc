@@ -234,7 +234,10 @@ json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, T
   if (planned.kind == dag::PlannedTask::Kind::Task) {
     spec["taskSpec"] = task_spec_json(*planned.spec);
     out["status"]["taskSpec"] = task_spec_json(resolved.spec);
-    out["status"]["podName"] = name + "-pod";
+    const int retried = static_cast<int>(task.retries.size());
+    out["status"]["podName"] = dag::pod_name(name, retried);
+    for (int attempt = 0; attempt < retried; ++attempt)
+      out["status"]["retriesStatus"][static_cast<size_t>(attempt)]["podName"] = dag::pod_name(name, attempt);
     if (json from = provenance(plan, planned.spec_file); !from.is_null())
       out["status"]["provenance"] = std::move(from);
     std::vector<dag::WorkspaceBinding> bindings;

@@ -95,6 +95,19 @@ class ShellTest(unittest.TestCase):
         self.kiln("run", self.file, "-w", f"src={self.root}/src", code=1)  # image: host was not allowed
         self.kiln("shell", "last", "build", code=2)
 
+    def test_sidecars_are_said_not_to_run(self):
+        self.file.write_text("""
+apiVersion: tekton.dev/v1
+kind: Task
+metadata: {name: aside}
+spec:
+  sidecars: [{name: db, image: host, command: [sleep, "1000"]}]
+  steps: [{image: host, script: "true"}]
+""")
+        self.kiln("run", "--allow-host", self.file)
+        done = subprocess.run(self.words("shell", "aside", "--", "true"), text=True, capture_output=True, env=self.env, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, "note: the sidecars of aside do not run here\n"))
+
     def terminal(self, *words):
         return Terminal(self, self.words("shell", "last", "build", *words), self.env)
 

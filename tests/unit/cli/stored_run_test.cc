@@ -1,3 +1,5 @@
+#include "cli/stored_run.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -33,6 +35,22 @@ TEST_F(StoredRunTest, LogsOfAnAttemptThatWasCutOffAreThoseOfItsTask) {
   std::vector<std::string> tasks;
   for (const LogFile& file : log_files(journal, dirs, id)) tasks.push_back(file.task + "/" + file.step);
   EXPECT_THAT(tasks, testing::ElementsAre("a/s", "a/s"));
+}
+
+TEST_F(StoredRunTest, OutcomesHoldWhatStandsInPipelinesInside) {
+  const std::string id =
+      run("  tasks:\n" + executor::testing::task("a") +
+          "  - {name: p, runAfter: [a], pipelineSpec: {tasks: [{name: in, taskSpec: {steps: "
+          "[{name: s, image: i}]}}]}}\n" +
+          executor::testing::task("z, when: [{input: x, operator: in, values: [n0]}]"))
+          .run.id;
+  std::string shown;
+  for (const dag::TaskOutcome& one : task_outcomes(journal, load_run(journal, id))) {
+    shown += one.label + " " + one.state + (one.took ? " took" : "") + "; ";
+    for (const dag::TaskOutcome& inner : one.inside)
+      shown += "inside " + inner.label + " " + inner.state + "; ";
+  }
+  EXPECT_EQ(shown, "a Succeeded took; p Succeeded took; inside in Succeeded; z Skipped; ");
 }
 
 TEST_F(StoredRunTest, ATaskRunIsFoundByItsName) {

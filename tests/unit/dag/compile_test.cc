@@ -1,7 +1,9 @@
 #include "dag/compile.h"
 
 #include <chrono>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 #include <random>
 
 #include "base/error.h"
@@ -12,6 +14,7 @@ namespace kiln::dag {
 namespace {
 
 using testing::compile_text;
+using ::testing::HasSubstr;
 using testing::kStep;
 using testing::messages;
 using testing::pipeline;
@@ -58,6 +61,36 @@ TEST(Compile, DrawsThePlan) {
   EXPECT_NE(graph(plan, "mermaid").find("t0 -- \"result r\" --> t1"), std::string::npos);
   EXPECT_NE(graph(plan, "json").find("\"runAfter\""), std::string::npos);
   EXPECT_THROW(graph(plan, "png"), Error);
+}
+
+TEST(Compile, DrawsARunOfThePlan) {
+  const Plan plan = plan_of(kChain);
+  const RunOutcome run{"p-x7k2p",
+                       "Failed",
+                       {{"a", "a", "Cached", "Succeeded", std::chrono::milliseconds(1500), {}},
+                        {"b", "b", "Failed", "Failed", std::chrono::seconds(2), {}},
+                        {"c", "c", "Skipped", "PipelineRun was stopping", {}, {}},
+                        {"z", "z-0", "Succeeded", "", {}, {}},
+                        {"z", "z-1", "Failed", "", {}, {}}}};
+  EXPECT_EQ(graph(plan, "ascii", &run),
+            "Pipeline p, run p-x7k2p: Failed\n"
+            "  a      Cached  1.5 s\n"
+            "    b    Failed  2.0 s          ← a (result r)\n"
+            "      c  Skipped                ← b (runAfter)\n"
+            "  finally\n"
+            "    z    1 Succeeded, 1 Failed\n");
+  EXPECT_THAT(
+      graph(plan, "dot", &run),
+      HasSubstr("\"a\" [label=\"a\\nCached  1.5 s\", class=cached, fillcolor=\"#b2dfdb\", style=filled]"));
+  const std::string mermaid = graph(plan, "mermaid", &run);
+  EXPECT_THAT(mermaid, HasSubstr("t1[\"b<br/>Failed  2.0 s\"]\n  class t1 failed\n"));
+  EXPECT_THAT(mermaid, HasSubstr("classDef failed fill:"));
+  EXPECT_THAT(mermaid, HasSubstr("class t3 failed")) << "of a matrix what matters most";
+  const nlohmann::json tasks = graph_json(plan, &run)["tasks"];
+  EXPECT_EQ(tasks[0]["seconds"], 1.5);
+  EXPECT_EQ(tasks[2]["state"], "Skipped");
+  EXPECT_EQ(tasks[2]["reason"], "PipelineRun was stopping");
+  EXPECT_EQ(tasks[3]["runs"][1]["name"], "z-1");
 }
 
 TEST(Compile, ListsAllMissingParamsWithTheFlagToType) {

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "base/fs.h"
+#include "base/text.h"
 #include "dag/compile.h"
 #include "dag/substitution.h"
 #include "tests/unit/dag/plan_summary.h"
@@ -21,7 +22,10 @@ std::vector<std::pair<std::string, std::string>> placeholders(const std::vector<
   std::vector<std::pair<std::string, std::string>> out;
   for (const ParamSpec& spec : specs) {
     if (spec.default_value) continue;
-    std::string value = spec.enumeration.empty() ? "<" + spec.name.value + ">" : spec.enumeration.front();
+    const std::string lower = to_lower(spec.name.value);
+    std::string value = !spec.enumeration.empty()  ? spec.enumeration.front()
+                        : lower.ends_with("image") ? lower  // that of a step has to be a good name
+                                                   : "<" + spec.name.value + ">";
     if (spec.type == ParamType::Array) value = "[\"" + value + "\"]";
     if (spec.type == ParamType::Object) {
       ParamValue object = ParamValue::object({});

@@ -284,6 +284,13 @@ TEST(Resolve, ChildNamesFitKubernetes) {
   EXPECT_NE(child_name(plan, 0, std::string(80, 'r')), child_name(plan, 0, std::string(81, 'r')));
 }
 
+TEST(Resolve, EachAttemptHasAPodOfItsOwn) {
+  EXPECT_EQ(pod_name("run-t", 0), "run-t-pod");
+  EXPECT_EQ(pod_name("run-t", 2), "run-t-pod-retry2");
+  EXPECT_EQ(pod_name(std::string(59, 'r'), 0), std::string(59, 'r') + "-pod") << "63 fit";
+  EXPECT_EQ(pod_name(std::string(60, 'r'), 0).size(), 63u);
+}
+
 TEST(Resolve, AMatrixKeepsItsNumbersInLongNames) {
   const std::string task(40, 't');
   const Plan plan = plan_of(pipeline("  tasks: [{name: " + task + ", " + kStep + "}]\n"));

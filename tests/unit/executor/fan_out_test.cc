@@ -88,10 +88,14 @@ TEST_F(FanOutTest, EachCombinationHasItsOwnAttempts) {
     return FakePodRunner::failed();
   });
   pods.on("build-1-retry1", gives("M"));
-  const RunEnd end = run(plan_of(kMatrix));
+  const dag::Plan plan = plan_of(kMatrix);
+  const RunEnd end = run(plan);
   EXPECT_EQ(end.state.reason, "Succeeded");
   EXPECT_EQ(end.state.tasks[0].runs.at(0).retries.size(), 0u);
   EXPECT_EQ(end.state.tasks[0].runs.at(1).retries.size(), 1u);
+  const nlohmann::json status = describe_task(end.run, plan, end.state, {0, 1})["status"];
+  EXPECT_EQ(status["podName"], end.run.id + "-build-1-pod-retry1");
+  EXPECT_EQ(status["retriesStatus"][0]["podName"], end.run.id + "-build-1-pod");
 }
 
 TEST_F(FanOutTest, OneFailedCombinationFailsTheTaskWhenAllHaveEnded) {

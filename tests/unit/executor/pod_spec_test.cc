@@ -203,6 +203,16 @@ TEST(PodSpec, TellsAStepAboutItsPod) {
   EXPECT_EQ(pod.spec.steps[0].env, (Pairs{{"POD", "r-pod"}, {"TEAM", "blue"}, {"RUN", "r"}}));
 }
 
+TEST(PodSpec, AnotherAttemptIsAnotherPodOfTheSameTaskRun) {
+  const PodRequest pod = pod_of(
+      "      steps:\n      - image: i\n        env:\n"
+      "        - {name: POD, valueFrom: {fieldRef: {fieldPath: metadata.name}}}\n"
+      "        - {name: RUN, valueFrom: {fieldRef: {fieldPath: "
+      "\"metadata.labels['tekton.dev/taskRun']\"}}}\n");
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(pod.spec.steps[0].env, (Pairs{{"POD", "r-t-pod-retry1"}, {"RUN", "r-t"}}));
+}
+
 TEST(PodSpec, TakesAHostPathOnlyBelowWhatIsAllowed) {
   const auto run = [](const std::string& path, std::vector<std::filesystem::path> allowed) {
     PodPlaces places;

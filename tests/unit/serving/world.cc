@@ -52,6 +52,7 @@ Caller::Caller(uint16_t port, std::string host)
 void Caller::send(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t n = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
     if (n <= 0) throw std::runtime_error("the server takes no more");
     bytes.remove_prefix(static_cast<size_t>(n));
   }
@@ -69,7 +70,10 @@ void Caller::chunk(std::string_view bytes) {
 
 bool Caller::fill() {
   char bytes[65536];
-  const ssize_t n = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+  ssize_t n = 0;
+  do {  // with a time limit the kernel does not go on by itself when a sandbox's end (SIGCHLD) came between
+    n = ::recv(fd_.get(), bytes, sizeof bytes, 0);
+  } while (n < 0 && errno == EINTR);
   if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) throw std::runtime_error("no answer in a minute");
   if (n <= 0) return false;
   buffer_.append(bytes, static_cast<size_t>(n));
