@@ -193,7 +193,7 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
     check_step(step, base, reporter);
     check_result_specs(step.results, reporter);
   }
-  if (image_from_template) check_image(spec.step_template->image, reporter);
+  if (base != nullptr) check_image(base->image, reporter);
   for (const Sidecar& sidecar : spec.sidecars) check_sidecar(sidecar, reporter);
   check_param_specs(spec.params, reporter);
   check_defaults(spec.params, scope, reporter);
