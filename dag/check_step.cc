@@ -206,7 +206,6 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
     reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
   check_image(step.image, reporter);
   check_script(step, nullptr, reporter);
-  check_script(step, nullptr, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
   ParamScope scope;
