@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "dag/quantity.h"
 #include "tests/unit/executor/support.h"
 
 namespace kiln::executor {
