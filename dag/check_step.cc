@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "dag/check_task.h"
 #include "dag/image_name.h"
+#include "dag/quantity.h"
 
 namespace kiln::dag {
 namespace {
@@ -43,10 +44,36 @@ void check_mounts(const Container& container, Reporter& reporter) {
   }
 }
 
-void check_script(const Container& container, Reporter& reporter) {
-  if (!container.script.empty() && !container.command.empty())
+// `base` is the Task's stepTemplate, if there is one.
+void check_script(const Container& container, const Step* base, Reporter& reporter) {
+  if (container.script.empty()) return;
+  const bool own = !container.command.empty();
+  if (own || (base != nullptr && !base->command.empty()))
     reporter.error(container.script.at, "script cannot be used with command",
-                   "put the command into the script; `args` are passed to it");
+                   own ? "put the command into the script; `args` are passed to it"
+                       : "the stepTemplate has a `command`: take it out there, or give it to the steps that "
+                         "need it");
+}
+
+// No more may be asked for than there may be. What a container does not say its stepTemplate does.
+void check_resources(const Container& container, const Step* base, Reporter& reporter) {
+  const auto check = [&](Text ComputeResources::*request, Text ComputeResources::*limit, const char* what) {
+    const auto text_of = [&](Text ComputeResources::*field) -> const Text& {
+      const Text& own = container.resources.*field;
+      return own.empty() && base != nullptr ? base->resources.*field : own;
+    };
+    const Text& wanted = text_of(request);
+    const Text& most = text_of(limit);
+    const auto wanted_amount = parse_quantity(wanted.value);
+    const auto most_amount = parse_quantity(most.value);
+    if (wanted_amount && most_amount && *wanted_amount > *most_amount)
+      reporter.error(
+          wanted.at,
+          "invalid request resource value: " + wanted.value + " must be less or equal to limit " + most.value,
+          std::string("raise limits.") + what + ", or ask for less under requests." + what);
+  };
+  check(&ComputeResources::cpu_request, &ComputeResources::cpu_limit, "cpu");
+  check(&ComputeResources::memory_request, &ComputeResources::memory_limit, "memory");
 }
 
 std::string_view text_of(const Variable& variable, std::string_view text) {
@@ -135,18 +162,19 @@ void check_image(const Text& image, Reporter& reporter) {
   if (!image.empty()) check_image_name(image.value, image, reporter);
 }
 
-void check_step(const Step& step, bool image_from_template, Reporter& reporter) {
+void check_step(const Step& step, const Step* base, Reporter& reporter) {
   if (step.ref.given()) {
     check_ref(step, reporter);
   } else {
-    if (step.image.empty() && !image_from_template)
+    if (step.image.empty() && (base == nullptr || base->image.empty()))
       reporter.error(step.at, "missing field(s): image", "every step runs in an image: add `image: …`");
     if (!step.params.empty())
       reporter.error(step.params.front().name.at, "params cannot be used without Ref",
                      "declare them under the task's `params`; a step's own are for a StepAction");
     check_image(step.image, reporter);
   }
-  check_script(step, reporter);
+  check_script(step, base, reporter);
+  check_resources(step, base, reporter);
   if (!step.on_error.empty() && !may_have_variables(step.on_error.value) &&
       step.on_error.value != "continue" && step.on_error.value != "stopAndFail")
     reporter.error(step.on_error.at,
@@ -167,7 +195,8 @@ void check_sidecar(const Sidecar& sidecar, Reporter& reporter) {
   if (sidecar.name.value == kReservedSidecar)
     reporter.error(sidecar.name.at,
                    "Invalid: cannot use reserved sidecar name " + std::string(kReservedSidecar), "rename it");
-  check_script(sidecar, reporter);
+  check_script(sidecar, nullptr, reporter);
+  check_resources(sidecar, nullptr, reporter);
   check_mounts(sidecar, reporter);
 }
 
@@ -176,7 +205,7 @@ void check_step_action(const StepAction& action, Reporter& reporter) {
   if (step.image.empty())
     reporter.error(step.at, "missing field(s): image", "every StepAction names an image: add `image: …`");
   check_image(step.image, reporter);
-  check_script(step, reporter);
+  check_script(step, nullptr, reporter);
   check_mounts(step, reporter);
   check_own_results(step, reporter);
   ParamScope scope;

@@ -113,6 +113,36 @@ void check_mount_paths(const TaskSpec& spec, Reporter& reporter) {
   }
 }
 
+// stdoutConfig and stderrConfig write into what outlives the step: elsewhere Tekton writes a file that nobody
+// will see, and a step does not start here.
+void check_streams(const TaskSpec& spec, Reporter& reporter) {
+  std::vector<std::string> kept{"/workspace", "/tekton"};
+  for (const WorkspaceDeclaration& workspace : spec.workspaces) kept.push_back(workspace.mount_path);
+  for (const Step& step : spec.steps) {
+    std::vector<std::string> places = kept;
+    for (const WorkspaceUsage& usage : step.workspaces) places.push_back(usage.mount_path);
+    for (const VolumeMount& mount : step.volume_mounts) places.push_back(mount.mount_path);
+    if (spec.step_template)
+      for (const VolumeMount& mount : spec.step_template->volume_mounts) places.push_back(mount.mount_path);
+    const bool open = step.ref.given() || std::ranges::any_of(places, [](const std::string& place) {
+                        return may_have_variables(place);
+                      });
+    for (const auto& [field, path] :
+         {std::pair{"stdoutConfig", &step.stdout_path}, std::pair{"stderrConfig", &step.stderr_path}}) {
+      if (open || !path->value.starts_with('/') || may_have_variables(path->value)) continue;
+      const std::string file = clean(*path);
+      if (std::ranges::none_of(places, [&](const std::string& place) {
+            return !place.empty() && file.starts_with(clean(place) + "/");
+          }))
+        reporter.warn(path->at,
+                      std::string(field) + ".path " + path->value +
+                          " is in no folder that outlives the step: "
+                          "the step cannot start here",
+                      "name a file below /workspace, /tekton/results, or a volume that the step can write");
+    }
+  }
+}
+
 // Workspaces isolated to a step or sidecar.
 void check_usages(const TaskSpec& spec, bool inline_spec, Reporter& reporter) {
   std::set<std::string> declared;
@@ -155,15 +185,15 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
     reporter.error(spec.at, "missing field(s): steps",
                    "a task needs at least one step: steps: [{image: …, script: …}]");
   std::set<std::string_view> names;
-  const bool image_from_template = spec.step_template && !spec.step_template->image.empty();
+  const Step* base = spec.step_template ? &*spec.step_template : nullptr;
   for (const Step& step : spec.steps) {
     if (!step.name.empty() && !names.insert(step.name.value).second)
       reporter.error(step.name.at, "step name \"" + step.name.value + "\" must be unique",
                      "rename one of them, or leave the name out");
-    check_step(step, image_from_template, reporter);
+    check_step(step, base, reporter);
     check_result_specs(step.results, reporter);
   }
-  if (image_from_template) check_image(spec.step_template->image, reporter);
+  if (base != nullptr) check_image(base->image, reporter);
   for (const Sidecar& sidecar : spec.sidecars) check_sidecar(sidecar, reporter);
   check_param_specs(spec.params, reporter);
   check_defaults(spec.params, scope, reporter);
@@ -172,6 +202,7 @@ void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_
   for (const ResultSpec& result : spec.results) check_result_value(producers, result, reporter);
   check_mount_paths(spec, reporter);
   check_usages(spec, inline_spec, reporter);
+  check_streams(spec, reporter);
   for_each_text(spec, [&](std::string_view text, Position at, ArrayUse arrays) {
     reporter.check_params(text, at, scope, arrays);
     check_slips(text, at, scope, reporter);

@@ -126,9 +126,9 @@ class Reporter {
 // params and, for an inline spec, what propagates into it.
 // An inline spec may also use the pipeline's workspaces.
 void check_task_spec(const TaskSpec& spec, const ParamScope& scope, bool inline_spec, Reporter& reporter);
-// Its parts. A step may take its image from stepTemplate.
+// Its parts. A step is run over the stepTemplate, if there is one (`base`).
 void check_image(const Text& image, Reporter& reporter);  // of a step or sidecar; empty is another mistake
-void check_step(const Step& step, bool image_from_template, Reporter& reporter);
+void check_step(const Step& step, const Step* base, Reporter& reporter);
 void check_sidecar(const Sidecar& sidecar, Reporter& reporter);
 // "one of: a, b": the values that `enum` allows.
 std::string choice_of(const ParamSpec& spec);

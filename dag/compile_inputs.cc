@@ -9,6 +9,25 @@ namespace {
 
 constexpr Duration kDefaultTimeout = std::chrono::hours(1);
 
+// Behind `mine`, what the other list has under other names.
+template <class T>
+void add_by_name(std::vector<T>& mine, const std::vector<T>& others) {
+  std::set<std::string> names;
+  for (const T& one : mine) names.insert(one.name.value);
+  for (const T& other : others)
+    if (!names.contains(other.name.value)) mine.push_back(other);
+}
+
+// One task's podTemplate over that of all: variables and volumes by name, other fields as a whole.
+void merge_pod_template(PodTemplate& mine, const PodTemplate& base) {
+  add_by_name(mine.env, base.env);
+  add_by_name(mine.volumes, base.volumes);
+  if (mine.security == SecurityContext{}) mine.security = base.security;
+  if (mine.image_pull_secrets.empty()) mine.image_pull_secrets = base.image_pull_secrets;
+  mine.host_network = mine.host_network || base.host_network;
+  if (mine.at.line == 0) mine.at = base.at;
+}
+
 }  // namespace
 
 WorkspaceBinding parse_workspace_flag(std::string_view flag) {
@@ -81,40 +100,20 @@ std::vector<Param> Compiler::given_params() {
   return given;
 }
 
-void Compiler::check_value(const ParamSpec& spec, const Param& given, Reporter& reporter) {
-  if (given.value.type != spec.type) {
-    reporter.error(given.at,
-                   "param types don't match the user-specified type: [" + spec.name.value +
-                       "]: " + std::string(to_string(spec.type)) + " is declared, " +
-                       std::string(to_string(given.value.type)) + " is given",
-                   spec.type == ParamType::Array    ? "write a list: [\"…\"]"
-                   : spec.type == ParamType::Object ? "write a mapping: {KEY: …}"
-                                                    : "write a string, or declare the param with `type: " +
-                                                          std::string(to_string(given.value.type)) + "`");
-    return;
-  }
-  if (!spec.enumeration.empty() && !may_have_variables(given.value.text) &&
-      std::ranges::find(spec.enumeration, given.value.text, &Text::value) == spec.enumeration.end())
-    reporter.error(given.at,
-                   "param `" + spec.name.value + "` value: " + given.value.text + " is not in the enum list",
-                   choice_of(spec));
-  if (spec.type == ParamType::Object)
-    for (const std::string& key : spec.properties)
-      if (!given.value.fields.contains(key) &&
-          !(spec.default_value && spec.default_value->fields.contains(key)))
-        reporter.error(given.at,
-                       "missing keys for these params which are required in ParamSpec's properties map[" +
-                           spec.name.value + ":[" + key + "]]",
-                       "add `" + key + ": …`");
-}
-
 void Compiler::decide_params() {
   const std::vector<Param> given = given_params();
   std::unordered_map<std::string_view, const ParamSpec*> declared;
   for (const ParamSpec& spec : target_.spec->params) declared.emplace(spec.name.value, &spec);
   for (const Param& param : given)
-    if (const auto spec = declared.find(param.name.value); spec != declared.end())
+    if (const auto spec = declared.find(param.name.value); spec != declared.end()) {
       check_value(*spec->second, param, run_reporter_);
+      declared.erase(spec);
+    }
+  for (const ParamSpec& spec : target_.spec->params)
+    if (!lenient_.values && declared.contains(spec.name.value))
+      check_default_keys(
+          spec, spec.default_at, reporter_,
+          "add them to the default, or give the param: -p " + spec.name.value + "='{\"key\": \"…\"}'");
   plan_.params = evaluate_params(target_.spec->params, given, {}, [&](const ParamSpec& spec) {
     reporter_.error(spec.default_at, "the default of param `" + spec.name.value + "` depends on itself",
                     "defaults may refer to other params, at most 10 deep and without a cycle");
@@ -125,6 +124,8 @@ void Compiler::decide_params() {
     if (!pipeline_scope_.contains(param.name.value))
       pipeline_scope_.set(param.name.value, {param.value.type, {}, true});
   set_params(param_values_, plan_.params);
+  for (const Param& param : plan_.params)
+    if (!lenient_.values || !param.is_default) note_length(pipeline_lengths_, param.name, param.value);
   if (target_.kind == Plan::Kind::Pipeline) check_param_specs(target_.spec->params, reporter_);
   if (target_.kind == Plan::Kind::Pipeline)  // a Task's defaults are checked with its steps
     for (const ParamSpec& spec : target_.spec->params)
@@ -237,6 +238,26 @@ void Compiler::decide_settings() {
   }
 }
 
+// stepSpecs and sidecarSpecs name what the Task has.
+void Compiler::check_overrides(const PlannedTask& task) {
+  if (!task.spec) return;
+  const auto check = [&](const std::vector<ContainerOverride>& overrides, const auto& containers,
+                         const std::string& kind, const std::string& what) {
+    if (overrides.empty()) return;
+    std::set<std::string_view> names;
+    for (const Container& container : containers) names.insert(container.name.value);
+    for (const ContainerOverride& one : overrides)
+      if (!one.name.empty() && !names.contains(one.name.value))
+        run_reporter_.error(one.name.at,
+                            "invalid " + kind + "Override: No " + kind + " named " + one.name.value,
+                            names.empty() || names == std::set<std::string_view>{""}
+                                ? "give the Task's " + what + " that name, or take it out here"
+                                : run_reporter_.choices(one.name.value, names, "the Task"));
+  };
+  check(task.settings->steps, task.spec->steps, "Step", "step");
+  check(task.settings->sidecars, task.spec->sidecars, "Sidecar", "sidecar");
+}
+
 // taskRunTemplate, under what taskRunSpecs says of this one task.
 void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task) {
   task.settings = default_settings_;
@@ -245,7 +266,7 @@ void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task)
   if (own != settings_of_.end() || inline_metadata) {
     TaskRunSettings settings = own == settings_of_.end() ? target_.settings : *own->second;
     if (settings.service_account.empty()) settings.service_account = target_.settings.service_account;
-    if (settings.pod_template.at.line == 0) settings.pod_template = target_.settings.pod_template;
+    merge_pod_template(settings.pod_template, target_.settings.pod_template);
     catalog_.spend(settings.pod_template.env.size() + settings.pod_template.volumes.size());
     if (inline_metadata) {
       settings.annotations.insert(task.spec->annotations.begin(), task.spec->annotations.end());
@@ -253,6 +274,8 @@ void Compiler::decide_task_settings(const PipelineTask& from, PlannedTask& task)
     }
     task.settings = std::make_shared<TaskRunSettings>(std::move(settings));
   }
+
+  check_overrides(task);
 
   // taskRunSpecs, then the task's own, then timeouts.tasks, then an hour.
   const bool overridden = !task.settings->timeout.empty();

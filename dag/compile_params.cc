@@ -108,9 +108,13 @@ void Compiler::check_task_params(const PipelineTask& from, PlannedTask& task, co
     const std::string& name = spec.name.value;
     if (const auto place = given.find(name); place != given.end())
       check_given(from.params[place->second], task.params[place->second], spec);
-    else if (!spec.default_value && !from_matrix.contains(name) &&
-             !(task.inline_spec && pipeline_scope_.contains(name)))
+    else if (from_matrix.contains(name) || (task.inline_spec && pipeline_scope_.contains(name)))
+      continue;
+    else if (!spec.default_value)
       missing.push_back(name);
+    else if (target_.kind == Plan::Kind::Pipeline)
+      check_default_keys(spec, task.at, reporter_,
+                         "pass it under `params`: its default lacks keys that the Task asks for");
   }
   report_params(from, task, signature, std::move(missing));
 }
@@ -207,6 +211,7 @@ void Compiler::check_matrix(const PipelineTask& from, PlannedTask& task) {
   task.matrix = matrix;
   substitute_matrix(*task.matrix, param_values_);
   catalog_.spend(work_of(*task.matrix, from.params.size()));
+  check_matrix_values(matrix, task);
   const std::optional<size_t> count = count_combinations(*task.matrix);
   if (count && *count > kMostCombinations)
     reporter_.error(matrix.at,
@@ -233,6 +238,7 @@ void Compiler::check_pipeline_text(std::string_view text, Position at, ArrayUse 
   if (text.find("${") != std::string_view::npos) check_slips(text, at, pipeline_scope_, reporter);
   if (!may_have_variables(text)) return;
   reporter.check_params(text, at, pipeline_scope_, arrays);
+  check_past_end(text, at, reporter);
   static const std::vector<std::string> kContext{
       "pipelineRun.name", "pipelineRun.namespace", "pipelineRun.uid", "pipeline.name", "pipelineTask.retries",
       "taskRun.name",     "taskRun.namespace",     "taskRun.uid",     "task.name",     "task.retry-count"};

@@ -63,12 +63,12 @@ void Compiler::plan_task(const PipelineTask& from, bool is_finally) {
   if (task.spec) catalog_.spend(*task.spec);
   check_task_params(from, task, signature);
   check_matrix(from, task);
+  check_items(from, task);
   check_when(from, task);
   bind_actions(task);
   bind_workspaces(from, task, signature);
   decide_task_settings(from, task);
   task.display_name = substitute(from.display_name, param_values_);
-  if (task.display_name.empty() && task.spec) task.display_name = task.spec->display_name;
   task.retries = from.retries;
   check_on_error(from, task);
   if (is_finally && !from.run_after.empty())

@@ -11,6 +11,7 @@
 
 #include "dag/check_task.h"
 #include "dag/compile.h"
+#include "dag/param_problems.h"
 
 // The inside of compile(): one target, from documents to Plan. Used by select.cc, compile_*.cc only.
 namespace kiln::dag {
@@ -127,7 +128,14 @@ class Compiler {
   void decide_settings();
   void check_annotations();  // compile_annotations.cc: those that are Kiln's own
   std::vector<Param> given_params();
+
+  // compile_values.cc: what can be said of a param's value
   void check_value(const ParamSpec& spec, const Param& given, Reporter& reporter);
+  void check_enum(const ParamSpec& spec, const std::string& value, Position at, Reporter& reporter);
+  void check_default_keys(const ParamSpec& spec, Position at, Reporter& reporter, std::string hint);
+  void check_matrix_values(const Matrix& written, const PlannedTask& task);
+  void check_past_end(std::string_view text, Position at, Reporter& reporter);
+  void check_items(const PipelineTask& from, const PlannedTask& task);
 
   // compile_tasks.cc: each pipeline task by itself
   void plan_tasks();
@@ -141,6 +149,7 @@ class Compiler {
   ParamScope propagated(const PipelineTask& from) const;
   void bind_actions(PlannedTask& task);
   void check_on_error(const PipelineTask& from, PlannedTask& task);
+  void check_overrides(const PlannedTask& task);
   void decide_task_settings(const PipelineTask& from, PlannedTask& task);
 
   // compile_params.cc: what a pipeline task passes
@@ -209,6 +218,7 @@ class Compiler {
   Plan plan_;
   ParamScope pipeline_scope_;
   Variables param_values_;
+  ArrayLengths pipeline_lengths_;
   std::shared_ptr<const TaskRunSettings> default_settings_;
   std::vector<const PipelineTask*> from_;  // beside plan_.tasks, until the tasks are sorted
   std::unordered_map<std::string, size_t> index_;

@@ -56,6 +56,7 @@ struct VolumeMount {
   Text name;
   Text mount_path;
   Text sub_path;
+  Text sub_path_expr;  // instead of sub_path: with $(NAME) of the container's environment
   bool read_only = false;
 };
 
@@ -99,6 +100,7 @@ struct SecurityContext {
   std::vector<Text> add_capabilities, drop_capabilities;
   std::optional<int64_t> fs_group;           // of a pod template only
   std::vector<int64_t> supplemental_groups;  // likewise
+  bool operator==(const SecurityContext&) const = default;
 };
 
 // What steps, sidecars and StepActions have in common.

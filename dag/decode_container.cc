@@ -1,5 +1,6 @@
 #include "base/text.h"
 #include "dag/fields.h"
+#include "dag/quantity.h"
 
 namespace kiln::dag {
 namespace {
@@ -76,9 +77,12 @@ std::vector<VolumeMount> decode_volume_mounts(DecodeContext& context, Fields& ow
   for (const Node* item : owner.items("volumeMounts")) {
     Fields fields(context, *item, "volume mount");
     VolumeMount mount{fields.text("name"), fields.text("mountPath"), fields.text("subPath"),
-                      fields.flag("readOnly")};
-    fields.ignore({"subPathExpr", "mountPropagation", "recursiveReadOnly"});
+                      fields.text("subPathExpr"), fields.flag("readOnly")};
+    fields.ignore({"mountPropagation", "recursiveReadOnly"});
     fields.done();
+    if (!mount.sub_path.empty() && !mount.sub_path_expr.empty())
+      context.error(mount.sub_path_expr.at, "subPathExpr and subPath are mutually exclusive",
+                    "keep one of them");
     if (mount.name.empty()) context.error(item->at, "a volume mount needs a `name`");
     if (mount.mount_path.empty()) context.error(item->at, "a volume mount needs a `mountPath`");
     out.push_back(std::move(mount));

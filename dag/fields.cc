@@ -1,7 +1,6 @@
 #include "dag/fields.h"
 
 #include <algorithm>
-#include <array>
 #include <cassert>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -260,28 +259,6 @@ void Fields::done() {
     context_.error(entry.key_at, "unknown field `" + entry.key.substr(0, 100) + "` in " + std::string(what_),
                    near ? "did you mean `" + *near + "`?" : "");
   }
-}
-
-bool is_quantity(std::string_view text) {
-  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
-  size_t digits = 0, dots = 0, at = 0;
-  for (; at < text.size(); ++at) {
-    if (text[at] >= '0' && text[at] <= '9')
-      ++digits;
-    else if (text[at] == '.' && dots == 0)
-      ++dots;
-    else
-      break;
-  }
-  if (digits == 0) return false;
-  constexpr std::array<std::string_view, 16> kUnits{"",  "n", "u",  "m",  "k",  "M",  "G",  "T",
-                                                    "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"};
-  std::string_view unit = text.substr(at);
-  if (std::ranges::find(kUnits, unit) != kUnits.end()) return true;
-  if (!unit.starts_with('e') && !unit.starts_with('E')) return false;
-  unit.remove_prefix(1);
-  if (unit.starts_with('-') || unit.starts_with('+')) unit.remove_prefix(1);
-  return !unit.empty() && unit.find_first_not_of("0123456789") == std::string_view::npos;
 }
 
 namespace {

@@ -92,8 +92,6 @@ Text text_of(DecodeContext& context, const Node& node, std::string_view field);
 Text scalar_of(DecodeContext& context, const Node& node, std::string_view field);
 std::optional<int64_t> integer_of(DecodeContext& context, const Node& node, std::string_view field);
 ParamValue param_value(const Node& node);
-// "500m", "1Gi": resource.Quantity of Kubernetes.
-bool is_quantity(std::string_view text);
 // A node as JSON, as Kubernetes would store it.
 std::string json_of(const Node& node);
 

@@ -88,7 +88,7 @@ struct PlannedTask {
   enum class Kind { Task, Custom, Pipeline };
   Kind kind = Kind::Task;
   std::string name;
-  std::string display_name;  // may hold $(params.…) of the task
+  std::string display_name;  // of the pipeline task; may hold $(params.…) of the task, contexts and results
   std::string task_name;     // metadata.name of the Task or Pipeline referred to; empty for an inline spec
   Labels annotations;        // of that Task
   bool is_finally = false;

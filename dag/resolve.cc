@@ -21,10 +21,11 @@ class NoFacts final : public RunFacts {
   std::string_view aggregate_status() const override { return {}; }
 };
 
-// Tekton's words for an index past the end of an array result; "" when there is none.
-std::string index_out_of_bounds(const RunVariables& variables, const Param& param) {
+// Tekton's words for an index past the end of an array result, which a task's params, matrix or `when` ask
+// for; "" when there is none.
+std::string index_out_of_bounds(const RunVariables& variables, const PlannedTask& task) {
   std::string problem;
-  for_each_text(param, [&](std::string_view text, Position, ArrayUse) {
+  const auto look = [&](std::string_view text, Position, ArrayUse) {
     if (!may_have_variables(text)) return;
     for (const Variable& variable : find_variables(text)) {
       const auto& path = variable.reference.path;
@@ -38,12 +39,35 @@ std::string index_out_of_bounds(const RunVariables& variables, const Param& para
         problem = "array Result Index " + std::to_string(variable.reference.index) + " for Task " + path[1] +
                   " Result " + path[3] + " is out of bound of size " + std::to_string(value->items.size());
     }
-  });
+  };
+  for (const Param& param : task.params) for_each_text(param, look);
+  if (task.matrix) for_each_text(*task.matrix, look);
+  for (const When& when : task.when) for_each_text(when, look);
   return problem;
 }
 
-Readiness invalid(std::string reason, std::string message) {
-  return {Readiness::Kind::Invalid, std::move(reason), std::move(message), {}};
+Readiness invalid_reference(std::string problem, const RunContext& context) {
+  const std::string of_run = "PipelineRun " + context.run_namespace + "/" + context.run_name +
+                             " can't be Run; couldn't resolve all references: " + problem;
+  return {Readiness::Kind::Invalid,   "InvalidTaskResultReference",
+          std::move(problem),         {},
+          "PipelineValidationFailed", of_run};
+}
+
+Readiness invalid_cel(std::string problem, const RunContext& context) {
+  const std::string of_run = "Error evaluating CEL " + context.run_name + ": " + problem;
+  return {
+      Readiness::Kind::Invalid, "CELEvaluationFailed", std::move(problem), {}, "CELEvaluationFailed", of_run};
+}
+
+Readiness invalid_matrix(std::string problem, const RunContext& context) {
+  const std::string of_run = "Failed to validate matrix \"" + context.run_name + "\" with error " + problem;
+  return {Readiness::Kind::Invalid,
+          "InvalidMatrixParameterTypes",
+          std::move(problem),
+          {},
+          "InvalidMatrixParameterTypes",
+          of_run};
 }
 
 bool is_missing(const RunFacts& facts, const ResultUse& use) {
@@ -80,6 +104,9 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
     if (is_missing(facts, use)) missing.push_back(use);
   if (task.when.empty() && missing.empty() && task.uses.empty() && !task.matrix) return {};
   const RunVariables variables(plan, index, facts, context);
+  if (missing.empty())  // before `when`: such a run fails whatever that says
+    if (std::string problem = index_out_of_bounds(variables, task); !problem.empty())
+      return invalid_reference(std::move(problem), context);
   std::vector<When> known;
   for (When& when : put_into_when(task.when, variables)) {
     // Without its result an expression says nothing; that the result is missing does.
@@ -88,18 +115,15 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
     if (missing.empty() || !open) known.push_back(std::move(when));
   }
   const WhenVerdict verdict = evaluate_when(known);
-  if (!verdict.problem.empty()) return invalid("CELEvaluationFailed", verdict.problem);
+  if (!verdict.problem.empty()) return invalid_cel(verdict.problem, context);
   if (!verdict.holds) return {Readiness::Kind::WhenFalse, "", "", {}};
   if (!missing.empty()) return {Readiness::Kind::MissingResults, "", "", std::move(missing)};
-  for (const Param& param : task.params)
-    if (std::string problem = index_out_of_bounds(variables, param); !problem.empty())
-      return invalid("InvalidTaskResultReference", std::move(problem));
   if (task.matrix) {
     try {
       if (resolve_matrix(plan, index, facts, context).empty())
         return {Readiness::Kind::EmptyMatrix, "", "", {}};
     } catch (const Error& error) {
-      return invalid("InvalidMatrixParameterTypes", error.message());
+      return invalid_matrix(error.message(), context);
     }
   }
   return {};

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "dag/param_problems.h"
 #include "dag/plan.h"
 
 // From Plan to what really runs: the substitution that had to wait for results, statuses and names.
@@ -48,6 +49,9 @@ struct Readiness {
       reason;  // Invalid: InvalidTaskResultReference, InvalidMatrixParameterTypes, CELEvaluationFailed
   std::string message;  // Invalid: Tekton's words, e.g. an index past the end of an array result
   std::vector<ResultUse> missing = {};  // MissingResults: which, at least one
+  // Invalid: what Tekton makes of the whole run, which ends there without a TaskRun and without `finally`:
+  // the reason and message of its condition.
+  std::string run_reason = {}, run_message = {};
 };
 
 // Whether a task whose parents are done should run. Cheap: only `when` and consumed results are looked at.
@@ -60,6 +64,7 @@ struct ResolvedTask {
   TaskSpec spec;
   std::vector<Param> params;
   std::vector<TaskWorkspace> workspaces;
+  ParamProblem problem;  // why it cannot run with what it is given
 };
 
 // Which of a task's TaskRuns.

@@ -2,70 +2,15 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "base/text.h"
 #include "dag/claim_name.h"
 #include "dag/params.h"
 #include "dag/run_variables.h"
+#include "dag/step_template.h"
 #include "dag/texts.h"
 
 namespace kiln::dag {
 namespace {
-
-void inherit(Text& mine, const Text& theirs) {
-  if (mine.empty()) mine = theirs;
-}
-
-void merge_resources(ComputeResources& mine, const ComputeResources& base) {
-  inherit(mine.cpu_limit, base.cpu_limit);
-  inherit(mine.memory_limit, base.memory_limit);
-  inherit(mine.cpu_request, base.cpu_request);
-  inherit(mine.memory_request, base.memory_request);
-}
-
-void merge_security(SecurityContext& mine, const SecurityContext& base) {
-  const auto inherit_value = [](auto& value, const auto& other) {
-    if (!value) value = other;
-  };
-  inherit_value(mine.run_as_user, base.run_as_user);
-  inherit_value(mine.run_as_group, base.run_as_group);
-  inherit_value(mine.run_as_non_root, base.run_as_non_root);
-  inherit_value(mine.read_only_root, base.read_only_root);
-  inherit_value(mine.privileged, base.privileged);
-  inherit_value(mine.allow_privilege_escalation, base.allow_privilege_escalation);
-  if (mine.add_capabilities.empty() && mine.drop_capabilities.empty()) {
-    mine.add_capabilities = base.add_capabilities;
-    mine.drop_capabilities = base.drop_capabilities;
-  }
-}
-
-// stepTemplate: what the step does not say itself.
-void merge_step(Step& step, const Step& base) {
-  inherit(step.image, base.image);
-  inherit(step.working_dir, base.working_dir);
-  inherit(step.image_pull_policy, base.image_pull_policy);
-  merge_resources(step.resources, base.resources);
-  if (step.script.empty()) {
-    if (step.command.empty()) step.command = base.command;
-    if (step.args.empty()) step.args = base.args;
-  }
-  merge_security(step.security, base.security);
-  if (step.env_from.empty()) step.env_from = base.env_from;
-  std::unordered_set<std::string> own, mounted;
-  for (const EnvVar& variable : step.env) own.insert(variable.name.value);
-  for (const EnvVar& variable : base.env)
-    if (!own.contains(variable.name.value)) step.env.push_back(variable);
-  for (const VolumeMount& mount : step.volume_mounts) mounted.insert(mount.mount_path.value);
-  for (const VolumeMount& mount : base.volume_mounts)
-    if (mounted.insert(mount.mount_path.value).second) step.volume_mounts.push_back(mount);
-}
-
-// Variables of `over` take the place of those of the same name, at the end.
-void override_env(std::vector<EnvVar>& env, const std::vector<EnvVar>& over) {
-  std::unordered_map<std::string_view, size_t> last;
-  for (size_t i = 0; i < over.size(); ++i) last[over[i].name.value] = i;
-  std::erase_if(env, [&](const EnvVar& mine) { return last.contains(mine.name.value); });
-  for (size_t i = 0; i < over.size(); ++i)
-    if (last[over[i].name.value] == i) env.push_back(over[i]);
-}
 
 // A param of an action that stands for a whole result of an earlier step, known when the step starts: what
 // the action says of the param's items and keys, it says of the result's.
@@ -130,14 +75,13 @@ void apply_action(Step& step, const Variables& task_params, const Variables& con
   Variables params;
   set_params(params, evaluate_params(action.params, given));
   substitute_step(body, params);
-  if (body.image.empty()) body.image = step.image;  // the template's
-  step.image = std::move(body.image);
+  if (!body.image.empty()) step.image = std::move(body.image);
   step.script = std::move(body.script);
-  if (!body.command.empty() || !step.script.empty()) step.command = std::move(body.command);
-  if (!body.args.empty() || !step.script.empty()) step.args = std::move(body.args);
-  if (!body.working_dir.empty()) step.working_dir = std::move(body.working_dir);
-  override_env(step.env, body.env);
-  for (VolumeMount& mount : body.volume_mounts) step.volume_mounts.push_back(std::move(mount));
+  step.command = std::move(body.command);
+  step.args = std::move(body.args);
+  step.working_dir = std::move(body.working_dir);
+  step.env = std::move(body.env);
+  step.volume_mounts = std::move(body.volume_mounts);
   merge_security(body.security, step.security);
   step.security = body.security;
   step.results = std::move(body.results);
@@ -223,12 +167,12 @@ class TaskResolution {
     if (task_.spec) out_.spec = *task_.spec;
     decide_params();
     decide_contexts();
-    out_.display_name = substitute(substitute(task_.display_name, params_), contexts_);
+    out_.problem = param_problem(contexts_.exact({"context", "task", "name"})->text, task_.declared_params(),
+                                 out_.params, task_.spec.get(), lengths_);
+    decide_display_name();
     place_workspaces();
-    merge_templates();
+    complete_steps();
     apply_settings(out_.spec, *task_.settings);
-    for (Step& step : out_.spec.steps)
-      if (step.action) apply_action(step, params_, contexts_);
     put_values_in();
     return std::move(out_);
   }
@@ -251,12 +195,14 @@ class TaskResolution {
       for (const Param& param : plan_.params) {
         const ParamValue value = substitute_value(param.value, outside_.contexts());
         params_.set("params", param.name.value, value);
+        note_length(lengths_, param.name, value);
         if (declared.contains(param.name.value) && passed.insert(param.name.value).second)
           given.push_back({param.name, value, param.at});
       }
     }
     out_.params = evaluate_params(task_.declared_params(), given, params_);
     set_params(params_, out_.params);
+    for (const Param& param : out_.params) note_length(lengths_, param.name, param.value);
   }
 
   void decide_contexts() {
@@ -269,6 +215,31 @@ class TaskResolution {
     contexts_.set("context", "task", "retry-count", std::to_string(which_.attempt));
   }
 
+  // The pipeline task's; of a matrix the names of the includes that this combination agrees with, if they
+  // have any.
+  void decide_display_name() {
+    const auto put_in = [&](const std::string& text) {
+      Variables results;
+      outside_.add_facts(results, text);
+      return substitute(substitute(substitute(text, params_), contexts_), results);
+    };
+    out_.display_name = put_in(task_.display_name);
+    if (!which_.in_matrix) return;
+    std::unordered_map<std::string_view, const ParamValue*> given;
+    for (const Param& param : out_.params)
+      if (!param.is_default) given.emplace(param.name.value, &param.value);
+    std::vector<std::string> names;
+    for (const MatrixInclude& include : task_.matrix->include) {
+      const bool agrees = std::ranges::all_of(include.params, [&](const Param& param) {
+        const auto found = given.find(param.name.value);
+        return found != given.end() && found->second->type == ParamType::String &&
+               found->second->text == put_in(param.value.text);
+      });
+      if (agrees && !include.name.empty()) names.push_back(put_in(include.name));
+    }
+    if (!names.empty()) out_.display_name = join(names, " ");
+  }
+
   void place_workspaces() {
     for (TaskWorkspace& workspace : out_.workspaces)
       for (Text* text :
@@ -277,11 +248,12 @@ class TaskResolution {
   }
 
   // A template is merged before anything is put in, so that both speak of the same variables.
-  void merge_templates() {
+  void complete_steps() {
     for (size_t i = 0; i < out_.spec.steps.size(); ++i) {
       Step& step = out_.spec.steps[i];
       if (step.name.empty()) step.name.value = "unnamed-" + std::to_string(i);
-      if (out_.spec.step_template) merge_step(step, *out_.spec.step_template);
+      if (step.action) apply_action(step, params_, contexts_);
+      if (out_.spec.step_template) merge_template(step, *out_.spec.step_template);
     }
     out_.spec.step_template.reset();
   }
@@ -322,6 +294,7 @@ class TaskResolution {
   RunVariables outside_;
   ResolvedTask out_;
   Variables params_, contexts_;
+  ArrayLengths lengths_;
 };
 
 }  // namespace

@@ -140,6 +140,7 @@ json container_json(const dag::Container& container) {
   for (const dag::VolumeMount& mount : container.volume_mounts) {
     json one{{"name", mount.name.value}, {"mountPath", mount.mount_path.value}};
     put(one, "subPath", mount.sub_path.value);
+    put(one, "subPathExpr", mount.sub_path_expr.value);
     if (mount.read_only) one["readOnly"] = true;
     out["volumeMounts"].push_back(std::move(one));
   }

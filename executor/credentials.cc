@@ -44,7 +44,7 @@ class Credentials {
       if (!content.empty()) out.push_back({path, std::move(content), 0600});
     };
     if (!auths_.empty()) put(".docker/config.json", json{{"auths", auths_}}.dump());
-    put(".git-credentials", git_credentials_);
+    put(".git-credentials", git_hosts_ + git_repositories_);
     if (!git_config_.empty()) put(".gitconfig", "[credential]\n\thelper = store\n" + git_config_);
     std::string ssh_config;
     for (const auto& [host, lines] : hosts_) {
@@ -97,9 +97,15 @@ class Credentials {
     const std::string url = target.find("://") == std::string::npos ? "https://" + target : target;
     const size_t host = url.find("://") + 3;
     const std::string user = word("username");
+    const size_t path = url.find('/', host);
+    const bool of_repository = path != std::string::npos && path + 1 < url.size();
     git_config_ += "[credential " + git_quoted(url) + "]\n\tusername = " + git_quoted(user) + "\n";
-    git_credentials_ += url.substr(0, host) + percent_encode(user) + ":" + percent_encode(word("password")) +
-                        "@" + url.substr(host) + "\n";
+    if (of_repository) git_config_ += "\tuseHttpPath = true\n";
+    // git takes the first line that fits: one of a whole host before those of its repositories, which fit
+    // only where git asks with the path.
+    (of_repository ? git_repositories_ : git_hosts_) += url.substr(0, host) + percent_encode(user) + ":" +
+                                                        percent_encode(word("password")) + "@" +
+                                                        url.substr(host) + "\n";
   }
 
   void add_git_ssh(const std::string& target) {
@@ -147,7 +153,7 @@ class Credentials {
   void add_docker_cfg() { add_auths(parsed(".dockercfg")); }
 
   const dag::KeyValues* secret_ = nullptr;
-  std::string git_config_, git_credentials_, known_hosts_;
+  std::string git_config_, git_hosts_, git_repositories_, known_hosts_;
   std::map<std::string, Host> hosts_;
   std::map<std::string, std::string> keys_;  // file below .ssh/ → private key
   json auths_ = json::object();

@@ -56,7 +56,7 @@ class LiveRun {
     TaskRunId id;
     dag::TaskRunIndex which;
     RunningTask task;
-    std::variant<PodRequest, dag::RunRequest, CustomRequest> what;
+    std::variant<PodRequest, dag::RunRequest, CustomRequest, dag::ParamProblem> what;
     std::stop_source stop;
   };
 

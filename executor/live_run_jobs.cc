@@ -37,7 +37,11 @@ LiveRun::Job LiveRun::job_for(const Event& event) {
   Job job{id, which, running(id, event.attempt), {}, {}};
   switch (task.kind) {
     case dag::PlannedTask::Kind::Task: {
-      const dag::ResolvedTask resolved = dag::resolve_task(plan_, event.task, facts, context, which);
+      dag::ResolvedTask resolved = dag::resolve_task(plan_, event.task, facts, context, which);
+      if (!resolved.problem.reason.empty()) {
+        job.what = std::move(resolved.problem);
+        break;
+      }
       PodRequest request = make_pod(plan_, event.task, resolved, run_.id, which, places_);
       request.spec.kill = options_.kill;
       job.what = std::move(request);
@@ -82,6 +86,9 @@ Event LiveRun::run_job(Job& job) {
                          secrets_,       cache_,          run_.id,   places_.run};
       const Slots::Held slot = slots_.take(job.stop.get_token());  // none: the pod ends as it begins
       event.outcome = run_pod(work, *pod, job.task, job.stop);
+    } else if (const auto* problem = std::get_if<dag::ParamProblem>(&job.what)) {
+      event.outcome.reason = problem->reason;
+      event.outcome.message = problem->message;
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {
       event.outcome = run_pipeline(*request, job);
     } else {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "dag/quantity.h"
 #include "executor/pod_spec.h"
 
 namespace kiln::executor {
@@ -62,7 +63,7 @@ std::string lines_of(const dag::Labels& map) {
 
 double amount(const dag::Text& text, double otherwise) {
   if (text.empty()) return otherwise;
-  const auto value = parse_quantity(text.value);
+  const auto value = dag::parse_quantity(text.value);
   if (!value) throw Error(ErrorKind::Invalid, "\"" + text.value + "\" is not a quantity");
   return *value;
 }
@@ -122,7 +123,8 @@ std::string container_resource(const PodFacts& facts, const dag::ComputeResource
   else if (resource != "limits.ephemeral-storage" && resource != "requests.ephemeral-storage")
     throw Error(ErrorKind::Invalid,
                 "resourceFieldRef \"" + std::string(resource) + "\" is no resource that Kiln knows");
-  const auto unit = divisor.empty() || divisor == "0" ? std::optional<double>(1) : parse_quantity(divisor);
+  const auto unit =
+      divisor.empty() || divisor == "0" ? std::optional<double>(1) : dag::parse_quantity(divisor);
   if (!unit || *unit <= 0)
     throw Error(ErrorKind::Invalid, "the divisor \"" + std::string(divisor) + "\" is not a quantity above 0");
   return std::to_string(static_cast<uint64_t>(std::ceil(value / *unit - 1e-9)));

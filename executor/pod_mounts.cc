@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/fs.h"
+#include "steps/variables.h"
 
 namespace kiln::executor {
 namespace {
@@ -15,6 +16,21 @@ fs::path safe_sub_path(const std::string& text, const std::string& what) {
     throw Error(ErrorKind::Invalid, what + ": subPath \"" + text + "\" leaves the workspace",
                 "a subPath is relative and stays below its workspace");
   return path == "." ? fs::path() : path;
+}
+
+// A subPathExpr with the values of the container's variables, all of which there have to be.
+std::string expanded(const std::string& expression, const steps::Variables& env, const std::string& what) {
+  for (size_t at = 0; (at = expression.find('$', at)) != std::string::npos; at += 2) {
+    const size_t end = expression.find(')', at);
+    if (!expression.substr(at).starts_with("$(") || end == std::string::npos) continue;
+    const std::string name = expression.substr(at + 2, end - at - 2);
+    if (!env.contains(name))
+      throw Error(
+          ErrorKind::Invalid,
+          what + ": subPathExpr \"" + expression + "\" names the variable " + name + ", which it has not",
+          "add it under `env`");
+  }
+  return steps::expand_variables(expression, env);
 }
 
 bool is_made_of_files(const dag::TaskWorkspace& workspace) {
@@ -44,14 +60,20 @@ std::vector<steps::VolumeMount> PodMounts::shared() {
   return out;
 }
 
-std::vector<steps::VolumeMount> PodMounts::of(const dag::Container& container, const std::string& who) {
+std::vector<steps::VolumeMount> PodMounts::of(const dag::Container& container, const std::string& who,
+                                              const Environment& env) {
   std::vector<steps::VolumeMount> out;
   for (const dag::WorkspaceUsage& usage : container.workspaces)
     for (const dag::TaskWorkspace& workspace : resolved_.workspaces)
       if (workspace.bound && workspace.declaration.name.value == usage.name.value)
         out.push_back(
             workspace_mount(workspace, usage.mount_path.empty() ? workspace.path() : usage.mount_path.value));
-  for (const dag::VolumeMount& mount : container.volume_mounts) out.push_back(volume_mount(mount, who));
+  for (const dag::VolumeMount& mount : container.volume_mounts) {
+    const std::string sub_path = mount.sub_path_expr.empty()
+                                     ? mount.sub_path.value
+                                     : expanded(mount.sub_path_expr, steps::expand_env(env), who);
+    out.push_back(volume_mount(mount, safe_sub_path(sub_path, who), who));
+  }
   return out;
 }
 
@@ -132,9 +154,9 @@ PodMounts::Place PodMounts::workspace_source(const dag::TaskWorkspace& workspace
               "workspace " + workspace.declaration.name.value + ": not a kind that can be run");
 }
 
-steps::VolumeMount PodMounts::volume_mount(const dag::VolumeMount& mount, const std::string& who) {
+steps::VolumeMount PodMounts::volume_mount(const dag::VolumeMount& mount, const fs::path& below,
+                                           const std::string& who) {
   using Kind = dag::VolumeSource::Kind;
-  const fs::path below = safe_sub_path(mount.sub_path, who);
   const fs::path inside = mount.mount_path.value;
   for (const dag::TaskWorkspace& workspace : resolved_.workspaces)  // $(workspaces.x.volume)
     if (workspace.bound && mount.name.value == "ws-" + workspace.declaration.name.value) {

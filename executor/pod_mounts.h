@@ -18,8 +18,11 @@ class PodMounts {
 
   // The workspaces that every step and sidecar sees: those that none names as its own.
   std::vector<steps::VolumeMount> shared();
-  // What this container sees beside them: its own workspaces and its volumes. `who` is "step build".
-  std::vector<steps::VolumeMount> of(const dag::Container& container, const std::string& who);
+  // What this container sees beside them: its own workspaces and its volumes. `who` is "step build"; a
+  // subPathExpr may refer to `env`.
+  using Environment = std::vector<std::pair<std::string, std::string>>;
+  std::vector<steps::VolumeMount> of(const dag::Container& container, const std::string& who,
+                                     const Environment& env);
 
  private:
   using Path = std::filesystem::path;
@@ -34,7 +37,7 @@ class PodMounts {
   Place workspace_source(const dag::TaskWorkspace& workspace);
   static steps::VolumeMount mount_of(const Place& place, Path inside, bool read_only);
   steps::VolumeMount workspace_mount(const dag::TaskWorkspace& workspace, Path inside);
-  steps::VolumeMount volume_mount(const dag::VolumeMount& mount, const std::string& who);
+  steps::VolumeMount volume_mount(const dag::VolumeMount& mount, const Path& below, const std::string& who);
   void note_empty_dir(const std::string& name, const dag::VolumeSource& source);
 
   const dag::PlannedTask& task_;

@@ -1,12 +1,12 @@
 #include "executor/pod_spec.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/text.h"
+#include "dag/quantity.h"
 #include "executor/cached_pod.h"
 #include "executor/credentials.h"
 #include "executor/image_requests.h"
@@ -110,7 +110,7 @@ class PodMaker {
 
   double quantity(const std::string& who, const dag::Text& text) {
     if (text.empty()) return 0;
-    const auto value = parse_quantity(text.value);
+    const auto value = dag::parse_quantity(text.value);
     if (!value || *value < 0) refuse(who, "\"" + text.value + "\" is not a quantity");
     return *value;
   }
@@ -126,7 +126,7 @@ class PodMaker {
     out.script = container.script;
     out.working_dir = container.working_dir;
     out.env = container_env(container, facts_);
-    out.mounts = mounts_.of(container, who);
+    out.mounts = mounts_.of(container, who, out.env);
     set_security(container.security, who, out);
     out.resources.cpus = quantity(who, container.resources.cpu_limit);
     out.resources.memory_bytes = static_cast<uint64_t>(quantity(who, container.resources.memory_limit));
@@ -227,28 +227,6 @@ class PodMaker {
 };
 
 }  // namespace
-
-std::optional<double> parse_quantity(std::string_view text) {
-  double number = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (problem != std::errc() || !(number >= 0) || number > 1e15) return std::nullopt;
-  const std::string_view unit = text.substr(static_cast<size_t>(end - text.data()));
-  constexpr std::array<std::pair<std::string_view, double>, 12> kUnits{{{"", 1},
-                                                                        {"m", 1e-3},
-                                                                        {"k", 1e3},
-                                                                        {"M", 1e6},
-                                                                        {"G", 1e9},
-                                                                        {"T", 1e12},
-                                                                        {"P", 1e15},
-                                                                        {"Ki", 0x1p10},
-                                                                        {"Mi", 0x1p20},
-                                                                        {"Gi", 0x1p30},
-                                                                        {"Ti", 0x1p40},
-                                                                        {"Pi", 0x1p50}}};
-  for (const auto& [name, factor] : kUnits)
-    if (unit == name) return std::min(number * factor, 1e18);
-  return std::nullopt;
-}
 
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
                     std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places) {

@@ -59,7 +59,4 @@ struct PodRequest {
 PodRequest make_pod(const dag::Plan& plan, size_t task, const dag::ResolvedTask& resolved,
                     std::string_view run_name, dag::TaskRunIndex which, const PodPlaces& places);
 
-// Kubernetes quantities: "128Mi", "1G", "1.5"; and for CPUs "500m". nullopt when malformed.
-std::optional<double> parse_quantity(std::string_view text);
-
 }  // namespace kiln::executor

@@ -199,10 +199,12 @@ json child_references(const RunRecord& run, const dag::Plan& plan, const State& 
              {"kind", child_kind(planned)},
              {"name", dag::child_name(plan, i, run.id, which)},
              {"pipelineTaskName", planned.name}};
-    if (!planned.display_name.empty())
-      one["displayName"] =
+    if (!planned.display_name.empty() || planned.matrix) {
+      std::string name =
           dag::resolve_task(plan, i, StateFacts(plan, state), {run.id, run.uid, "default"}, which)
               .display_name;
+      if (!name.empty()) one["displayName"] = std::move(name);
+    }
     if (!planned.when.empty()) one["whenExpressions"] = when_of(run, plan, state, i);
     out.push_back(std::move(one));
   }

@@ -293,5 +293,24 @@ TEST(Compile, TenThousandTasksStayNearLinear) {
       << "growth should be near linear: " << small << " s, " << large << " s";
 }
 
+TEST(Compile, ATasksPodTemplateIsPutOverThatOfAll) {
+  const Plan plan = plan_of(
+      "apiVersion: tekton.dev/v1\nkind: PipelineRun\nmetadata: {name: r}\nspec:\n  taskRunTemplate: "
+      "{podTemplate: "
+      "{env: [{name: GEN, value: g}, {name: X, value: all}], volumes: [{name: v}], securityContext: "
+      "{runAsUser: "
+      "7}, imagePullSecrets: [{name: s}]}}\n  taskRunSpecs: [{pipelineTaskName: a, podTemplate: {env: "
+      "[{name: X, "
+      "value: mine}]}}]\n  pipelineSpec:\n    tasks: [{name: a, " +
+      kStep + "}]\n");
+  const PodTemplate& of_a = plan.tasks[0].settings->pod_template;
+  ASSERT_EQ(of_a.env.size(), 2u);
+  EXPECT_EQ(of_a.env[0].value.value, "mine");
+  EXPECT_EQ(of_a.env[1].name.value, "GEN");
+  EXPECT_EQ(of_a.volumes.size(), 1u);
+  EXPECT_EQ(of_a.security.run_as_user, 7);
+  EXPECT_EQ(of_a.image_pull_secrets.size(), 1u);
+}
+
 }  // namespace
 }  // namespace kiln::dag

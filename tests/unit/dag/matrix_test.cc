@@ -166,5 +166,20 @@ TEST(Matrix, OnlyAWholeListIsTakenFromIt) {
       << messages(compiled.diagnostics);
 }
 
+TEST(Matrix, ATaskRunIsCalledWhatItsIncludesSay) {
+  const Plan plan = plan_of(pipeline(
+      "  tasks:\n  - name: a\n    displayName: plain\n    matrix:\n      params: [{name: l, value: [p, q]}]\n"
+      "      include:\n      - {name: inc-$(params.l), params: [{name: l, value: q}, {name: note, value: "
+      "hey}]}\n"
+      "      - {name: lone, params: [{name: l, value: zz}, {name: note, value: lone}]}\n"
+      "    taskSpec: {params: [{name: l}, {name: note, default: none}], steps: [{image: i}]}\n"));
+  const auto name = [&](size_t which) {
+    return resolve_task(plan, 0, no_facts(), kContext, {.in_matrix = which, .combinations = 3}).display_name;
+  };
+  EXPECT_EQ(name(0), "plain");
+  EXPECT_EQ(name(1), "inc-q");
+  EXPECT_EQ(name(2), "lone");
+}
+
 }  // namespace
 }  // namespace kiln::dag

@@ -78,7 +78,7 @@ TEST(Resolve, StepsTakeWhatTheTemplateGivesAndKeepTheirOwn) {
   EXPECT_EQ(task.spec.steps[0].image.value, "base");
   EXPECT_EQ(task.spec.steps[0].working_dir.value, "/w");
   ASSERT_EQ(task.spec.steps[0].env.size(), 2u);
-  EXPECT_EQ(task.spec.steps[0].env[0].value.value, "s") << "a step's own come first";
+  EXPECT_EQ(task.spec.steps[0].env[0].value.value, "s") << "a step's own counts";
   EXPECT_EQ(task.spec.steps[0].env[1].name.value, "B");
   EXPECT_EQ(task.spec.steps[1].image.value, "own");
   EXPECT_EQ(task.spec.steps[1].name.value, "unnamed-1");
@@ -118,6 +118,49 @@ TEST(Resolve, ResultsArriveAsTheirType) {
   const Readiness readiness = check_ready(plan, 1, facts, kContext);
   EXPECT_EQ(readiness.kind, Readiness::Kind::Invalid);
   EXPECT_EQ(readiness.message, "array Result Index 1 for Task a Result l is out of bound of size 1");
+  EXPECT_EQ(readiness.run_reason, "PipelineValidationFailed");
+  EXPECT_EQ(
+      readiness.run_message,
+      "PipelineRun default/p-run-1 can't be Run; couldn't resolve all references: " + readiness.message);
+}
+
+TEST(Resolve, AnIndexPastTheEndCountsBeforeWhenDoes) {
+  const Plan plan = plan_of(pipeline("  tasks:\n" + kProducer +
+                                     "  - {name: b, when: [{input: a, operator: in, values: [b]}, {input: "
+                                     "'$(tasks.a.results.l[5])', operator: in, values: [x]}], " +
+                                     kStep + "}\n"));
+  Facts facts;
+  facts.results[{0, "l"}] = ParamValue::array({"one"});
+  EXPECT_EQ(check_ready(plan, 1, facts, kContext).run_reason, "PipelineValidationFailed");
+  facts.results[{0, "l"}] = ParamValue::array({"1", "2", "3", "4", "5", "6"});
+  EXPECT_EQ(check_ready(plan, 1, facts, kContext).kind, Readiness::Kind::WhenFalse);
+}
+
+TEST(Resolve, AFailingExpressionHasTheWordsOfTheRun) {
+  const Plan plan = plan_of(pipeline("  tasks:\n" + kProducer +
+                                     "  - {name: b, when: [{cel: \"int('x$(tasks.a.results.s)') == 2\"}], " +
+                                     kStep + "}\n"));
+  Facts facts;
+  facts.results[{0, "s"}] = ParamValue::string("2");
+  const Readiness readiness = check_ready(plan, 1, facts, kContext);
+  EXPECT_EQ(readiness.run_reason, "CELEvaluationFailed");
+  EXPECT_EQ(readiness.run_message, "Error evaluating CEL p-run-1: " + readiness.message);
+}
+
+TEST(Resolve, ATaskIsCalledWhatThePipelineSays) {
+  const Plan plan = plan_of(
+      "apiVersion: tekton.dev/v1\nkind: Task\nmetadata: {name: bt}\nspec: {displayName: BT, steps: "
+      "[{image: i}]}\n---\n" +
+      pipeline("  tasks:\n" + kProducer +
+               "  - {name: b, displayName: 'got $(tasks.a.results.l[0])', taskRef: {name: bt}}\n"
+               "  - {name: c, taskRef: {name: bt}}\n"));
+  Facts facts;
+  facts.results[{0, "l"}] = ParamValue::array({"one"});
+  const auto name = [&](const std::string& task) {
+    return resolve_task(plan, plan.index.at(task), facts, kContext).display_name;
+  };
+  EXPECT_EQ(name("b"), "got one");
+  EXPECT_EQ(name("c"), "") << "the Task's own name is not the pipeline task's";
 }
 
 TEST(Resolve, WhenComparesAfterSubstitution) {

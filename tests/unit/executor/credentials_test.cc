@@ -53,6 +53,27 @@ TEST_F(Credentials, OfABasicSecretAreForGit) {
       "https://bob%20%22b%22:p%40%3A%2F@forge.example\nhttps://bob%20%22b%22:p%40%3A%2F@other.example\n");
 }
 
+TEST_F(Credentials, OfSeveralRepositoriesOfAHostAreToldApart) {
+  const auto add_for = [&](const std::string& name, const std::string& url) {
+    add(name, "basic-auth", {{"username", "u"}, {"password", name}}, {{"tekton.dev/git-0", url}});
+  };
+  add_for("one", "https://forge.example/grp/one");
+  add_for("two", "https://forge.example/grp/two");
+  add_for("host", "https://forge.example");
+  add_for("slash", "https://other.example/");
+  const auto made = files();
+  EXPECT_EQ(made.at(".git-credentials"),
+            "https://u:host@forge.example\nhttps://u:slash@other.example/\n"
+            "https://u:one@forge.example/grp/one\nhttps://u:two@forge.example/grp/two\n")
+      << "one of a whole host first: git takes the first that fits";
+  EXPECT_EQ(made.at(".gitconfig"),
+            "[credential]\n\thelper = store\n"
+            "[credential \"https://forge.example/grp/one\"]\n\tusername = \"u\"\n\tuseHttpPath = true\n"
+            "[credential \"https://forge.example/grp/two\"]\n\tusername = \"u\"\n\tuseHttpPath = true\n"
+            "[credential \"https://forge.example\"]\n\tusername = \"u\"\n"
+            "[credential \"https://other.example/\"]\n\tusername = \"u\"\n");
+}
+
 TEST_F(Credentials, OfAKeyAreForSsh) {
   add("a", "ssh-auth", {{"ssh-privatekey", "KEY-A"}}, {{"tekton.dev/git-0", "one.example:2222"}});
   add("b", "ssh-auth", {{"ssh-privatekey", "KEY-B\n"}, {"known_hosts", "two.example ssh-rsa X"}},

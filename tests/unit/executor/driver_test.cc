@@ -163,6 +163,20 @@ TEST_F(DriverTest, ATaskWhoseResultsAreNotWhatItDeclaresFails) {
             std::string::npos);
 }
 
+TEST_F(DriverTest, ATaskThatIsGivenWhatItDoesNotTakeDoesNotStart) {
+  pods.on("a", [](const steps::PodSpec&, steps::PodObserver&, std::stop_token) {
+    return FakePodRunner::succeeded({{"r", "Q"}});
+  });
+  const RunEnd end =
+      run(plan_of("  tasks:\n" + task("a") +
+                  "  - {name: b, matrix: {params: [{name: e, value: [A, $(tasks.a.results.r)]}]}, taskSpec: "
+                  "{params: [{name: e, enum: [A, B]}], steps: [{name: s, image: i}]}}\n"));
+  EXPECT_EQ(end.exit_code(), 1);
+  EXPECT_EQ(end.state.tasks[1].run(0).phase, Phase::Succeeded);
+  EXPECT_EQ(end.state.tasks[1].run(1).reason, "InvalidParamValue");
+  EXPECT_EQ(end.state.tasks[1].run(1).message, "param `e` value: Q is not in the enum list");
+}
+
 TEST_F(DriverTest, DescribesWhatWasGivenWithoutTheDefaults) {
   const dag::Plan plan =
       plan_of("  params: [{name: given}, {name: other, default: d}]\n  tasks:\n" + task("a"),

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "dag/quantity.h"
 #include "tests/unit/executor/support.h"
 
 namespace kiln::executor {
@@ -59,6 +60,23 @@ TEST(PodSpec, RefusesASubPathThatClimbsOut) {
   EXPECT_NO_THROW(
       pod_of("      volumes: [{name: v}]\n      steps: [{image: i, volumeMounts: [{name: v, mountPath: /v, "
              "subPath: a/../b}]}]\n"));
+}
+
+TEST(PodSpec, ASubPathMayBeMadeOfTheContainersVariables) {
+  const auto source = [](const std::string& expression) {
+    return pod_of(
+               "      volumes: [{name: v}]\n      steps: [{image: i, env: [{name: A, value: one}, {name: B, "
+               "value: "
+               "$(A)/two}], volumeMounts: [{name: v, mountPath: /v, subPathExpr: '" +
+               expression + "'}]}]\n")
+        .spec.steps.at(0)
+        .mounts.at(0)
+        .source.string();
+  };
+  EXPECT_EQ(source("$(B)-x"), "/runs/r/pods/t.1/volumes/v/one/two-x");
+  EXPECT_EQ(source("$$(B)"), "/runs/r/pods/t.1/volumes/v/$(B)");
+  EXPECT_THROW(source("$(MISSING)"), Error);
+  EXPECT_THROW(source("../$(A)"), Error);
 }
 
 constexpr const char* kObjects =
@@ -266,12 +284,12 @@ TEST(PodSpec, RefusesAMalformedQuantity) {
 }
 
 TEST(PodSpec, ReadsQuantities) {
-  EXPECT_DOUBLE_EQ(*parse_quantity("1.5"), 1.5);
-  EXPECT_DOUBLE_EQ(*parse_quantity("250m"), 0.25);
-  EXPECT_DOUBLE_EQ(*parse_quantity("1Gi"), 1073741824.0);
-  EXPECT_DOUBLE_EQ(*parse_quantity("2k"), 2000.0);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("1.5"), 1.5);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("250m"), 0.25);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("1Gi"), 1073741824.0);
+  EXPECT_DOUBLE_EQ(*dag::parse_quantity("2k"), 2000.0);
   for (const char* bad : {"", "x", "1X", "-1", "1 Gi", "nan", "inf"})
-    EXPECT_FALSE(parse_quantity(bad)) << bad;
+    EXPECT_FALSE(dag::parse_quantity(bad)) << bad;
 }
 
 }  // namespace
