@@ -31,16 +31,27 @@ registry::Descriptor find(Context& context, const std::string& name) {
               "`kiln image list` shows what there is, `kiln image pull` fetches one");
 }
 
+constexpr int kIndexDepthLimit = 4;
+
+// Of an index: of all its images that are here. Of a copy of another registry's image (pull-through) not all
+// need be; the manifest is enough.
+uint64_t layers_size(const registry::Store& store, const registry::Descriptor& image, int depth = 0) {
+  uint64_t size = 0;
+  if (depth == kIndexDepthLimit || !store.has(image.digest)) return size;
+  if (registry::is_manifest(image.media_type))
+    for (const auto& layer : registry::parse_manifest(store.read(image.digest)).layers) size += layer.size;
+  else if (registry::is_index(image.media_type))
+    for (const auto& child : registry::parse_index(store.read(image.digest)))
+      size += layers_size(store, child, depth + 1);
+  return size;
+}
+
 void list(const ImageOptions& options, Context& context) {
   std::vector<std::vector<std::string>> rows{{"IMAGE", "DIGEST", "SIZE"}};
   json objects = json::array();
   const registry::Store& store = context.store_to_read();
   for (const auto& [name, descriptor] : store.list()) {
-    uint64_t size = 0;
-    // Of a copy of another registry's image (pull-through) not all need be here; the manifest is enough.
-    if (registry::is_manifest(descriptor.media_type) && store.has(descriptor.digest))
-      for (const auto& layer : registry::parse_manifest(store.read(descriptor.digest)).layers)
-        size += layer.size;
+    const uint64_t size = layers_size(store, descriptor);
     rows.push_back({name, descriptor.digest.short_text(), format_bytes(size)});
     objects.push_back({{"name", name}, {"digest", descriptor.digest.text()}, {"size", size}});
   }

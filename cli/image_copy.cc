@@ -108,7 +108,8 @@ registry::Descriptor copy(Context& context, CopyRequest request) {
     target = std::make_unique<registry::StoreTarget>(store, registry::StoreTarget::Entry::Named,
                                                      request.target.name);
   else
-    target = registry::open_target(request.target, context.client(), store, name_of(request.source));
+    target = registry::open_target(request.target, context.client(), store, name_of(request.source),
+                                   request.source);
   if (request.target.kind == Kind::Store)  // until it has its name
     lease.emplace(store, "pull", registry::Lease::Spares::AllThatIsNew);
 

@@ -61,15 +61,31 @@ std::string password_from_stdin() {
   return text;
 }
 
-// "localhost:5000", from that, a URL, or the name of an image there.
-std::string host_of(const std::string& given) {
+// Whose credentials: a registry's, or those of a part of it.
+struct Scope {
+  std::string host, path;
+  std::string text() const { return path.empty() ? host : host + "/" + path; }
+};
+
+// "localhost:5000", "localhost:5000/team"; of a URL the host counts.
+Scope scope_of(const std::string& given) {
   std::string text = given;
+  bool url = false;
   for (const char* scheme : {"https://", "http://", "docker://"})
-    if (text.starts_with(scheme)) text.erase(0, std::string_view(scheme).size());
-  text = text.substr(0, text.find('/'));
-  if (!registry::Reference::try_parse(text + "/x") || registry::Reference::parse(text + "/x").host != text)
+    if (text.starts_with(scheme)) {
+      text.erase(0, std::string_view(scheme).size());
+      url = url || std::string_view(scheme) != "docker://";
+    }
+  const size_t slash = text.find('/');
+  Scope out{text.substr(0, slash), slash == std::string::npos || url ? "" : text.substr(slash + 1)};
+  while (out.path.ends_with('/')) out.path.pop_back();
+  if (!registry::Reference::try_parse(out.host + "/x") ||
+      registry::Reference::parse(out.host + "/x").host != out.host)
     throw Error(ErrorKind::Usage, "\"" + given + "\" is not a registry's host", "kiln login localhost:5000");
-  return text;
+  if (!out.path.empty() && !registry::is_repository_name(out.path))
+    throw Error(ErrorKind::Usage, "\"" + out.path + "\" is no part of a registry",
+                "kiln login " + out.host + "/team, without tag and digest");
+  return out;
 }
 
 // A Client that knows these credentials and no others; certificates and registries.conf are the user's.
@@ -90,33 +106,34 @@ void check(const std::string& host, const registry::Credentials& credentials) {
 }
 
 void login(const LoginOptions& options, Context& context) {
-  const std::string host = host_of(options.host);
+  const Scope scope = scope_of(options.host);
+  const std::string name = scope.text();
   context.end_at_once();
   registry::Credentials credentials;
   if (options.password_stdin && options.user.empty())
     throw Error(ErrorKind::Usage, "--password-stdin needs the user", "add -u USER");
   credentials.username = options.user.empty() ? ask("user", false) : options.user;
   credentials.password = options.password_stdin ? password_from_stdin() : ask("password", true);
-  check(host, credentials);
+  check(scope.host, credentials);
   const registry::CredentialFiles& files = context.client().credentials();
-  files.save(host, credentials);
-  if (files.find(host, "").username != credentials.username)
+  files.save(name, credentials);
+  if (files.find(scope.host, scope.path).username != credentials.username)
     throw Error(
         ErrorKind::Failed,
-        "the credentials are right, but a credential helper or another file decides for " + host,
+        "the credentials are right, but a credential helper or another file decides for " + name,
         "files that are read: " + [&] {
           std::vector<std::string> names;
           for (const auto& file : files.files()) names.push_back(file.string());
           return join(names, ", ");
         }());
-  print("logged in to " + host + " as " + credentials.username + "\n");
+  print("logged in to " + name + " as " + credentials.username + "\n");
 }
 
 void logout(const LoginOptions& options, Context& context) {
-  const std::string host = host_of(options.host);
-  if (!context.client().credentials().erase(host))
-    throw Error(ErrorKind::NotFound, "there are no credentials for " + host);
-  print("logged out of " + host + "\n");
+  const std::string name = scope_of(options.host).text();
+  if (!context.client().credentials().erase(name))
+    throw Error(ErrorKind::NotFound, "there are no credentials for " + name);
+  print("logged out of " + name + "\n");
 }
 
 }  // namespace
@@ -128,14 +145,14 @@ void add_login(CLI::App& app, Context& context) {
                          "Keep credentials of a registry where docker and podman look for them, too\n\n"
                          "  kiln login registry.example\n"
                          "  printf %s \"$PASSWORD\" | kiln login registry.example -u ci --password-stdin\n");
-  in->add_option("host", options->host, "Registry")->required();
+  in->add_option("host", options->host, "Registry, or a part of it: HOST/PATH")->required();
   in->add_option("-u,--username", options->user, "User; asked for when not given");
   in->add_flag("--password-stdin", options->password_stdin, "Read the password from stdin");
   in->callback([options, &context] { login(*options, context); });
   CLI::App* out = app.add_subcommand("logout",
                                      "Forget them\n\n"
                                      "  kiln logout registry.example\n");
-  out->add_option("host", options->host, "Registry")->required();
+  out->add_option("host", options->host, "Registry, or a part of it: HOST/PATH")->required();
   out->callback([options, &context] { logout(*options, context); });
 }
 

@@ -251,6 +251,13 @@ std::string serialize(const ImageConfig& config) {
   return dump(out);
 }
 
+std::vector<Digest> chain_ids(std::span<const Digest> diff_ids) {
+  std::vector<Digest> out;
+  for (const Digest& diff_id : diff_ids)
+    out.push_back(out.empty() ? diff_id : sha256(out.back().text() + " " + diff_id.text()));
+  return out;
+}
+
 std::vector<Descriptor> parse_index(std::string_view text) {
   constexpr std::string_view kWhat = "image index";
   const json document = parse_document(text, kWhat);
@@ -262,49 +269,6 @@ std::vector<Descriptor> parse_index(std::string_view text) {
     malformed(kWhat, "manifests is not a fair list");
   for (const json& entry : *manifests) out.push_back(parse_descriptor(entry));
   return out;
-}
-
-namespace {
-
-// How well an entry's variant does for the wanted one: more is better, nothing at all does not.
-std::optional<int> fitness(std::string_view variant, std::string_view wanted) {
-  if (wanted.empty()) return variant.empty() ? 1 : 0;
-  if (variant == wanted) return 100;
-  if (variant.empty()) return 1;
-  // "v6" runs where "v7" does.
-  const auto number = [](std::string_view text) {
-    return text.size() == 2 && text[0] == 'v' && text[1] >= '0' && text[1] <= '9' ? text[1] - '0' : 100;
-  };
-  if (number(variant) >= number(wanted)) return std::nullopt;
-  return 1 + number(variant);
-}
-
-}  // namespace
-
-Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture,
-                           std::string_view variant) {
-  const std::vector<Descriptor> entries = parse_index(index_json);
-  std::vector<std::string> available;
-  const Descriptor* best = nullptr;
-  int best_fitness = -1;
-  for (const Descriptor& entry : entries) {
-    if (entry.os == "unknown") continue;  // buildx puts its attestations there
-    if (entry.os == os && entry.architecture == architecture)
-      if (const auto fits = fitness(entry.variant, variant); fits && *fits > best_fitness) {
-        best = &entry;
-        best_fitness = *fits;
-      }
-    available.push_back(entry.os.empty() ? "(none given)"
-                                         : entry.os + "/" + entry.architecture +
-                                               (entry.variant.empty() ? "" : "/" + entry.variant));
-  }
-  // One entry that names no platform can only be meant for all of them.
-  if (!best && entries.size() == 1 && entries[0].os.empty()) best = &entries[0];
-  if (best) return *best;
-  throw Error(ErrorKind::NotFound,
-              "the image is not made for " + std::string(os) + "/" + std::string(architecture) +
-                  (variant.empty() ? "" : "/" + std::string(variant)),
-              available.empty() ? "its index is empty" : "it is there for " + join(available, ", "));
 }
 
 }  // namespace kiln::registry

@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +21,7 @@ namespace media {
 inline constexpr std::string_view kManifest = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr std::string_view kIndex = "application/vnd.oci.image.index.v1+json";
 inline constexpr std::string_view kConfig = "application/vnd.oci.image.config.v1+json";
+inline constexpr std::string_view kDockerConfig = "application/vnd.docker.container.image.v1+json";
 inline constexpr std::string_view kLayer = "application/vnd.oci.image.layer.v1.tar";
 inline constexpr std::string_view kLayerGzip = "application/vnd.oci.image.layer.v1.tar+gzip";
 inline constexpr std::string_view kLayerZstd = "application/vnd.oci.image.layer.v1.tar+zstd";
@@ -89,6 +92,9 @@ std::string serialize(const Manifest& manifest);
 ImageConfig parse_config(std::string_view json);
 std::string serialize(const ImageConfig& config);
 
+// image-spec config.md, "Layer ChainID": for each layer, what it and all below it are together.
+std::vector<Digest> chain_ids(std::span<const Digest> diff_ids);
+
 // The entries of an image index, in order.
 std::vector<Descriptor> parse_index(std::string_view json);
 
@@ -100,6 +106,13 @@ std::string machine_architecture();
 // `variant` the most common denominator is taken.
 Descriptor select_platform(std::string_view index_json, std::string_view os, std::string_view architecture,
                            std::string_view variant = {});
+
+// The same, also where the index leaves to other documents which platform an image is for: nested indexes are
+// searched, and images without a word on it looked into (at most 64 documents). The entry of an image. `read`
+// gives a document's bytes; its errors pass.
+using DocumentReader = std::function<std::string(const Descriptor&)>;
+Descriptor find_platform(std::string_view index_json, std::string_view os, std::string_view architecture,
+                         std::string_view variant, const DocumentReader& read);
 
 // A manifest as a registry gives it.
 struct FetchedManifest {

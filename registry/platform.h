@@ -9,7 +9,7 @@ namespace kiln::registry {
 struct Platform {
   std::string os, architecture, variant;
 
-  // "linux/arm64", "linux/arm/v7"; throws Usage.
+  // "linux/arm64", "linux/arm/v7", and what others call them ("linux/x86_64", "linux/armhf"); throws Usage.
   static Platform parse(std::string_view text);
   static Platform of_machine();
   std::string text() const;

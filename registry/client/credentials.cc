@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "registry/client/containers_folder.h"
+#include "registry/client/credential_helper.h"
 
 namespace kiln::registry {
 namespace {
@@ -40,6 +41,7 @@ std::optional<json> read_config(const fs::path& file) {
     if (error.kind() == ErrorKind::NotFound) return std::nullopt;
     throw;
   }
+  if (trim(text).empty()) return json::object();
   json document = json::parse(text, nullptr, /*allow_exceptions=*/false);
   if (!document.is_object())
     throw Error(ErrorKind::Invalid, file.string() + " is not a JSON object", "repair the file or remove it");
@@ -50,6 +52,7 @@ Credentials of_entry(const json& entry, const fs::path& file) {
   Credentials out;
   if (!entry.is_object()) return out;
   out.identity_token = text_of(entry, "identitytoken");
+  out.registry_token = text_of(entry, "registrytoken");
   out.username = text_of(entry, "username");
   out.password = text_of(entry, "password");
   if (const std::string encoded = text_of(entry, "auth"); !encoded.empty()) {
@@ -65,38 +68,42 @@ Credentials of_entry(const json& entry, const fs::path& file) {
   return out;
 }
 
-Credentials ask_helper(const std::string& helper, const std::string& key, const Environment& environment) {
-  if (helper.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") !=
-      std::string::npos)
-    throw Error(ErrorKind::Invalid, "\"" + helper + "\" is not the name of a credential helper");
-  const std::string program = "docker-credential-" + helper;
-  const Finished finished =
-      run({.argv = {program, "get"}, .environment = environment, .directory = {}, .input = key});
-  if (!finished.ok()) {
-    // The protocol has no code for "nothing there", only words.
-    if (finished.output.find("credentials not found") != std::string::npos) return {};
-    throw Error(ErrorKind::Failed,
-                program + " failed: " + std::string(trim(finished.output + finished.errors)),
-                "run it by hand: echo " + key + " | " + program + " get");
-  }
-  const json answer = json::parse(finished.output, nullptr, false);
-  if (!answer.is_object()) throw Error(ErrorKind::Failed, program + " did not answer in JSON");
-  Credentials out;
-  out.username = text_of(answer, "Username");
-  out.password = text_of(answer, "Secret");
-  if (out.username == "<token>") out = {{}, {}, std::move(out.password)};
-  return out;
+// How helpers and Docker's file know a host.
+std::string docker_key(const std::string& key) {
+  return key == "docker.io" ? std::string(kDockerHubKey) : key;
+}
+
+// credHelpers' word about the host: a helper's name, or "" for none of them.
+std::optional<std::string> host_helper(const json& config, const std::string& host) {
+  if (const auto helpers = config.find("credHelpers"); helpers != config.end() && helpers->is_object())
+    for (const auto& [key, helper] : helpers->items())
+      if (normal_key(key) == host && helper.is_string()) return helper.get<std::string>();
+  return std::nullopt;
+}
+
+// Who keeps the credentials of a host; "" is the file itself. A part of a host is always kept there.
+std::string helper_for(const json& config, const std::string& key) {
+  if (key.find('/') != std::string::npos) return {};
+  return host_helper(config, key).value_or(text_of(config, "credsStore"));
+}
+
+// What `auths` has for exactly this key.
+bool erase_entries(json& config, const std::string& key) {
+  const auto auths = config.find("auths");
+  if (auths == config.end() || !auths->is_object()) return false;
+  const json before = *auths;
+  for (const auto& [name, entry] : before.items())
+    if (normal_key(name) == key) auths->erase(name);
+  return *auths != before;
 }
 
 Credentials find_in(const json& config, const fs::path& file, const std::string& host,
                     std::string_view repository, const Environment& environment) {
-  const std::string helper_key = host == "docker.io" ? std::string(kDockerHubKey) : host;
-  if (const auto helpers = config.find("credHelpers"); helpers != config.end() && helpers->is_object())
-    for (const auto& [key, helper] : helpers->items())
-      if (normal_key(key) == host && helper.is_string())
-        if (Credentials found = ask_helper(helper.get<std::string>(), helper_key, environment);
-            !found.empty())
-          return found;
+  const auto helper = host_helper(config, host);
+  if (helper && !helper->empty())
+    if (Credentials found = detail::CredentialHelper(*helper, environment).get(docker_key(host));
+        !found.empty())
+      return found;
   if (const auto auths = config.find("auths"); auths != config.end() && auths->is_object()) {
     std::string wanted = host + "/" + std::string(repository);
     for (;;) {
@@ -108,8 +115,8 @@ Credentials find_in(const json& config, const fs::path& file, const std::string&
       wanted.resize(slash);
     }
   }
-  if (const std::string store = text_of(config, "credsStore"); !store.empty())
-    return ask_helper(store, helper_key, environment);
+  if (const std::string store = text_of(config, "credsStore"); !store.empty() && helper != "")
+    return detail::CredentialHelper(store, environment).get(docker_key(host));
   return {};
 }
 
@@ -164,7 +171,7 @@ CredentialFiles CredentialFiles::after(std::vector<std::string> documents) const
   return out;
 }
 
-void CredentialFiles::save(std::string_view host, const Credentials& credentials) const {
+void CredentialFiles::save(std::string_view given, const Credentials& credentials) const {
   if (files_.empty())
     throw Error(ErrorKind::Usage, "there is no place for credentials: HOME is not set",
                 "set HOME or DOCKER_CONFIG");
@@ -175,25 +182,31 @@ void CredentialFiles::save(std::string_view host, const Credentials& credentials
   make_dirs(fs::absolute(file).parent_path(), 0700);
   const FileLock lock = lock_of(file);
   json config = read_config(file).value_or(json::object());
+  const json before = config;
+  const std::string key = normal_key(given);
+  erase_entries(config, key);
+  if (const std::string helper = helper_for(config, key); !helper.empty()) {
+    detail::CredentialHelper(helper, environment_).store(docker_key(key), credentials);
+    if (config != before) write_file_atomic(file, config.dump(2) + "\n", 0600);
+    return;
+  }
   json entry{{"auth", base64_encode(credentials.username + ":" + credentials.password)}};
   if (!credentials.identity_token.empty()) entry["identitytoken"] = credentials.identity_token;
-  config["auths"][normal_key(host) == "docker.io" ? std::string(kDockerHubKey) : normal_key(host)] =
-      std::move(entry);
+  config["auths"][docker_key(key)] = std::move(entry);
   write_file_atomic(file, config.dump(2) + "\n", 0600);
 }
 
-bool CredentialFiles::erase(std::string_view host) const {
+bool CredentialFiles::erase(std::string_view given) const {
+  const std::string key = normal_key(given);
   bool found = false;
   for (const fs::path& file : files_) {
     if (!fs::exists(file)) continue;
     const FileLock lock = lock_of(file);
     auto config = read_config(file);
-    if (!config || !config->contains("auths") || !(*config)["auths"].is_object()) continue;
-    json& auths = (*config)["auths"];
-    const json before = auths;
-    for (const auto& [key, entry] : before.items())
-      if (normal_key(key) == normal_key(host)) auths.erase(key);
-    if (auths == before) continue;
+    if (!config) continue;
+    if (const std::string helper = helper_for(*config, key); !helper.empty())
+      found |= detail::CredentialHelper(helper, environment_).erase(docker_key(key));
+    if (!erase_entries(*config, key)) continue;
     found = true;
     write_file_atomic(file, config->dump(2) + "\n", 0600);
   }

@@ -12,8 +12,9 @@ namespace kiln::registry {
 
 struct Credentials {
   std::string username, password;
-  std::string identity_token;  // an OAuth refresh token; wins over the password
-  bool empty() const { return username.empty() && identity_token.empty(); }
+  std::string identity_token;    // an OAuth refresh token; wins over the password
+  std::string registry_token{};  // sent to the registry as it is, as Bearer
+  bool empty() const { return username.empty() && identity_token.empty() && registry_token.empty(); }
 };
 
 // The credential files people already have, first hit wins: $REGISTRY_AUTH_FILE (or, without it,
@@ -33,10 +34,12 @@ class CredentialFiles {
   CredentialFiles after(std::vector<std::string> documents) const;
 
   // Writes into $REGISTRY_AUTH_FILE, else the first file of the list that exists, else Docker's; keeps all
-  // else in it, and what another process of Kiln writes at the same time. For `kiln login` and `kiln logout`.
-  // erase() says whether there was anything.
-  void save(std::string_view host, const Credentials& credentials) const;
-  bool erase(std::string_view host) const;
+  // else in it, and what another process of Kiln writes at the same time. Where that file names a credential
+  // helper for the host, it is given them, and the file no password. For `kiln login` and `kiln logout`.
+  // `key`: a host, or a part of it ("host/namespace", containers-auth.json(5)), which helpers do not know.
+  // erase() forgets them in all files and their helpers, and says whether there was anything.
+  void save(std::string_view key, const Credentials& credentials) const;
+  bool erase(std::string_view key) const;
 
   const std::vector<std::filesystem::path>& files() const { return files_; }
   const Environment& environment() const { return environment_; }

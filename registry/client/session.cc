@@ -76,23 +76,26 @@ bool Session::pause(int attempt, std::string_view retry_after, std::stop_token s
 HttpResponse Session::send(HttpRequest request, std::string_view target, const RepositoryAccess& access,
                            const HttpSink& sink, std::stop_token stop) {
   for (int attempt = 1;; ++attempt) {
+    HttpResponse response;
+    std::optional<Error> failure;
     try {
-      HttpResponse response = send_once(request, target, access, sink, stop);
-      if (!is_worth_retrying(response.status)) return response;
-      if (!pause(attempt, response.headers.get("Retry-After"), stop))
-        throw Error(ErrorKind::Unavailable,
-                    "registry " + host_ + " does not serve the request: " + detail::explanation(response),
-                    "it may be overloaded; try again later");
+      response = send_once(request, target, access, sink, stop);
     } catch (const Error& error) {
-      if (error.kind() != ErrorKind::Unavailable || error.message().starts_with("registry ")) throw;
-      if (pause(attempt, {}, stop)) continue;
-      std::string why = error.full();
-      if (const std::string again = host_ + " did not answer: "; why.starts_with(again))
-        why.erase(0, again.size());
-      throw Error(ErrorKind::Unavailable,
-                  "registry " + host_ + " did not answer (" + std::to_string(attempt) + " attempts): " + why,
-                  error.hint());
+      if (error.kind() != ErrorKind::Unavailable) throw;
+      failure = error;
     }
+    if (!failure && !is_worth_retrying(response.status)) return response;
+    if (pause(attempt, failure ? "" : response.headers.get("Retry-After"), stop)) continue;
+    if (!failure)
+      throw Error(ErrorKind::Unavailable,
+                  "registry " + host_ + " does not serve the request: " + detail::explanation(response),
+                  "it may be overloaded; try again later");
+    std::string why = failure->full();
+    if (const std::string again = host_ + " did not answer: "; why.starts_with(again))
+      why.erase(0, again.size());
+    throw Error(ErrorKind::Unavailable,
+                "registry " + host_ + " did not answer (" + std::to_string(attempt) + " attempts): " + why,
+                failure->hint());
   }
 }
 
@@ -183,6 +186,10 @@ bool Session::authorize(const HttpResponse& refused, const std::string& scope, c
         authorization = {"Basic " + base64_encode(credentials.username + ":" + credentials.password),
                          std::chrono::steady_clock::time_point::max()};
         if (authorization.header == used) continue;  // it was refused already
+      } else if (challenge.scheme == "bearer" && !credentials.registry_token.empty()) {
+        authorization = {"Bearer " + credentials.registry_token,
+                         std::chrono::steady_clock::time_point::max()};
+        if (authorization.header == used) continue;
       } else if (challenge.scheme == "bearer" && challenge.parameters.contains("realm")) {
         HttpResponse no;
         const detail::Token token = [&] {

@@ -10,64 +10,8 @@
 namespace kiln::registry::detail {
 namespace {
 
-constexpr uint64_t kStretch = 8u << 20;  // who got so far has earned new attempts
-
 std::string blob_target(const Session& session, const Digest& digest) {
   return "/v2/" + session.repository() + "/blobs/" + digest.text();
-}
-
-// A status that nobody asked for. Those worth another try have been tried, or are by the caller.
-Error unexpected(const Session& session, std::string_view doing, const HttpResponse& response) {
-  const bool may_pass = response.status == 429 || response.status >= 500;
-  return Error(may_pass ? ErrorKind::Unavailable : ErrorKind::Infrastructure,
-               "registry " + session.host() + " answers " + std::to_string(response.status) + " to " +
-                   std::string(doing) + ": " + explanation(response).substr(0, 300));
-}
-
-bool is_retryable(const Error& error) {
-  return error.kind() == ErrorKind::Unavailable;
-}
-
-std::string begin_upload(Session& session, const std::stop_token& stop) {
-  const HttpResponse response = session.send(
-      {.method = "POST"}, "/v2/" + session.repository() + "/blobs/uploads/", "pull,push", {}, stop);
-  const std::string_view location = response.headers.get("Location");
-  if (response.status != 202 || location.empty())
-    throw unexpected(session, "the start of an upload", response);
-  return std::string(location);
-}
-
-std::string with_digest(std::string location, const Digest& digest) {
-  location += location.find('?') == std::string::npos ? '?' : '&';
-  return location + "digest=" + percent_encode(digest.text());
-}
-
-HttpRequest body_request(const char* method, const FilePart& part, const Progress& progress) {
-  HttpRequest request{.method = method, .body = HttpBody::of_file(part.fd.get(), part.offset, part.size)};
-  request.headers.add("Content-Type", "application/octet-stream");
-  request.on_upload = progress;
-  return request;
-}
-
-// POST → PUT with the whole body; a registry that takes bodies only by PATCH gets one. The answer, and the
-// Retry-After with it.
-HttpResponse upload_once(Session& session, const Descriptor& blob, const FilePart& part,
-                         const std::function<void()>& verify, const Progress& progress,
-                         const std::stop_token& stop) {
-  HttpResponse response =
-      session.send_once(body_request("PUT", part, progress),
-                        with_digest(begin_upload(session, stop), blob.digest), "pull,push", {}, stop);
-  if (response.status == 400) verify();  // the fault may be ours
-  if (response.status == 404 || response.status == 405 || response.status == 400 || response.status == 411) {
-    const std::string fresh = begin_upload(session, stop);
-    response = session.send_once(body_request("PATCH", part, progress), fresh, "pull,push", {}, stop);
-    if (response.status != 202 && response.status != 204) throw unexpected(session, "an upload", response);
-    const std::string_view next = response.headers.get("Location");
-    response = session.send_once({.method = "PUT"},
-                                 with_digest(next.empty() ? fresh : std::string(next), blob.digest),
-                                 "pull,push", {}, stop);
-  }
-  return response;
 }
 
 // Whether a partial answer begins where it was asked to (RFC 9110, 14.4).
@@ -152,6 +96,17 @@ HttpResponse download_rest(Session& session, const Descriptor& blob, BlobSink& s
 
 }  // namespace
 
+Error unexpected(const Session& session, std::string_view doing, const HttpResponse& response) {
+  const bool may_pass = response.status == 429 || response.status >= 500;
+  return Error(may_pass ? ErrorKind::Unavailable : ErrorKind::Infrastructure,
+               "registry " + session.host() + " answers " + std::to_string(response.status) + " to " +
+                   std::string(doing) + ": " + explanation(response).substr(0, 300));
+}
+
+bool is_retryable(const Error& error) {
+  return error.kind() == ErrorKind::Unavailable;
+}
+
 bool has_blob(Session& session, const Descriptor& blob, std::stop_token stop) {
   try {
     const HttpResponse head =
@@ -181,24 +136,6 @@ bool mount_blob(Session& session, const Descriptor& blob, const std::vector<std:
     }
   }
   return false;
-}
-
-void upload_blob(Session& session, const Descriptor& blob, const FilePart& part,
-                 const std::function<void()>& verify, const Progress& progress, std::stop_token stop) {
-  for (int attempt = 1;; ++attempt) {
-    std::string retry_after;
-    try {
-      const HttpResponse response = upload_once(session, blob, part, verify, progress, stop);
-      if (response.status == 201 || response.status == 204) return;
-      retry_after = response.headers.get("Retry-After");
-      throw unexpected(session, "an upload", response);
-    } catch (const Error& error) {
-      // Opening a session retries by itself; here the body has to start anew.
-      if (!is_retryable(error) || !session.pause(attempt, retry_after, stop))
-        throw error.because("cannot push blob " + blob.digest.short_text() + " to registry " +
-                            session.host());
-    }
-  }
 }
 
 void download_blob(Session& session, const Descriptor& blob, BlobSink& sink, const Progress& progress,

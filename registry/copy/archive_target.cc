@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "registry/copy/copy.h"
 #include "registry/copy/file_places.h"
 #include "registry/layers/tar_writer.h"
 #include "registry/reference.h"
@@ -24,6 +25,18 @@ std::string member_of(const Digest& digest) {
   return "blobs/" + std::string(digest.algorithm()) + "/" + std::string(digest.encoded());
 }
 
+// Whether its configuration names each of the layers: `docker load` goes by that.
+bool is_container_image(const Manifest& manifest, ImageSource& source, const std::stop_token& stop) {
+  if (manifest.config.media_type != media::kConfig && manifest.config.media_type != media::kDockerConfig)
+    return false;
+  try {
+    return parse_config(read_config(source, manifest, stop)).diff_ids.size() == manifest.layers.size();
+  } catch (const Error& error) {
+    if (error.kind() != ErrorKind::Invalid) throw;
+    return false;
+  }
+}
+
 class ArchiveTarget : public ImageTarget {
  public:
   ArchiveTarget(fs::path file, std::string name, bool docker)
@@ -34,17 +47,21 @@ class ArchiveTarget : public ImageTarget {
     if (!partial_.empty()) ::unlink(partial_.c_str());
   }
 
-  void check(const FetchedManifest& image) override {
-    if (docker_ && is_index(image.descriptor.media_type))
+  void check(const FetchedManifest& image, ImageSource& source, const std::stop_token& stop) override {
+    if (!docker_) return;
+    if (is_index(image.descriptor.media_type))
       throw Error(ErrorKind::Usage, "a docker-archive holds the image of one platform only",
                   "leave out --all, or write an oci-archive:");
-    if (!docker_) return;
-    for (const Descriptor& layer : parse_manifest(image.bytes).layers)
+    const Manifest manifest = parse_manifest(image.bytes);
+    for (const Descriptor& layer : manifest.layers)
       if (layer.media_type.ends_with("zstd"))
         throw Error(ErrorKind::Usage,
                     "layer " + layer.digest.short_text() +
                         " is compressed with zstd, which not every `docker load` reads",
                     "write an oci-archive:, which podman and Docker's containerd image store load");
+    if (!is_container_image(manifest, source, stop))
+      throw Error(ErrorKind::Usage, "this is no container image, and a docker-archive holds nothing else",
+                  "write an oci-archive:");
   }
 
   bool is_current(const FetchedManifest& image) override {
@@ -71,7 +88,16 @@ class ArchiveTarget : public ImageTarget {
     if (is_foreign(blob)) {  // there is no place for it before it is known to be there
       const FilePart part{unnamed_file(), 0, blob.size};
       FileSink first(part.fd.get(), 0, blob);
-      source.read_blob(blob, first, progress, stop);
+      try {
+        source.read_blob(blob, first, progress, stop);
+      } catch (const Error& error) {
+        if (!docker_ || error.kind() != ErrorKind::NotFound) throw;
+        throw Error(
+            ErrorKind::Usage,
+            "layer " + blob.digest.short_text() +
+                " may not be distributed and is not there; a docker-archive without it cannot be loaded",
+            "write an oci-archive:");
+      }
       FileSink sink(fd_.get(), reserve(member, blob.size), blob);
       copy_part(part, sink);
     } else {

@@ -106,14 +106,16 @@ std::string read_config(ImageSource& source, const Manifest& manifest, std::stop
 
 FetchedManifest select_image(ImageSource& source, FetchedManifest top, const Platform& platform,
                              std::stop_token stop) {
-  for (int depth = 0; is_index(top.descriptor.media_type); ++depth) {
-    if (depth == kIndexDepthLimit)
-      throw Error(ErrorKind::Invalid,
-                  "the image index " + top.descriptor.digest.text() + " is nested too deeply");
-    top = source.manifest(select_platform(top.bytes, platform.os, platform.architecture, platform.variant),
-                          stop);
-  }
-  return top;
+  if (!is_index(top.descriptor.media_type)) return top;
+  const auto read = [&](const Descriptor& document) {
+    if (is_index(document.media_type) || is_manifest(document.media_type))
+      return source.manifest(document, stop).bytes;
+    TextSink sink(document);
+    source.read_blob(document, sink, {}, stop);
+    return std::move(sink.text);
+  };
+  return source.manifest(find_platform(top.bytes, platform.os, platform.architecture, platform.variant, read),
+                         stop);
 }
 
 Descriptor copy_image(ImageSource& source, ImageTarget& target, const CopyOptions& options) {
@@ -127,7 +129,7 @@ Descriptor copy_image(ImageSource& source, ImageTarget& target, const CopyOption
   ConvertedSource converted(source, options.format.value_or(ManifestFormat::Oci));
   const Descriptor before = image.descriptor;
   if (options.format) image = converted.convert(image, stop);
-  target.check(image);
+  target.check(image, converted, stop);
   if (!target.is_current(image)) Copying(converted, target, options).tree(image, true, 0);
   if (options.converted && image.descriptor.digest != before.digest)
     options.converted(before, image.descriptor);

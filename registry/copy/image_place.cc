@@ -25,6 +25,10 @@ constexpr Transport kTransports[] = {{"oci:", Kind::Layout, true},
                                      {"docker-archive:", Kind::DockerArchive, true},
                                      {"dir:", Kind::Folder, false}};
 
+// What skopeo and podman know besides; as a name it would be taken for an image's.
+constexpr std::string_view kOtherTransports[] = {
+    "docker-daemon:", "containers-storage:", "ostree:", "sif:", "tarball:", "http://", "https://"};
+
 Descriptor in_store(const Store& store, const std::string& name) {
   const Reference reference = Reference::parse(name);
   if (reference.digest && store.has(*reference.digest)) {
@@ -91,6 +95,15 @@ class LayoutTarget : public ImageTarget {
   std::optional<StoreTarget> target_;
 };
 
+// What comes from the same registry is mounted from there.
+std::unique_ptr<ImageTarget> registry_target(const ImagePlace& place, Client& client,
+                                             const ImagePlace& from) {
+  const Reference target = Reference::parse(place.name);
+  if (from.kind != Kind::Registry) return client.target(target);
+  const Reference source = Reference::parse(from.name);
+  return client.target(target, source.host == target.host ? source.repository : "");
+}
+
 }  // namespace
 
 ImagePlace ImagePlace::parse(std::string_view text) {
@@ -107,6 +120,11 @@ ImagePlace ImagePlace::parse(std::string_view text) {
                   "write " + std::string(transport.prefix) + "PATH" + (transport.named ? "[:NAME]" : ""));
     return out;
   }
+  for (const std::string_view other : kOtherTransports)
+    if (text.starts_with(other))
+      throw Error(ErrorKind::Usage, "\"" + std::string(text) + "\": Kiln has no place " + std::string(other),
+                  "write NAME, docker://HOST/NAME, oci:FOLDER[:NAME], oci-archive:FILE[:NAME], "
+                  "docker-archive:FILE[:NAME] or dir:FOLDER");
   return {Kind::Store, Reference::parse(text).familiar, {}};
 }
 
@@ -138,7 +156,7 @@ std::unique_ptr<ImageSource> open_source(const ImagePlace& place, Client& client
 }
 
 std::unique_ptr<ImageTarget> open_target(const ImagePlace& place, Client& client, Store& store,
-                                         const std::string& suggested) {
+                                         const std::string& suggested, const ImagePlace& from) {
   switch (place.kind) {
     case Kind::Store:
       if (Reference::parse(place.name).digest)
@@ -146,7 +164,7 @@ std::unique_ptr<ImageTarget> open_target(const ImagePlace& place, Client& client
                     "leave out what follows the @");
       return std::make_unique<StoreTarget>(store, StoreTarget::Entry::Named, place.name);
     case Kind::Registry:
-      return client.target(Reference::parse(place.name));
+      return registry_target(place, client, from);
     case Kind::Layout:
       return std::make_unique<LayoutTarget>(place.path, place.name);
     case Kind::LayoutArchive:

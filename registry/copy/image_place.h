@@ -59,7 +59,7 @@ class ImageTarget {
 
   virtual ~ImageTarget() = default;
   // Throws for what the place cannot hold. Before anything else.
-  virtual void check(const FetchedManifest&) {}
+  virtual void check(const FetchedManifest&, ImageSource&, const std::stop_token&) {}
   // True when the image is there already, whole: nothing is to be done.
   virtual bool is_current(const FetchedManifest&) { return false; }
   // What is about to be put: all at once, in the image's order.
@@ -70,10 +70,10 @@ class ImageTarget {
 };
 
 // What is opened must not outlive client and store. `suggested` names an image in a docker-archive whose
-// place does not.
+// place does not; `from` is where it will come from, for mounts within one registry.
 std::unique_ptr<ImageSource> open_source(const ImagePlace& place, Client& client, Store& store);
 std::unique_ptr<ImageTarget> open_target(const ImagePlace& place, Client& client, Store& store,
-                                         const std::string& suggested = {});
+                                         const std::string& suggested = {}, const ImagePlace& from = {});
 
 // Before it is used for anything, a manifest must be what it was asked for as. `type` is what the messenger
 // says of it; the document's own word counts more. Throws Invalid.

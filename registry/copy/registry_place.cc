@@ -39,6 +39,14 @@ Error unexpected(const Session& session, const HttpResponse& response, const std
                                               explanation(response).substr(0, 300));
 }
 
+// Docker's manifests until 2016: other documents altogether.
+bool is_schema1(std::string_view type, const std::string& bytes) {
+  if (type.starts_with("application/vnd.docker.distribution.manifest.v1+")) return true;
+  const json document = json::parse(bytes, nullptr, /*allow_exceptions=*/false);
+  return document.is_object() && document.contains("fsLayers") &&
+         document.value("schemaVersion", json()) == 1;
+}
+
 FetchedManifest fetch(Session& session, const std::string& which, const std::optional<Digest>& expected,
                       const std::stop_token& stop) {
   HttpRequest request;
@@ -67,6 +75,11 @@ FetchedManifest fetch(Session& session, const std::string& which, const std::opt
                     session.repository() + (expected ? "@" : ":") + which,
                 "check the name and the tag");
   if (!response.ok()) throw unexpected(session, response, "a request for " + session.repository());
+  if (is_schema1(response.headers.get("Content-Type"), bytes))
+    throw Error(ErrorKind::Infrastructure,
+                "registry " + session.host() + " has " + session.repository() +
+                    " as an image of Docker's schema 1 only, which is not supported",
+                "push it again with a Docker of 2017 or newer, which writes schema 2");
   std::optional<Digest> digest = expected;
   if (!digest) digest = Digest::parse(response.headers.get("Docker-Content-Digest"));
   try {

@@ -18,6 +18,16 @@ constexpr size_t kQueueBytes = 32u << 20;
 constexpr size_t kQueueLength = 512;
 constexpr size_t kFolderCache = 256;
 
+// Forgets `path` and all below it. In order, so that an archive which replaces one folder again and again
+// does not have all names searched each time.
+template <class Paths>
+void erase_tree(Paths& paths, const std::string& path) {
+  paths.erase(path);
+  paths.erase(paths.lower_bound(path + "/"), paths.lower_bound(path + "0"));  // '0' follows '/'
+}
+
+}  // namespace
+
 std::string_view parent_of(std::string_view path) {
   const size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? std::string_view{} : path.substr(0, slash);
@@ -31,8 +41,7 @@ UniqueFd open_in_root(int root, const std::string& path, int flags) {
   return open_resolved(root, path, flags, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
-// What the archive can be blamed for, and what the disk can.
-[[noreturn]] void fail(int error, const std::string& path) {
+void fail(int error, const std::string& path) {
   switch (error) {
     case ENOENT:
     case ENOTDIR:
@@ -52,24 +61,11 @@ UniqueFd open_in_root(int root, const std::string& path, int flags) {
   }
 }
 
-// Attributes of overlayfs itself would let an image redirect its folders into those of others.
-bool is_forbidden_xattr(std::string_view name) {
-  return name.starts_with("trusted.overlay.") || name.starts_with("user.overlay.") ||
-         name.starts_with("user.fuseoverlayfs.") || name.starts_with("user.containers.");
-}
-
-// Forgets `path` and all below it. In order, so that an archive which replaces one folder again and again
-// does not have all names searched each time.
-template <class Paths>
-void erase_tree(Paths& paths, const std::string& path) {
-  paths.erase(path);
-  paths.erase(paths.lower_bound(path + "/"), paths.lower_bound(path + "0"));  // '0' follows '/'
-}
-
-}  // namespace
-
 LayerTree::LayerTree(const std::filesystem::path& root, const UnpackOptions& options)
-    : options_(options), root_(kiln::open_file(root, O_RDONLY | O_DIRECTORY)) {
+    : options_(options),
+      root_(kiln::open_file(root, O_RDONLY | O_DIRECTORY)),
+      implied_{""},
+      lower_(options.lower) {
   for (int i = 0; i < std::max(1, options.writers); ++i) workers_.emplace_back([this] { run_worker(); });
 }
 
@@ -86,12 +82,7 @@ LayerTree::~LayerTree() {
 LayerTree::Folder LayerTree::open_folder(const std::string& path) {
   if (const auto it = folders_.find(path); it != folders_.end()) return it->second;
   UniqueFd fd = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
-  if (!fd && errno == ENOENT && !path.empty()) {
-    // A folder that the archive does not describe gets the usual attributes.
-    const Folder parent = open_folder(std::string(parent_of(path)));
-    if (::mkdirat(parent->get(), leaf_of(path).c_str(), 0755) != 0 && errno != EEXIST) fail(errno, path);
-    fd = open_in_root(root_.get(), path, O_PATH | O_DIRECTORY);
-  }
+  if (!fd && errno == ENOENT && !path.empty()) return make_implied(path);
   struct stat st;
   if (!fd || ::fstat(fd.get(), &st) != 0) fail(errno, path);
   if (folders_.size() >= kFolderCache) folders_.clear();
@@ -112,6 +103,7 @@ void LayerTree::make_room(const Folder& parent, const std::string& path) {
     erase_tree(directories_, path);
     erase_tree(whiteouts_, path);
     erase_tree(opaques_, path);
+    erase_tree(implied_, path);
   } else if (::unlinkat(parent->get(), leaf.c_str(), 0) != 0 && errno != ENOENT) {
     fail(errno, path);
   }
@@ -190,9 +182,7 @@ void LayerTree::hardlink(const std::string& path, const std::string& target) {
     wait_for_workers();  // it may still be in their hands; a file half written can be linked all the same
     found = is_there();
   }
-  if (!found)
-    throw Error(ErrorKind::Invalid,
-                "the layer links \"" + path + "\" to \"" + target + "\", which is not in it");
+  if (!found) return link_to_lower(parent, path, target);
   if (S_ISDIR(st.st_mode)) throw Error(ErrorKind::Invalid, "the layer links \"" + path + "\" to a folder");
   if (::linkat(from.get(), leaf.c_str(), parent->get(), leaf_of(path).c_str(), 0) != 0) fail(errno, path);
 }
@@ -239,6 +229,10 @@ void LayerTree::finish() {
     const UniqueFd fd = open_in_root(root_.get(), path, O_RDONLY | O_DIRECTORY);
     if (!fd || ::fsetxattr(fd.get(), attribute, "y", 1, 0) != 0) fail(errno, path);
   }
+  for (auto it = implied_.begin(); it != implied_.end();) {
+    const bool is_new = directories_.try_emplace(*it, implied_attributes(*it)).second;
+    it = is_new ? std::next(it) : implied_.erase(it);
+  }
   for (auto it = directories_.rbegin(); it != directories_.rend(); ++it) {  // children before parents
     const UniqueFd fd = open_in_root(root_.get(), it->first, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
     if (!fd) fail(errno, it->first);
@@ -251,7 +245,7 @@ void LayerTree::apply(int fd, const Attributes& attributes) const {
   if (options_.privileged && ::fchown(fd, attributes.uid, attributes.gid) != 0) throw_errno("chown");
   if (::fchmod(fd, attributes.mode & 07777) != 0) throw_errno("chmod");
   for (const auto& [name, value] : attributes.xattrs) {
-    if (is_forbidden_xattr(name)) continue;
+    if (is_own_xattr(name)) continue;  // would let an image redirect its folders into those of others
     if (!options_.privileged && !name.starts_with("user.")) continue;
     if (::fsetxattr(fd, name.c_str(), value.data(), value.size(), 0) != 0 && errno != ENOTSUP &&
         errno != EPERM)

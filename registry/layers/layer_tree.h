@@ -17,16 +17,23 @@
 #include <vector>
 
 #include "base/unique_fd.h"
+#include "registry/layers/lower_layers.h"
 #include "registry/layers/unpack.h"
 
 // Inside of registry/layers/unpack.cc: the folder a layer is unpacked into.
 namespace kiln::registry::detail {
 
+std::string_view parent_of(std::string_view path);
+std::string leaf_of(std::string_view path);
+UniqueFd open_in_root(int root, const std::string& path, int flags);
+// What the archive can be blamed for, and what the disk can.
+[[noreturn]] void fail(int error, const std::string& path);
+
 struct Attributes {
   mode_t mode = 0755;
   uint32_t uid = 0, gid = 0;
   timespec mtime{};
-  std::vector<std::pair<std::string, std::string>> xattrs;
+  Xattrs xattrs;
 };
 
 // Writes entries below one folder and nowhere else: every path is resolved by openat2 with RESOLVE_IN_ROOT,
@@ -44,6 +51,9 @@ class LayerTree {
   void special(const std::string& path, Attributes attributes, dev_t device);  // fifo, device, socket
   void whiteout(const std::string& path);  // of what the layers below have there
   void opaque(const std::string& directory);
+
+  // Folders that no entry described, resolved; "" is the layer's root. After finish().
+  const std::set<std::string>& implied() const { return implied_; }
 
   // A file too large to hold: opened here, filled by the caller, then close_file().
   UniqueFd open_file(const std::string& path);
@@ -66,7 +76,14 @@ class LayerTree {
     std::string content;
   };
 
-  Folder open_folder(const std::string& path);                     // makes what is missing
+  Folder open_folder(const std::string& path);                      // makes what is missing
+  Folder make_implied(const std::string& path);                     // an entry lies in it, none describes it
+  std::string follow(std::string folder, const std::string& link);  // the folder it leads to, made if need be
+  std::string resolved(const Folder& folder) const;                 // its path in the layer
+  bool hides_lower(const std::string& path) const;                  // this layer itself
+  void link_to_lower(const Folder& parent, const std::string& path, const std::string& target);
+  void copy_up(const Folder& parent, const std::string& path, const LowerLayers::Entry& entry);
+  Attributes implied_attributes(const std::string& path) const;
   void make_room(const Folder& parent, const std::string& path);   // removes what an earlier entry put there
   void await_file(const Folder& parent, const std::string& leaf);  // if it is in the workers' hands
   void apply(int fd, const Attributes& attributes) const;
@@ -79,7 +96,9 @@ class LayerTree {
   UniqueFd root_;
   std::unordered_map<std::string, Folder> folders_;  // resolved paths, dropped when links change
   std::map<std::string, Attributes> directories_;    // applied last: making children changes them
-  std::set<std::string> whiteouts_, opaques_;
+  std::set<std::string> whiteouts_, opaques_, implied_;
+  const LowerLayers lower_;
+  int links_followed_ = 0;
 
   std::mutex mutex_;
   std::condition_variable wake_, done_;

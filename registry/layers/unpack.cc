@@ -93,6 +93,7 @@ class LayerReading {
     }
     report_.diff_id = hasher_.finish().text();
     tree_.finish();
+    report_.implied.assign(tree_.implied().begin(), tree_.implied().end());
   }
   const UnpackReport& report() const { return report_; }
 

@@ -6,8 +6,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/digest.h"
+#include "base/error.h"
 
 namespace kiln::registry {
 
@@ -25,6 +27,9 @@ struct UnpackOptions {
   // Restore owners, make devices, use trusted.* attributes. Otherwise all belongs to the caller, devices are
   // left out, and opaque folders are marked for overlayfs' `userxattr`.
   bool privileged = true;
+  // The layers below this one, unpacked, topmost first. What the layer relies on is taken from them: the
+  // attributes of folders that it does not describe, links to folders, targets of hard links.
+  std::vector<std::filesystem::path> lower = {};
   int writers = 4;  // threads that create files: the disk's metadata is what takes the time
 };
 
@@ -32,7 +37,13 @@ struct UnpackReport {
   uint64_t entries = 0;
   uint64_t tar_bytes = 0;
   uint64_t skipped_devices = 0;
-  std::string diff_id;  // of the tar
+  std::string diff_id;               // of the tar
+  std::vector<std::string> implied;  // folders that entries lie in and none describes; "" is the root
+};
+
+// The layer means something that lies in a layer below, and was unpacked without them. Invalid.
+struct ReliesOnLower : Error {
+  using Error::Error;
 };
 
 // Reads the compressed layer piece by piece: fills `buffer`, returns the count, 0 at the end.

@@ -20,7 +20,6 @@ namespace {
 
 // What is written; what is read may be larger, so that a store of before there was this limit can be mended.
 constexpr uint64_t kIndexLimit = 64u << 20, kIndexReadLimit = 256u << 20;
-constexpr int kIndexDepthLimit = 4;
 constexpr size_t kTextKept = 4u << 20;
 constexpr const char* kSession = ".session";
 constexpr auto kAbandonedAfter = std::chrono::hours(1);
@@ -213,12 +212,9 @@ std::vector<std::pair<std::string, Descriptor>> Store::list() const {
 
 Image Store::load(const Descriptor& descriptor) const {
   Descriptor at = descriptor;
-  for (int depth = 0; is_index(at.media_type); ++depth) {
-    if (depth == kIndexDepthLimit)
-      throw Error(ErrorKind::Invalid,
-                  "the image index " + descriptor.digest.text() + " is nested too deeply");
-    at = select_platform(read(at.digest), "linux", machine_architecture());
-  }
+  if (is_index(at.media_type))
+    at = find_platform(read(at.digest), "linux", machine_architecture(), {},
+                       [&](const Descriptor& document) { return read(document.digest); });
   Manifest manifest = parse_manifest(read(at.digest));
   ImageConfig config = parse_config(read(manifest.config.digest));
   if (at.media_type.empty()) at.media_type = manifest.media_type;

@@ -41,7 +41,9 @@ void ContentWalk::follow_manifest(const std::string& text) {
   blobs_.insert(manifest.config.digest);
   const std::string config = read_document(manifest.config.digest, /*required=*/true);
   if (config.empty()) return;
-  for (const Digest& diff_id : parse_config(config).diff_ids) snapshots_.insert(diff_id);
+  const std::vector<Digest> diff_ids = parse_config(config).diff_ids;
+  snapshots_.insert(diff_ids.begin(), diff_ids.end());
+  for (Digest& chain_id : chain_ids(diff_ids)) snapshots_.insert(std::move(chain_id));
 }
 
 // Empty when it is not here, or too large for a document.

@@ -1,5 +1,6 @@
 // What a registry may do wrong while an image is pushed or pulled.
 #include <atomic>
+#include <cstdlib>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
@@ -71,6 +72,81 @@ TEST(Client, ResumesABrokenDownload) {
   Client(options).pull(Reference::parse(remote.host() + "/x"), store);
   EXPECT_TRUE(resumed);
   EXPECT_NO_THROW(store.verify(image.manifest.layers[0].digest));
+}
+
+TEST(Client, AnUploadGoesOnBehindWhatHasArrived) {
+  std::atomic<int> broken{0};
+  std::mutex mutex;
+  std::vector<std::string> parts;
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    const bool honest = exchange.headers().has("X-Honest") || exchange.method() == "GET";
+    if (exchange.path().find("/blobs/uploads/") == std::string_view::npos || honest) co_return false;
+    if (exchange.method() == "PATCH") {
+      const std::lock_guard lock(mutex);
+      parts.emplace_back(exchange.header("Content-Range"));
+    }
+    const auto length = exchange.content_length();
+    if (exchange.method() == "POST" || length.value_or(0) < 100'000 || broken++ >= 2) co_return false;
+    // Half of it arrives.
+    const std::string body = co_await exchange.read_all();
+    HttpRequest half{.method = "PATCH", .body = HttpBody::of_text(body.substr(0, body.size() / 2))};
+    half.url = "http://" + remote.host() + std::string(exchange.path());
+    half.headers.add("X-Honest", "yes");
+    const auto forward = [&] { return HttpClient().send(half).status; };
+    EXPECT_EQ(co_await exchange.on_pool(forward), 202);
+    throw std::runtime_error("the cable was pulled");
+  });
+  TempDir dir;
+  Store store(dir.path());
+  const std::string tar = TarBuilder().file("f", std::string(500'000, 'x')).finish();
+  const Image image = make_image(store, {tar});
+  Client client(impatient());
+  client.push(store, image.descriptor, Reference::parse(remote.host() + "/x"));
+  EXPECT_NO_THROW(remote.store.verify(image.manifest.layers[0].digest));
+  const size_t half = tar.size() / 2, more = half + (tar.size() - half) / 2;
+  const std::string last = "-" + std::to_string(tar.size() - 1);
+  EXPECT_EQ(parts, (std::vector{std::to_string(half) + last, std::to_string(more) + last}));
+}
+
+TEST(Client, AnUploadThatIsGivenUpIsTakenBack) {
+  std::atomic<int> begun{0}, removed{0};
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    if (exchange.method() == "POST") ++begun;
+    if (exchange.method() == "DELETE") ++removed;
+    if (exchange.method() != "PUT") co_return false;
+    co_await exchange.respond(503, {}, "");
+    co_return true;
+  });
+  TempDir dir;
+  Store store(dir.path());
+  const Image image = make_image(store, {some_tar("a")});
+  Client::Options options = impatient();
+  options.connections = 1;
+  EXPECT_THROW(Client(options).push(store, image.descriptor, Reference::parse(remote.host() + "/x")), Error);
+  EXPECT_GT(begun, 0);
+  EXPECT_EQ(begun, removed);
+}
+
+TEST(Client, SaysThatSchema1IsNotSupported) {
+  FaultyRegistry remote([&](HttpExchange& exchange) -> Awaitable<bool> {
+    if (exchange.path().find("/manifests/") == std::string_view::npos) co_return false;
+    HttpHeaders headers;
+    headers.add("Content-Type", "application/vnd.docker.distribution.manifest.v1+prettyjws");
+    headers.add("Docker-Content-Digest", sha256("without its signature").text());
+    co_await exchange.respond(200, std::move(headers), R"({"schemaVersion":1,"fsLayers":[],"history":[]})");
+    co_return true;
+  });
+  Client client(impatient());
+  const Error error = error_of([&] { client.fetch_manifest(Reference::parse(remote.host() + "/x")); });
+  EXPECT_THAT(error.full(), HasSubstr("schema 1 only, which is not supported"));
+}
+
+TEST(Client, RetriesWhateverTheRegistryIsCalled) {
+  ::setenv("https_proxy", "http://127.0.0.1:1", 1);
+  const OnExit restore([] { ::unsetenv("https_proxy"); });
+  Client client(impatient());
+  const Error error = error_of([&] { client.fetch_manifest(Reference::parse("registry:443/x")); });
+  EXPECT_THAT(error.full(), HasSubstr("3 attempts"));
 }
 
 TEST(Client, RetriesWhatIsBusyAndBroken) {

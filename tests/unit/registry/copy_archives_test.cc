@@ -137,5 +137,21 @@ TEST_F(Copy, WhatIsNoImageIsNotOverwritten) {
   EXPECT_THAT(error_of("app:v1", at("oci-archive:", "3:a")).message(), HasSubstr("other images"));
 }
 
+TEST_F(Copy, ADockerArchiveTakesNothingThatNobodyCouldLoad) {
+  const Image given = image("a");
+  Manifest artifact = given.manifest;
+  artifact.config = store_.put("{}", "application/vnd.oci.empty.v1+json");
+  Manifest odd = given.manifest;
+  odd.layers.pop_back();
+  Manifest partial = given.manifest;
+  partial.layers[0].media_type = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+  partial.layers[0].digest = sha256("not here");
+  for (const Manifest& manifest : {artifact, odd, partial}) {
+    store_.tag("bad:v1", store_.put(serialize(manifest), media::kManifest));
+    EXPECT_EQ(error_of("bad:v1", at("docker-archive:")).kind(), ErrorKind::Usage);
+    EXPECT_FALSE(fs::exists(at("")));
+  }
+}
+
 }  // namespace
 }  // namespace kiln::registry

@@ -89,6 +89,91 @@ TEST(Credentials, HelpersAreAskedFirst) {
   EXPECT_TRUE(files.find("other.io", "x").empty());
 }
 
+// A credential helper that keeps one secret in a file, and its calls in another.
+class Helper : public testing::Test {
+ protected:
+  Helper() {
+    write_file(
+        home_.path() / "docker-credential-test",
+        "#!/bin/sh\ncd \"$HOME\"\necho \"$1\" >>calls\ncase $1 in\n"
+        "store) cat >kept;;\nerase) rm kept;;\n"
+        "get) cat kept 2>/dev/null || { echo credentials not found in native keychain; exit 1; };;\nesac\n",
+        0755);
+    make_dirs(home_.path() / ".docker");
+    ::setenv("PATH", (home_.path().string() + ":" + before_).c_str(), 1);
+  }
+  ~Helper() override { ::setenv("PATH", before_.c_str(), 1); }
+  CredentialFiles with(const std::string& config) {
+    write_file(file_, config);
+    return CredentialFiles({{"HOME", home_.path().string()}, {"PATH", before_}});
+  }
+  TempDir home_;
+  const std::string before_ = ::getenv("PATH");
+  const fs::path file_ = home_.path() / ".docker/config.json";
+};
+
+TEST_F(Helper, IsGivenTheCredentialsAndAskedToForgetThem) {
+  for (const char* config : {R"({"credsStore":"test","auths":{"r.io":{"auth":"b2xkOnB3"}}})",
+                             R"({"credHelpers":{"r.io":"test"},"auths":{"r.io":{"auth":"b2xkOnB3"}}})"}) {
+    const CredentialFiles files = with(config);
+    files.save("r.io", {"me", "s3cret", {}});
+    EXPECT_EQ(files.find("r.io", "x").username, "me");
+    EXPECT_EQ(files.find("r.io", "x").password, "s3cret");
+    EXPECT_THAT(read_file(file_), testing::Not(HasSubstr("b2xkOnB3")));
+    EXPECT_THAT(read_file(file_), testing::Not(HasSubstr("\"auth\"")));
+    EXPECT_THAT(read_file(home_.path() / "kept"), HasSubstr(R"("ServerURL":"r.io")"));
+    EXPECT_TRUE(files.erase("r.io"));
+    EXPECT_TRUE(files.find("r.io", "x").empty());
+    EXPECT_FALSE(files.erase("r.io"));
+  }
+}
+
+TEST_F(Helper, OfNoNameMeansTheFileItself) {
+  const CredentialFiles files = with(R"({"credsStore":"test","credHelpers":{"r.io":""}})");
+  files.save("r.io", {"me", "pw", {}});
+  EXPECT_EQ(files.find("r.io", "x").username, "me");
+  EXPECT_TRUE(files.find("r.io", "x").identity_token.empty());
+  EXPECT_TRUE(files.erase("r.io"));
+  EXPECT_TRUE(files.find("r.io", "x").empty());
+  EXPECT_FALSE(fs::exists(home_.path() / "calls"));
+}
+
+TEST_F(Helper, DoesNotKnowPartsOfARegistry) {
+  const CredentialFiles files = with(R"({"credsStore":"test"})");
+  files.save("r.io/team", {"me", "pw", {}});
+  EXPECT_FALSE(fs::exists(home_.path() / "calls"));
+  EXPECT_EQ(files.find("r.io", "team/app").username, "me");
+}
+
+TEST(Credentials, OfAPartOfARegistryAreKeptApart) {
+  TempDir home;
+  const CredentialFiles files({{"HOME", home.path().string()}});
+  files.save("r.io", {"host", "pw", {}});
+  files.save("r.io/team", {"team", "pw", {}});
+  EXPECT_EQ(files.find("r.io", "team/app").username, "team");
+  EXPECT_EQ(files.find("r.io", "other").username, "host");
+  EXPECT_TRUE(files.erase("r.io/team"));
+  EXPECT_EQ(files.find("r.io", "team/app").username, "host");
+}
+
+TEST(Credentials, AnEmptyFileHasNone) {
+  TempDir home;
+  make_dirs(home.path() / ".docker");
+  write_file(home.path() / ".docker/config.json", "\n");
+  const CredentialFiles files({{"HOME", home.path().string()}});
+  EXPECT_TRUE(files.find("r.io", "x").empty());
+  files.save("r.io", {"me", "pw", {}});
+  EXPECT_EQ(files.find("r.io", "x").username, "me");
+}
+
+TEST(Credentials, ARegistryTokenIsReadAsItIs) {
+  TempDir home;
+  make_dirs(home.path() / ".docker");
+  write_file(home.path() / ".docker/config.json", R"({"auths":{"r.io":{"registrytoken":"tok"}}})");
+  const CredentialFiles files({{"HOME", home.path().string()}});
+  EXPECT_EQ(files.find("r.io", "x").registry_token, "tok");
+}
+
 TEST(Challenges, AreReadAsServersWriteThem) {
   const auto challenges =
       parse_challenges(R"(Bearer realm="https://a/t?x=1,2",service=reg, scope="a\"b" , Basic realm=x)");
