@@ -57,12 +57,13 @@ struct RegistryServer::State {
   State(Store& content, Options given)
       : store(content),
         options(std::move(given)),
-        blobs(options.settings.htpasswd.empty() ? nullptr : std::make_unique<RepositoryBlobs>(store)),
-        manifests(store, options, blobs.get()),
-        uploads(store, options, blobs.get(), metrics, writers) {
-    if (!blobs) return;
+        blobs(store, options.settings.htpasswd.empty() ? RepositoryBlobs::Shows::AllButDeleted
+                                                       : RepositoryBlobs::Shows::Own),
+        manifests(store, options, blobs),
+        uploads(store, options, blobs, metrics, writers) {
+    if (options.settings.htpasswd.empty()) return;
     authentication.emplace(options.settings, options.token_key, *options.clock);
-    blobs->prune();
+    blobs.prune();
   }
 
   Awaitable<Answer> answer(HttpExchange& exchange);
@@ -81,7 +82,7 @@ struct RegistryServer::State {
   const Options options;
   RegistryMetrics metrics;
   detail::LazyPool writers{kWriters};
-  const std::unique_ptr<RepositoryBlobs> blobs;  // where there are users
+  RepositoryBlobs blobs;
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
   std::optional<detail::Authentication> authentication;  // where there are users
@@ -278,10 +279,11 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
 Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Route& route,
                                                 const Digest& digest) {
   const bool head = exchange.method() == "HEAD";
-  if (head && !blobs) co_return store.keep(digest);  // quick enough for this thread
+  // Quick enough for this thread.
+  if (head && !authentication && !blobs.was_deleted(route.repository, digest)) co_return store.keep(digest);
   co_return co_await exchange.on_pool([&] {
     if (head) return manifests.has_blob(route.repository, digest);
-    return (!blobs || blobs->has(route.repository, digest)) && store.heal(digest);
+    return blobs.shows(route.repository, digest) && store.heal(digest);
   });
 }
 

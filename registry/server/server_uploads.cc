@@ -132,7 +132,7 @@ Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& call
     try {
       if (upload.counted) upload.counted->commits(digest);
       upload.writer.commit(digest);
-      if (blobs_) blobs_->add(route.repository, digest);
+      blobs_.add(route.repository, digest);
       if (upload.counted) upload.counted->committed();
       tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
     } catch (const Error& error) {
@@ -145,20 +145,18 @@ Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& call
 
 std::optional<Answer> UploadEndpoints::mount(const Route& route, const Caller& caller, const Digest& digest,
                                              const std::optional<std::string>& from) {
-  if (blobs_) {
-    const auto gives = [&](const std::string& repository) {
-      return caller.may(repository, Right::Pull) && blobs_->has(repository, digest);
-    };
-    bool readable = blobs_->has(route.repository, digest);
-    if (!readable && from) readable = gives(*from);
-    if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
-    if (!readable) return std::nullopt;
-  }
+  const auto gives = [&](const std::string& repository) {
+    return caller.may(repository, Right::Pull) && blobs_.shows(repository, digest);
+  };
+  bool readable = blobs_.shows(route.repository, digest);
+  if (!readable && from) readable = gives(*from);
+  if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
+  if (!readable) return std::nullopt;
   RegistryHooks::Admission admission;
   if (options_.hooks) admission = options_.hooks->before_mount(route.repository, digest);
   if (auto refusal = refused(admission.refusal)) return refusal;
   if (!store_.keep(digest)) return std::nullopt;
-  if (blobs_) blobs_->add(route.repository, digest);
+  blobs_.add(route.repository, digest);
   tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, descriptor_of(digest));
   return created(route, digest);
 }

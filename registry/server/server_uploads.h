@@ -20,8 +20,7 @@ inline constexpr size_t kOwners = 8;  // who can use up all uploads together onl
 
 class UploadEndpoints {
  public:
-  // `blobs`: null where every blob is everybody's.
-  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs,
+  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs& blobs,
                   RegistryMetrics& metrics, LazyPool& writers)
       : store_(store),
         options_(options),
@@ -51,7 +50,7 @@ class UploadEndpoints {
 
   Store& store_;
   const RegistryServer::Options& options_;
-  RepositoryBlobs* const blobs_;
+  RepositoryBlobs& blobs_;
   RegistryMetrics& metrics_;
   LazyPool& writers_;  // wait for the disk
   UploadSessions sessions_;

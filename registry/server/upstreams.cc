@@ -72,7 +72,7 @@ Upstreams::Upstreams(Store& store, Client& client, Options options)
       client_(client),
       options_(std::move(options)),
       name_(std::string(kPseudonym) + random_hex(8)),
-      blobs_(store) {}
+      blobs_(store, options_.guarded ? RepositoryBlobs::Shows::Own : RepositoryBlobs::Shows::AllButDeleted) {}
 
 const UpstreamRule* Upstreams::rule_of(std::string_view repository) const {
   const UpstreamRule* longest = nullptr;
@@ -176,7 +176,7 @@ std::optional<uint64_t> Upstreams::blob_size(std::string_view repository, const 
 }
 
 bool Upstreams::is_here(const std::string& repository, const Digest& blob) {
-  return store_.has(blob) && (!options_.guarded || blobs_.has(repository, blob));
+  return store_.has(blob) && blobs_.shows(repository, blob);
 }
 
 void Upstreams::fetch_manifest(const std::string& repository, const std::string& reference,
