@@ -94,7 +94,8 @@ class RegistryHooks {
                                std::string_view /*via*/) {}
   virtual void before_blob(std::string_view /*repository*/, const Digest& /*digest*/,
                            std::string_view /*via*/) {}
-  // The size of a blob that before_blob() would bring: who only looks (HEAD) does not have to wait for it.
+  // The size of a blob that before_blob() would bring, where it is known here: who only looks (HEAD) does not
+  // have to wait for it.
   virtual std::optional<uint64_t> size_elsewhere(std::string_view /*repository*/, const Digest& /*digest*/) {
     return std::nullopt;
   }
