@@ -238,9 +238,9 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       else if (method == "PUT")
         result = co_await uploads.finish(exchange, route, caller);
       else if (method == "GET")
-        result = co_await uploads.status(exchange, route, caller);
+        result = co_await uploads.status(route, caller);
       else if (method == "DELETE")
-        result = co_await uploads.cancel(exchange, route, caller);
+        result = co_await uploads.cancel(route, caller);
       break;
   }
   co_return result;

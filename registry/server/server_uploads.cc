@@ -54,12 +54,12 @@ struct DropIt {
 
 }  // namespace
 
-Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(HttpExchange& exchange, const Route& route,
-                                                         const Caller& caller) {
+Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(const Route& route, const Caller& caller) {
   auto upload = sessions_.find(route.argument, route.repository);
   if (upload || !Store::is_writer_id(route.argument)) co_return upload;
-  co_return co_await exchange.on_pool(
-      [&] { return sessions_.resume(route.argument, route.repository, owner_of(caller)); });
+  // It reads what is there: not on the threads of those who pull.
+  co_return co_await on_pool(
+      writers_.get(), [&] { return sessions_.resume(route.argument, route.repository, owner_of(caller)); });
 }
 
 Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
@@ -221,7 +221,7 @@ std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange
 }
 
 Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
@@ -232,7 +232,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
 }
 
 Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
@@ -244,16 +244,16 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   co_return co_await commit(route, caller, *upload, *digest);
 }
 
-Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+Awaitable<Answer> UploadEndpoints::status(const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   co_return located(204, *upload);
 }
 
-Awaitable<Answer> UploadEndpoints::cancel(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+Awaitable<Answer> UploadEndpoints::cancel(const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   sessions_.drop(upload->id());
   co_return Answer{204, {}, {}};

@@ -33,11 +33,11 @@ class UploadEndpoints {
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
   Awaitable<Answer> append(HttpExchange& exchange, const Route& route, const Caller& caller);  // PATCH
   Awaitable<Answer> finish(HttpExchange& exchange, const Route& route, const Caller& caller);  // PUT
-  Awaitable<Answer> status(HttpExchange& exchange, const Route& route, const Caller& caller);  // GET
-  Awaitable<Answer> cancel(HttpExchange& exchange, const Route& route, const Caller& caller);  // DELETE
+  Awaitable<Answer> status(const Route& route, const Caller& caller);                          // GET
+  Awaitable<Answer> cancel(const Route& route, const Caller& caller);                          // DELETE
 
  private:
-  Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<std::shared_ptr<Upload>> find(const Route& route, const Caller& caller);
   // Makes a blob that is here, and that the caller may read, belong to the repository. nullopt: it is not.
   std::optional<Answer> mount(const Route& route, const Caller& caller, const Digest& digest,
                               const std::optional<std::string>& from);

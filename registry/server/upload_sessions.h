@@ -1,9 +1,11 @@
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -88,6 +90,8 @@ class UploadSessions {
  private:
   std::shared_ptr<Upload> enter(std::shared_ptr<Upload> upload);
   void count(Upload& upload) const;
+  std::shared_ptr<Upload> read_back(std::string_view id, std::string_view repository,
+                                    const std::string& owner);
   fs::path record_of(std::string_view id) const;
   void expire();
   bool make_room(const std::string* owner);
@@ -95,7 +99,9 @@ class UploadSessions {
   Store& store_;
   const Limits limits_;
   std::mutex mutex_;
-  std::mutex resuming_;  // held while one is read; whoever wants the same one finds it afterwards
+  // Those that are being read; whoever wants the same one finds it afterwards.
+  std::set<std::string, std::less<>> resuming_;
+  std::condition_variable resumed_;
   Time swept_{};
   std::map<std::string, std::shared_ptr<Upload>, std::less<>> uploads_;
 };
