@@ -30,7 +30,8 @@ namespace {
 
 // Who waits for another registry, and for the disk; beyond, they wait in line.
 constexpr size_t kBringers = 32, kWriters = 64;
-constexpr size_t kBringing = 512;  // with those in line
+constexpr size_t kBringing = 512;      // with those in line
+constexpr uint64_t kPiece = 1u << 20;  // of a blob that is sent
 constexpr std::string_view kOwnImages = "kiln/";
 
 // Counts a request when it is over, however it ends: a client that went away has no status.
@@ -77,6 +78,7 @@ struct RegistryServer::State {
   Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
   Awaitable<Answer> send_head(HttpExchange& exchange, const Digest& digest, uint64_t size);
   Awaitable<Answer> send_blob(HttpExchange& exchange, const Digest& digest);
+  Awaitable<void> send_range(HttpExchange& exchange, int fd, const detail::ByteRange& range);
 
   Store& store;
   const Options options;
@@ -295,6 +297,17 @@ Awaitable<Answer> RegistryServer::State::send_head(HttpExchange& exchange, const
   co_return Answer{200, {}, {}, /*sent=*/true};
 }
 
+// A transfer that breaks off counts with the pieces that went.
+Awaitable<void> RegistryServer::State::send_range(HttpExchange& exchange, int fd,
+                                                  const detail::ByteRange& range) {
+  for (uint64_t done = 0; done < range.length;) {
+    const uint64_t piece = std::min(range.length - done, kPiece);
+    co_await exchange.send_file(fd, range.from + done, piece);
+    metrics.sent(piece);
+    done += piece;
+  }
+}
+
 Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const Digest& digest) {
   Answer sent{200, {}, {}, /*sent=*/true};
   UniqueFd fd = store.open(digest);
@@ -323,8 +336,7 @@ Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const
       co_await exchange.begin(200, std::move(headers), size);
       break;
   }
-  co_await exchange.send_file(fd.get(), range.from, range.length);
-  if (exchange.method() != "HEAD") metrics.sent(range.length);
+  if (exchange.method() != "HEAD") co_await send_range(exchange, fd.get(), range);
   co_await exchange.finish();
   co_return sent;
 }
