@@ -20,6 +20,9 @@ struct RegistryEvent {
   Descriptor target;   // of a blob: digest and size
   std::string user;    // who asked; empty: nobody in particular
   std::string remote;  // address and port of who asked
+  struct Request {
+    std::string host{}, method{}, user_agent{};  // as they came
+  } request{};                                   // empty: it happened by itself
 };
 
 // What the owner of a registry decides beyond the distribution-spec: which pushes it refuses, what comes from

@@ -137,6 +137,8 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange) {
                            "\"" + route->repository + "\" is not a repository name");
   Caller caller;
   caller.remote = exchange.remote_address();
+  caller.request = {std::string(exchange.header("Host")), std::string(exchange.method()),
+                    std::string(exchange.header("User-Agent"))};
   if (auto refusal = co_await refuse(exchange, *route, caller)) co_return std::move(*refusal);
   if (reads) co_await bring(exchange, *route);
   if (route->kind == Route::Kind::Blob && reads) co_return co_await get_blob(exchange, *route);
