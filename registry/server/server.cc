@@ -122,6 +122,9 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
   }
   counted.status = answer.status;
   if (answer.sent) co_return;
+  if (answer.status == 405)
+    answer.headers.add("Allow",
+                       detail::allowed_methods(exchange.path(), state_->options.settings, exchange.method()));
   add_common(answer.headers);
   co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
 }
