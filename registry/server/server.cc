@@ -324,7 +324,8 @@ Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const
     co_return sent;
   }
   detail::ByteRange range{0, size};
-  switch (detail::parse_range(exchange.header("Range"), size, range)) {
+  const bool counts = detail::is_range_of(exchange.header("If-Range"), headers.get("ETag"));
+  switch (detail::parse_range(counts ? exchange.header("Range") : "", size, range)) {
     case detail::RangeKind::Unsatisfiable: {
       Answer answer = error_answer(416, "RANGE_INVALID", "the blob has " + std::to_string(size) + " bytes");
       answer.headers.add("Content-Range", "bytes */" + std::to_string(size));

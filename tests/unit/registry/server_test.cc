@@ -75,6 +75,20 @@ TEST_F(Server, SendsNothingThatTheClientHas) {
   }
 }
 
+TEST_F(Server, SendsAPartOnlyOfWhatTheClientHasTheRestOf) {
+  push_blob("0123456789");
+  const std::string digest = sha256("0123456789").text();
+  const auto ask_part = [&](const std::string& of) {
+    return ask("GET", "/v2/a/b/blobs/" + digest, {{"Range", "bytes=4-"}, {"If-Range", of}});
+  };
+  EXPECT_EQ(ask_part("\"" + digest + "\"").body, "456789");
+  for (const std::string& other :
+       {std::string("\"x\""), "W/\"" + digest + "\"", std::string("Fri, 15 Jan 2027 08:00:00 GMT")}) {
+    EXPECT_EQ(ask_part(other).status, 200) << other;
+    EXPECT_EQ(ask_part(other).body, "0123456789") << other;
+  }
+}
+
 TEST_F(Server, NeverServesADamagedBlob) {
   push_blob("precious");
   write_file(registry_.store.blob_path(sha256("precious")), "tampered");
