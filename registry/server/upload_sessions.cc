@@ -17,6 +17,7 @@ Upload::Upload(std::string repository_name, std::string owner, std::string algor
                fs::path record)
     : repository(std::move(repository_name)),
       writer(std::move(blob_writer)),
+      written(writer.size()),
       owner_(std::move(owner)),
       algorithm_(std::move(algorithm)),
       record_(std::move(record)) {}

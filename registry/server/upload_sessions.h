@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <memory>
@@ -34,7 +35,8 @@ class Upload {
   void suspend();
 
   const std::string repository;
-  BlobWriter writer;
+  BlobWriter writer;                                      // of the one who has claimed it
+  std::atomic<uint64_t> written{0};                       // so much of it is there, for everybody
   std::unique_ptr<RegistryHooks::UploadCount> counted{};  // null: nobody counts
 
  private:
