@@ -144,6 +144,12 @@ TEST_F(Server, ListsReferrersPageByPage) {
   EXPECT_GE(pages, 3);
 }
 
+TEST_F(Server, TakesNoManifestThatBeginsWithAByteOrderMark) {
+  const HttpResponse response = push_manifest("v1", "\xEF\xBB\xBF" + manifest("mark"));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(code(response), "MANIFEST_INVALID");
+}
+
 TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
   const std::string bytes = manifest("del");
   push_manifest("one", bytes);
