@@ -170,13 +170,10 @@ Awaitable<bool> HttpConnection::read_head() {
   target_ = {target.data(), target.size()};
   keep_alive_ = parser_->keep_alive();
   continue_expected_ = http_minor() == 1 && iequals(headers_.get("Expect"), "100-continue");
-  if (!is_framing_clear()) problem = 400;
-  if (headers_.all("Host").size() != 1 && http_minor() == 1) problem = 400;
-  if (problem) {
-    co_await refuse(problem, "ambiguous request framing or Host");
-    co_return false;
-  }
-  co_return true;
+  const bool has_host = http_minor() == 0 || headers_.all("Host").size() == 1;
+  const bool is_clear = is_framing_clear() && has_host && take_host_of_target();
+  if (!is_clear) co_await refuse(400, "ambiguous request framing or Host");
+  co_return is_clear;
 }
 
 // Whatever two readers could take for bodies of different lengths is how requests are smuggled past a proxy
@@ -186,6 +183,18 @@ bool HttpConnection::is_framing_clear() const {
   if (codings.empty()) return true;
   const bool chunked = codings.size() == 1 && iequals(codings[0], "chunked");
   return chunked && http_minor() == 1 && !headers_.has("Content-Length");
+}
+
+// A target in absolute form (RFC 9112, 3.2.2) says which host is meant; from then on it is as any other.
+bool HttpConnection::take_host_of_target() {
+  const size_t host = target_.find("://");
+  if (target_.starts_with('/') || host == std::string_view::npos) return true;
+  const auto url = Url::parse(target_);
+  if (!url) return false;
+  headers_.set("Host", url->authority());
+  const size_t path = std::min(target_.find_first_of("/?#", host + 3), target_.size());
+  target_ = target_.substr(path).starts_with('/') ? target_.substr(path) : "/";
+  return true;
 }
 
 Awaitable<bool> HttpConnection::answer_one() {
@@ -231,15 +240,6 @@ Awaitable<void> HttpConnection::answer_error(int status, std::string message, st
   const std::string body =
       nlohmann::json{{"error", error}}.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   co_await respond_json(status, body);
-}
-
-Awaitable<void> HttpConnection::refuse(int status, std::string_view message) {
-  const std::string body = "{\"error\":{\"message\":\"" + std::string(message) + "\"}}";
-  const std::string head = "HTTP/1.1 " + std::to_string(status) + " " + std::string(http_reason(status)) +
-                           "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
-                           std::to_string(body.size()) + "\r\n\r\n";
-  co_await send(head, body);
-  co_await linger();
 }
 
 Awaitable<bool> HttpConnection::drain_body() {

@@ -62,6 +62,7 @@ class HttpConnection final : public HttpExchange {
   Awaitable<void> serve_requests();
   Awaitable<bool> read_head();  // false: the connection ends here
   bool is_framing_clear() const;
+  bool take_host_of_target();    // false: it is none
   Awaitable<bool> answer_one();  // false: do not go on
   Awaitable<void> refuse(int status, std::string_view message);
   Awaitable<void> answer_error(int status, std::string message, std::string hint);

@@ -194,4 +194,13 @@ Awaitable<void> HttpConnection::finish() {
   if (framing_ == Framing::Chunked) co_await send("0\r\n\r\n");
 }
 
+Awaitable<void> HttpConnection::refuse(int status, std::string_view message) {
+  const std::string body = "{\"error\":{\"message\":\"" + std::string(message) + "\"}}";
+  const std::string head = "HTTP/1.1 " + std::to_string(status) + " " + std::string(http_reason(status)) +
+                           "\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " +
+                           std::to_string(body.size()) + "\r\n\r\n";
+  co_await send(head, body);
+  co_await linger();
+}
+
 }  // namespace kiln::detail

@@ -221,6 +221,7 @@ void serve(ServeOptions options, Context& context) {
                                        .database = context.dirs().state / "registry.db",
                                        .source = url,
                                        .has_users = !context.registry_settings.htpasswd.empty(),
+                                       .read_only = context.registry_settings.read_only,
                                        .stop = context.stop()});
   registry::RegistryServer registry(context.store(), registry_options(context, policies));
   serving::Serving serving({.database = context.dirs().database(),

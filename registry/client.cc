@@ -28,6 +28,15 @@ std::unique_ptr<ImageSource> Client::source(const Reference& reference, std::vec
                                                   std::move(via));
 }
 
+std::optional<Client::FoundBlob> Client::find_blob(const Reference& reference, const Digest& digest,
+                                                   std::stop_token stop, std::string via) {
+  auto source = std::make_unique<detail::RegistrySource>(state_->hosts, reference, std::vector<std::string>{},
+                                                         std::move(via));
+  auto blob = source->find_blob(digest, std::move(stop));
+  if (!blob) return std::nullopt;
+  return FoundBlob{std::move(*blob), std::move(source)};
+}
+
 std::unique_ptr<ImageTarget> Client::target(const Reference& reference, std::string mount_from) {
   return std::make_unique<detail::RegistryTarget>(state_->hosts, reference, std::move(mount_from));
 }

@@ -54,6 +54,13 @@ class Client {
   Descriptor push(const Store& store, const Descriptor& descriptor, const Reference& reference,
                   const TransferOptions& options = {});
 
+  struct FoundBlob {
+    Descriptor blob;  // digest and size
+    std::unique_ptr<ImageSource> source;
+  };
+  // A blob of the reference's repository, whichever manifest needs it; nullopt when it is not there.
+  std::optional<FoundBlob> find_blob(const Reference& reference, const Digest& digest,
+                                     std::stop_token stop = {}, std::string via = {});
   // A registry as a place to copy from and to (copy.h). They must not outlive the client.
   // `credentials`: as in TransferOptions.
   std::unique_ptr<ImageSource> source(const Reference& reference, std::vector<std::string> credentials = {},

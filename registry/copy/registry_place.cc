@@ -197,6 +197,21 @@ std::optional<Descriptor> RegistrySource::resolve(std::stop_token stop) {
   });
 }
 
+std::optional<Descriptor> RegistrySource::find_blob(const Digest& digest, std::stop_token stop) {
+  return ask_places([&](Session& at, const Reference&) -> std::optional<Descriptor> {
+    const HttpResponse response =
+        at.send({.method = "HEAD"}, "/v2/" + at.repository() + "/blobs/" + digest.text(), "pull", {}, stop);
+    if (response.status == 404) return std::nullopt;
+    const std::string length(response.headers.get("Content-Length"));
+    if (!response.ok() || length.empty())
+      throw unexpected(at, response, "a look for blob " + digest.short_text());
+    Descriptor out;
+    out.digest = digest;
+    out.size = std::strtoull(length.c_str(), nullptr, 10);
+    return out;
+  });
+}
+
 std::string RegistrySource::blob(const Descriptor& blob, std::stop_token stop) {
   if (blob.size > kBlobLimit)
     throw Error(ErrorKind::Infrastructure, "blob " + blob.digest.short_text() + " of " + reference_.text() +

@@ -22,6 +22,8 @@ class RegistrySource : public ImageSource {
                  std::stop_token stop) override;
   // A small blob by itself.
   std::string blob(const Descriptor& blob, std::stop_token stop);
+  // A blob of the repository, by itself (HEAD); nullopt when no place has it. read_blob() then asks that one.
+  std::optional<Descriptor> find_blob(const Digest& digest, std::stop_token stop);
   // What its tag or digest points to now (HEAD); nullopt when no place has it.
   std::optional<Descriptor> resolve(std::stop_token stop);
 

@@ -58,18 +58,25 @@ struct Notifications::Letter {
 };
 
 std::string docker_event(const RegistryEvent& event, const std::string& id, const std::string& source,
-                         Time at) {
+                         const std::string& instance, Time at) {
   json target = described(event);
   target["length"] = event.target.size;
   target["url"] = source + "/v2/" + event.repository +
                   (is_document(event.target) ? "/manifests/" : "/blobs/") + event.target.digest.text();
+  json request{{"id", id}, {"addr", event.remote}};
+  const auto& [host, method, user_agent] = event.request;
+  for (const auto& [name, value] :
+       {std::pair{"host", &host}, {"method", &method}, {"useragent", &user_agent}})
+    if (!value->empty()) request[name] = *value;
+  const size_t scheme = source.find("://");
+  const std::string address = scheme == std::string::npos ? source : source.substr(scheme + 3);
   const json one{{"id", id},
                  {"timestamp", format_rfc3339_nano(at)},
                  {"action", name_of(event.action)},
                  {"target", std::move(target)},
-                 {"request", {{"id", id}, {"addr", event.remote}}},
+                 {"request", std::move(request)},
                  {"actor", event.user.empty() ? json::object() : json{{"name", event.user}}},
-                 {"source", {{"addr", source}}}};
+                 {"source", {{"addr", address}, {"instanceID", instance}}}};
   return json{{"events", {one}}}.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -90,7 +97,10 @@ std::string cloud_event(const RegistryEvent& event, const std::string& id, const
 }
 
 Notifications::Notifications(Options options)
-    : options_(std::move(options)), http_(options_.http), outbox_(options_.database) {
+    : options_(std::move(options)),
+      instance_(random_hex(16)),
+      http_(options_.http),
+      outbox_(options_.database) {
   outbox_.execute(
       "CREATE TABLE IF NOT EXISTS outbox (id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, "
       "at INTEGER NOT NULL, body TEXT NOT NULL)");
@@ -115,7 +125,7 @@ void Notifications::post(const RegistryEvent& event, Time now) {
     outbox_.prepare("INSERT INTO outbox (target, at, body) VALUES (?, ?, ?)")
         .bind(1, target.name)
         .bind(2, int64_t{now.time_since_epoch().count()})
-        .bind(3, docker ? docker_event(event, id, options_.source, now)
+        .bind(3, docker ? docker_event(event, id, options_.source, instance_, now)
                         : cloud_event(event, id, options_.source, now))
         .run();
     drop_old(target, now);

@@ -28,7 +28,7 @@ class Notifications {
   struct Options {
     std::vector<NotificationTarget> targets;
     std::filesystem::path database;
-    std::string source = "kiln";  // of the events: the registry's host
+    std::string source = "kiln";  // of the events: the registry's URL
     Duration first_pause = std::chrono::seconds(1);
     HttpClient::Options http{.stall_timeout = std::chrono::seconds(20)};
   };
@@ -49,6 +49,7 @@ class Notifications {
   void drop_strangers();
 
   const Options options_;
+  const std::string instance_;  // of this process, in Docker's events
   const HttpClient http_;
   mutable std::mutex mutex_;  // guards the outbox
   std::condition_variable_any posted_;
@@ -58,7 +59,7 @@ class Notifications {
 
 // The bodies, for tests.
 std::string docker_event(const RegistryEvent& event, const std::string& id, const std::string& source,
-                         Time at);
+                         const std::string& instance, Time at);
 std::string cloud_event(const RegistryEvent& event, const std::string& id, const std::string& source,
                         Time at);
 

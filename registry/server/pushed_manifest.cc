@@ -49,6 +49,8 @@ bool is_json_type(std::string_view type) {
 }  // namespace
 
 json parse_pushed(std::string_view bytes) {
+  // The parser would pass over it; other readers do not (RFC 8259, 8.1).
+  if (bytes.starts_with("\xEF\xBB\xBF")) refuse("malformed manifest: it begins with a byte order mark");
   json document = parse_document(bytes, "manifest");
   for (const char* name : {"mediaType", "artifactType"}) check_text(document, name);
   if (const json* subject = member(document, "subject"); subject && !subject->is_object())

@@ -20,6 +20,9 @@ struct RegistryEvent {
   Descriptor target;   // of a blob: digest and size
   std::string user;    // who asked; empty: nobody in particular
   std::string remote;  // address and port of who asked
+  struct Request {
+    std::string host{}, method{}, user_agent{};  // as they came
+  } request{};                                   // empty: it happened by itself
 };
 
 // What the owner of a registry decides beyond the distribution-spec: which pushes it refuses, what comes from
@@ -94,7 +97,8 @@ class RegistryHooks {
                                std::string_view /*via*/) {}
   virtual void before_blob(std::string_view /*repository*/, const Digest& /*digest*/,
                            std::string_view /*via*/) {}
-  // The size of a blob that before_blob() would bring: who only looks (HEAD) does not have to wait for it.
+  // The size of a blob that before_blob() would bring, where it is known here: who only looks (HEAD) does not
+  // have to wait for it.
   virtual std::optional<uint64_t> size_elsewhere(std::string_view /*repository*/, const Digest& /*digest*/) {
     return std::nullopt;
   }

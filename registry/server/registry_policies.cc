@@ -25,7 +25,10 @@ RegistryPolicies::RegistryPolicies(Store& store, Client& client, Options options
         std::make_unique<Notifications>(Notifications::Options{.targets = options_.settings.notifications,
                                                                .database = options_.database,
                                                                .source = options_.source});
-  if (!options_.settings.retention.empty())
+  if (options_.settings.retention.empty()) return;
+  if (options_.read_only)
+    spdlog::warn("the registry is read-only: its rules of retention rest");
+  else
     retention_ = std::jthread([this](const std::stop_token& stop) { retain_hourly(stop); });
 }
 

@@ -24,6 +24,7 @@ class RegistryPolicies final : public RegistryHooks {
     std::filesystem::path database;  // for events that wait; made when there is somebody to tell
     std::string source = "kiln";     // of events
     bool has_users = false;          // repositories show their own blobs only
+    bool read_only = false;          // nothing goes by itself, either
     std::stop_token stop{};          // ends what waits for upstreams
     const Clock* clock = &system_clock();
   };
@@ -46,6 +47,8 @@ class RegistryPolicies final : public RegistryHooks {
   std::optional<uint64_t> size_elsewhere(std::string_view repository, const Digest& digest) override;
   void happened(const RegistryEvent& event) override;
 
+  // Whether what is too old goes by itself.
+  bool retains() const { return retention_.joinable(); }
   size_t events_waiting() const { return notifications_ ? notifications_->waiting() : 0; }
 
  private:

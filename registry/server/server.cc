@@ -30,7 +30,8 @@ namespace {
 
 // Who waits for another registry, and for the disk; beyond, they wait in line.
 constexpr size_t kBringers = 32, kWriters = 64;
-constexpr size_t kBringing = 512;  // with those in line
+constexpr size_t kBringing = 512;      // with those in line
+constexpr uint64_t kPiece = 1u << 20;  // of a blob that is sent
 constexpr std::string_view kOwnImages = "kiln/";
 
 // Counts a request when it is over, however it ends: a client that went away has no status.
@@ -57,12 +58,13 @@ struct RegistryServer::State {
   State(Store& content, Options given)
       : store(content),
         options(std::move(given)),
-        blobs(options.settings.htpasswd.empty() ? nullptr : std::make_unique<RepositoryBlobs>(store)),
-        manifests(store, options, blobs.get()),
-        uploads(store, options, blobs.get(), metrics, writers) {
-    if (!blobs) return;
+        blobs(store, options.settings.htpasswd.empty() ? RepositoryBlobs::Shows::AllButDeleted
+                                                       : RepositoryBlobs::Shows::Own),
+        manifests(store, options, blobs),
+        uploads(store, options, blobs, metrics, writers) {
+    if (options.settings.htpasswd.empty()) return;
     authentication.emplace(options.settings, options.token_key, *options.clock);
-    blobs->prune();
+    blobs.prune();
   }
 
   Awaitable<Answer> answer(HttpExchange& exchange);
@@ -76,12 +78,13 @@ struct RegistryServer::State {
   Awaitable<bool> has_blob(HttpExchange& exchange, const Route& route, const Digest& digest);
   Awaitable<Answer> send_head(HttpExchange& exchange, const Digest& digest, uint64_t size);
   Awaitable<Answer> send_blob(HttpExchange& exchange, const Digest& digest);
+  Awaitable<void> send_range(HttpExchange& exchange, int fd, const detail::ByteRange& range);
 
   Store& store;
   const Options options;
   RegistryMetrics metrics;
   detail::LazyPool writers{kWriters};
-  const std::unique_ptr<RepositoryBlobs> blobs;  // where there are users
+  RepositoryBlobs blobs;
   detail::ManifestEndpoints manifests;
   detail::UploadEndpoints uploads;
   std::optional<detail::Authentication> authentication;  // where there are users
@@ -119,6 +122,9 @@ Awaitable<void> RegistryServer::handle(HttpExchange& exchange) {
   }
   counted.status = answer.status;
   if (answer.sent) co_return;
+  if (answer.status == 405)
+    answer.headers.add("Allow",
+                       detail::allowed_methods(exchange.path(), state_->options.settings, exchange.method()));
   add_common(answer.headers);
   co_await exchange.respond(answer.status, std::move(answer.headers), answer.body);
 }
@@ -134,6 +140,8 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange) {
                            "\"" + route->repository + "\" is not a repository name");
   Caller caller;
   caller.remote = exchange.remote_address();
+  caller.request = {std::string(exchange.header("Host")), std::string(exchange.method()),
+                    std::string(exchange.header("User-Agent"))};
   if (auto refusal = co_await refuse(exchange, *route, caller)) co_return std::move(*refusal);
   if (reads) co_await bring(exchange, *route);
   if (route->kind == Route::Kind::Blob && reads) co_return co_await get_blob(exchange, *route);
@@ -237,9 +245,9 @@ Awaitable<Answer> RegistryServer::State::answer(HttpExchange& exchange, const Ro
       else if (method == "PUT")
         result = co_await uploads.finish(exchange, route, caller);
       else if (method == "GET")
-        result = co_await uploads.status(exchange, route, caller);
+        result = co_await uploads.status(route, caller);
       else if (method == "DELETE")
-        result = co_await uploads.cancel(exchange, route, caller);
+        result = co_await uploads.cancel(route, caller);
       break;
   }
   co_return result;
@@ -278,10 +286,11 @@ Awaitable<Answer> RegistryServer::State::put_manifest(HttpExchange& exchange, co
 Awaitable<bool> RegistryServer::State::has_blob(HttpExchange& exchange, const Route& route,
                                                 const Digest& digest) {
   const bool head = exchange.method() == "HEAD";
-  if (head && !blobs) co_return store.keep(digest);  // quick enough for this thread
+  // Quick enough for this thread.
+  if (head && !authentication && !blobs.was_deleted(route.repository, digest)) co_return store.keep(digest);
   co_return co_await exchange.on_pool([&] {
     if (head) return manifests.has_blob(route.repository, digest);
-    return (!blobs || blobs->has(route.repository, digest)) && store.heal(digest);
+    return blobs.shows(route.repository, digest) && store.heal(digest);
   });
 }
 
@@ -291,6 +300,17 @@ Awaitable<Answer> RegistryServer::State::send_head(HttpExchange& exchange, const
   co_await exchange.begin(200, blob_headers(digest), size);
   co_await exchange.finish();
   co_return Answer{200, {}, {}, /*sent=*/true};
+}
+
+// A transfer that breaks off counts with the pieces that went.
+Awaitable<void> RegistryServer::State::send_range(HttpExchange& exchange, int fd,
+                                                  const detail::ByteRange& range) {
+  for (uint64_t done = 0; done < range.length;) {
+    const uint64_t piece = std::min(range.length - done, kPiece);
+    co_await exchange.send_file(fd, range.from + done, piece);
+    metrics.sent(piece);
+    done += piece;
+  }
 }
 
 Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const Digest& digest) {
@@ -304,7 +324,8 @@ Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const
     co_return sent;
   }
   detail::ByteRange range{0, size};
-  switch (detail::parse_range(exchange.header("Range"), size, range)) {
+  const bool counts = detail::is_range_of(exchange.header("If-Range"), headers.get("ETag"));
+  switch (detail::parse_range(counts ? exchange.header("Range") : "", size, range)) {
     case detail::RangeKind::Unsatisfiable: {
       Answer answer = error_answer(416, "RANGE_INVALID", "the blob has " + std::to_string(size) + " bytes");
       answer.headers.add("Content-Range", "bytes */" + std::to_string(size));
@@ -321,8 +342,7 @@ Awaitable<Answer> RegistryServer::State::send_blob(HttpExchange& exchange, const
       co_await exchange.begin(200, std::move(headers), size);
       break;
   }
-  co_await exchange.send_file(fd.get(), range.from, range.length);
-  if (exchange.method() != "HEAD") metrics.sent(range.length);
+  if (exchange.method() != "HEAD") co_await send_range(exchange, fd.get(), range);
   co_await exchange.finish();
   co_return sent;
 }

@@ -1,9 +1,30 @@
 #include "registry/server/server_answers.h"
 
+#include "base/text.h"
 #include "registry/server/registry_hooks.h"
 #include "registry/store/index_full.h"
 
 namespace kiln::registry::detail {
+namespace {
+
+std::vector<std::string_view> methods_of(std::string_view path) {
+  const auto route = parse_route(path);
+  if (!route) return {"GET", "POST"};  // the token endpoint
+  switch (route->kind) {
+    case Route::Kind::Manifest:
+      return {"GET", "HEAD", "PUT", "DELETE"};
+    case Route::Kind::Blob:
+      return {"GET", "HEAD", "DELETE"};
+    case Route::Kind::Uploads:
+      return {"POST"};
+    case Route::Kind::Upload:
+      return {"GET", "PATCH", "PUT", "DELETE"};
+    default:
+      return {"GET", "HEAD"};
+  }
+}
+
+}  // namespace
 
 const char* endpoint_of(std::string_view path) {
   const auto route = parse_route(path);
@@ -40,6 +61,19 @@ Answer failure_answer(const Error& error, std::string_view path) {
   if (error.kind() == ErrorKind::TimedOut) return error_answer(408, "UNKNOWN", message);
   if (error.kind() == ErrorKind::Unavailable) return error_answer(503, "UNAVAILABLE", message);
   return error_answer(500, "UNKNOWN", message);
+}
+
+std::string allowed_methods(std::string_view path, const RegistrySettings& settings,
+                            std::string_view refused) {
+  const bool is_content = endpoint_of(path) != std::string_view("uploads");
+  std::vector<std::string> out;
+  for (const std::string_view method : methods_of(path)) {
+    const bool reads = method == "GET" || method == "HEAD" || endpoint_of(path) == std::string_view("other");
+    if (method == refused || (settings.read_only && !reads)) continue;
+    if (method == "DELETE" && is_content && !settings.allow_delete) continue;
+    out.emplace_back(method);
+  }
+  return join(out, ", ");
 }
 
 void add_common(HttpHeaders& headers) {

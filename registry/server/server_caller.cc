@@ -24,7 +24,7 @@ bool Caller::may_see(std::string_view repository) const {
 
 void tell(RegistryHooks* hooks, const Caller& caller, RegistryEvent::Action action,
           const std::string& repository, const std::string& tag, const Descriptor& target) {
-  if (hooks) hooks->happened({action, repository, tag, target, caller.user, caller.remote});
+  if (hooks) hooks->happened({action, repository, tag, target, caller.user, caller.remote, caller.request});
 }
 
 std::optional<Answer> refused(const std::optional<RegistryHooks::Refusal>& refusal) {

@@ -14,8 +14,9 @@
 namespace kiln::registry::detail {
 
 struct Caller {
-  std::string user;                // empty: nobody in particular
-  std::string remote;              // address and port
+  std::string user;    // empty: nobody in particular
+  std::string remote;  // address and port
+  RegistryEvent::Request request{};
   const Access* access = nullptr;  // null: everybody may do everything
   // Of the token, which may be good for less than its user has a right to; nullopt: came with a password, or
   // with nothing.

@@ -11,7 +11,6 @@
 #include "registry/server/entry_notes.h"
 #include "registry/server/pushed_manifest.h"
 #include "registry/store/store.h"
-#include "registry/store/store_blobs.h"
 
 namespace kiln::registry::detail {
 namespace {
@@ -242,9 +241,8 @@ Answer ManifestEndpoints::catalog(const Caller& caller, const std::optional<std:
 }
 
 bool ManifestEndpoints::has_blob(const std::string& repository, const Digest& blob) const {
-  if (!blobs_) return store_.keep(blob);
   // Once more, as collect() may have been about to forget that it was received.
-  return blobs_->has(repository, blob) && store_.keep(blob) && blobs_->has(repository, blob);
+  return blobs_.shows(repository, blob) && store_.keep(blob) && blobs_.shows(repository, blob);
 }
 
 bool ManifestEndpoints::needs(const Descriptor& entry, const Digest& blob) const {
@@ -264,33 +262,18 @@ Answer ManifestEndpoints::remove_blob(const Route& route, const Caller& caller) 
   const auto digest = Digest::parse(route.argument);
   if (!digest) return error_answer(400, "DIGEST_INVALID", "\"" + route.argument + "\" is not a digest");
   const auto size = store_.size(*digest);
-  if (!size || (blobs_ && !blobs_->has(route.repository, *digest)))
+  if (!size || !blobs_.has(route.repository, *digest))
     return error_answer(404, "BLOB_UNKNOWN", "there is no blob " + digest->text());
-  const auto in_use = [&] {
+  const auto index = store_.index();
+  std::set<Digest> known;  // those that do not need it
+  if (std::ranges::any_of(index->of_repository(route.repository), [&](const IndexEntry* entry) {
+        return known.insert(entry->descriptor.digest).second && needs(entry->descriptor, *digest);
+      }))
     return error_answer(405, "UNSUPPORTED",
                         "blob " + digest->text() + " belongs to a manifest that is still here");
-  };
-  std::set<Digest> known;  // those that do not need it
-  const auto is_needed = [&] {
-    const auto index = store_.index();
-    return std::ranges::any_of(index->entries(), [&](const StoreIndex::Entry& entry) {
-      if (blobs_ && entry->repository != route.repository) return false;
-      const Descriptor& manifest = entry->descriptor;
-      return known.insert(manifest.digest).second && needs(manifest, *digest);
-    });
-  };
-  if (is_needed()) return in_use();  // most of the reading, while nobody waits
-  // Blobs are shared by all repositories, and by images that were never pushed. Where there are users, it
-  // goes from this one only: another may be about to rely on it, and collect() removes what nobody needs.
-  if (blobs_) {
-    blobs_->remove(route.repository, *digest);
-  } else {
-    // As collect() does: who names it now waits, and then sees that it is gone.
-    const FileLock names = store_.lock_names();
-    const FileLock sweep = detail::lock_sweep(store_.root(), FileLock::Mode::Exclusive);
-    if (is_needed()) return in_use();
-    store_.remove_blob(*digest);
-  }
+  // From this repository only: all share the file, and another may be about to rely on it. collect() removes
+  // what nobody needs.
+  blobs_.remove(route.repository, *digest);
   tell(options_.hooks, caller, RegistryEvent::Action::Delete, route.repository, {},
        {"application/octet-stream", *digest, *size, {}, {}, {}, {}});
   return {202, {}, {}};

@@ -15,8 +15,7 @@ namespace kiln::registry::detail {
 
 class ManifestEndpoints {
  public:
-  // `blobs`: null where every blob is everybody's.
-  ManifestEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs)
+  ManifestEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs& blobs)
       : store_(store), options_(options), blobs_(blobs) {}
 
   // `head` and what the client has already ("" or an If-None-Match) tell a look from a pull.
@@ -41,7 +40,7 @@ class ManifestEndpoints {
 
   Store& store_;
   const RegistryServer::Options& options_;
-  RepositoryBlobs* const blobs_;
+  RepositoryBlobs& blobs_;
 };
 
 }  // namespace kiln::registry::detail

@@ -73,6 +73,10 @@ RangeKind parse_range(std::string_view header, uint64_t size, ByteRange& range) 
   return RangeKind::Partial;
 }
 
+bool is_range_of(std::string_view if_range, std::string_view etag) {
+  return if_range.empty() || trim(if_range) == etag;  // compared strongly; we give no dates
+}
+
 bool matches_etag(std::string_view header, std::string_view etag) {
   if (etag.empty()) return false;
   if (trim(header) == "*") return true;

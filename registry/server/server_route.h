@@ -38,6 +38,9 @@ enum class RangeKind { None, Partial, Unsatisfiable };
 // one that ends before it begins cannot be satisfied.
 RangeKind parse_range(std::string_view header, uint64_t size, ByteRange& range);
 
+// Whether a Range counts that came with this If-Range (RFC 9110, 13.1.5), or without one ("").
+bool is_range_of(std::string_view if_range, std::string_view etag);
+
 // Whether an If-None-Match header (RFC 9110, 13.1.2) names this entity tag: the client has it already.
 bool matches_etag(std::string_view header, std::string_view etag);
 

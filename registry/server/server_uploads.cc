@@ -54,12 +54,12 @@ struct DropIt {
 
 }  // namespace
 
-Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(HttpExchange& exchange, const Route& route,
-                                                         const Caller& caller) {
+Awaitable<std::shared_ptr<Upload>> UploadEndpoints::find(const Route& route, const Caller& caller) {
   auto upload = sessions_.find(route.argument, route.repository);
   if (upload || !Store::is_writer_id(route.argument)) co_return upload;
-  co_return co_await exchange.on_pool(
-      [&] { return sessions_.resume(route.argument, route.repository, owner_of(caller)); });
+  // It reads what is there: not on the threads of those who pull.
+  co_return co_await on_pool(
+      writers_.get(), [&] { return sessions_.resume(route.argument, route.repository, owner_of(caller)); });
 }
 
 Descriptor UploadEndpoints::descriptor_of(const Digest& digest) const {
@@ -97,6 +97,7 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, Upload& upload)
         writing = writer.write_piece(std::move(writing));
       else
         writer.write(writing);  // all of it: no thread for that
+      upload.written = writer.size();
     });
     metrics_.received(filled);
   }
@@ -117,7 +118,7 @@ Awaitable<void> UploadEndpoints::receive(HttpExchange& exchange, Upload& upload)
 
 Answer UploadEndpoints::located(int status, const Upload& upload) {
   Answer answer{status, {}, {}};
-  const uint64_t size = upload.writer.size();
+  const uint64_t size = upload.written;
   answer.headers.add("Location", "/v2/" + upload.repository + "/blobs/uploads/" + upload.id());
   answer.headers.add("Range", "0-" + std::to_string(size == 0 ? 0 : size - 1));
   answer.headers.add("Docker-Upload-UUID", upload.id());
@@ -132,7 +133,7 @@ Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& call
     try {
       if (upload.counted) upload.counted->commits(digest);
       upload.writer.commit(digest);
-      if (blobs_) blobs_->add(route.repository, digest);
+      blobs_.add(route.repository, digest);
       if (upload.counted) upload.counted->committed();
       tell(options_.hooks, caller, RegistryEvent::Action::Push, route.repository, {}, descriptor_of(digest));
     } catch (const Error& error) {
@@ -145,20 +146,18 @@ Awaitable<Answer> UploadEndpoints::commit(const Route& route, const Caller& call
 
 std::optional<Answer> UploadEndpoints::mount(const Route& route, const Caller& caller, const Digest& digest,
                                              const std::optional<std::string>& from) {
-  if (blobs_) {
-    const auto gives = [&](const std::string& repository) {
-      return caller.may(repository, Right::Pull) && blobs_->has(repository, digest);
-    };
-    bool readable = blobs_->has(route.repository, digest);
-    if (!readable && from) readable = gives(*from);
-    if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
-    if (!readable) return std::nullopt;
-  }
+  const auto gives = [&](const std::string& repository) {
+    return caller.may(repository, Right::Pull) && blobs_.shows(repository, digest);
+  };
+  bool readable = blobs_.shows(route.repository, digest);
+  if (!readable && from) readable = gives(*from);
+  if (!readable && !from) readable = std::ranges::any_of(store_.index()->repositories(), gives);
+  if (!readable) return std::nullopt;
   RegistryHooks::Admission admission;
   if (options_.hooks) admission = options_.hooks->before_mount(route.repository, digest);
   if (auto refusal = refused(admission.refusal)) return refusal;
   if (!store_.keep(digest)) return std::nullopt;
-  if (blobs_) blobs_->add(route.repository, digest);
+  blobs_.add(route.repository, digest);
   tell(options_.hooks, caller, RegistryEvent::Action::Mount, route.repository, {}, descriptor_of(digest));
   return created(route, digest);
 }
@@ -223,7 +222,7 @@ std::optional<Answer> UploadEndpoints::out_of_order(const HttpExchange& exchange
 }
 
 Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
@@ -234,7 +233,7 @@ Awaitable<Answer> UploadEndpoints::append(HttpExchange& exchange, const Route& r
 }
 
 Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   const UploadSessions::Claim claim(sessions_, upload);
   if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
@@ -246,16 +245,14 @@ Awaitable<Answer> UploadEndpoints::finish(HttpExchange& exchange, const Route& r
   co_return co_await commit(route, caller, *upload, *digest);
 }
 
-Awaitable<Answer> UploadEndpoints::status(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+Awaitable<Answer> UploadEndpoints::status(const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
-  const UploadSessions::Claim claim(sessions_, upload);
-  if (!claim) co_return error_answer(409, "BLOB_UPLOAD_INVALID", "another request writes to this upload");
   co_return located(204, *upload);
 }
 
-Awaitable<Answer> UploadEndpoints::cancel(HttpExchange& exchange, const Route& route, const Caller& caller) {
-  const std::shared_ptr<Upload> upload = co_await find(exchange, route, caller);
+Awaitable<Answer> UploadEndpoints::cancel(const Route& route, const Caller& caller) {
+  const std::shared_ptr<Upload> upload = co_await find(route, caller);
   if (!upload) co_return upload_unknown(route);
   sessions_.drop(upload->id());
   co_return Answer{204, {}, {}};

@@ -20,8 +20,7 @@ inline constexpr size_t kOwners = 8;  // who can use up all uploads together onl
 
 class UploadEndpoints {
  public:
-  // `blobs`: null where every blob is everybody's.
-  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs* blobs,
+  UploadEndpoints(Store& store, const RegistryServer::Options& options, RepositoryBlobs& blobs,
                   RegistryMetrics& metrics, LazyPool& writers)
       : store_(store),
         options_(options),
@@ -34,11 +33,11 @@ class UploadEndpoints {
   Awaitable<Answer> begin(HttpExchange& exchange, const Route& route, const Caller& caller);   // POST
   Awaitable<Answer> append(HttpExchange& exchange, const Route& route, const Caller& caller);  // PATCH
   Awaitable<Answer> finish(HttpExchange& exchange, const Route& route, const Caller& caller);  // PUT
-  Awaitable<Answer> status(HttpExchange& exchange, const Route& route, const Caller& caller);  // GET
-  Awaitable<Answer> cancel(HttpExchange& exchange, const Route& route, const Caller& caller);  // DELETE
+  Awaitable<Answer> status(const Route& route, const Caller& caller);                          // GET
+  Awaitable<Answer> cancel(const Route& route, const Caller& caller);                          // DELETE
 
  private:
-  Awaitable<std::shared_ptr<Upload>> find(HttpExchange& exchange, const Route& route, const Caller& caller);
+  Awaitable<std::shared_ptr<Upload>> find(const Route& route, const Caller& caller);
   // Makes a blob that is here, and that the caller may read, belong to the repository. nullopt: it is not.
   std::optional<Answer> mount(const Route& route, const Caller& caller, const Digest& digest,
                               const std::optional<std::string>& from);
@@ -51,7 +50,7 @@ class UploadEndpoints {
 
   Store& store_;
   const RegistryServer::Options& options_;
-  RepositoryBlobs* const blobs_;
+  RepositoryBlobs& blobs_;
   RegistryMetrics& metrics_;
   LazyPool& writers_;  // wait for the disk
   UploadSessions sessions_;

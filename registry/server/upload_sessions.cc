@@ -17,6 +17,7 @@ Upload::Upload(std::string repository_name, std::string owner, std::string algor
                fs::path record)
     : repository(std::move(repository_name)),
       writer(std::move(blob_writer)),
+      written(writer.size()),
       owner_(std::move(owner)),
       algorithm_(std::move(algorithm)),
       record_(std::move(record)) {}
@@ -106,8 +107,22 @@ std::shared_ptr<Upload> UploadSessions::find(std::string_view id, std::string_vi
 std::shared_ptr<Upload> UploadSessions::resume(std::string_view id, std::string_view repository,
                                                const std::string& owner) {
   if (!Store::is_writer_id(id)) return nullptr;
-  std::lock_guard one_at_a_time(resuming_);
+  {
+    std::unique_lock lock(mutex_);
+    resumed_.wait(lock, [&] { return !resuming_.contains(id); });
+    resuming_.emplace(id);
+  }
+  const OnExit done([&] {
+    std::lock_guard lock(mutex_);
+    resuming_.erase(resuming_.find(id));
+    resumed_.notify_all();
+  });
   if (auto here = find(id, repository)) return here;
+  return read_back(id, repository, owner);
+}
+
+std::shared_ptr<Upload> UploadSessions::read_back(std::string_view id, std::string_view repository,
+                                                  const std::string& owner) {
   std::optional<UploadRecord> record;
   try {
     record = UploadRecord::parse(read_file(record_of(id), kRecordLimit));

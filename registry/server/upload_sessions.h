@@ -1,9 +1,12 @@
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -32,7 +35,8 @@ class Upload {
   void suspend();
 
   const std::string repository;
-  BlobWriter writer;
+  BlobWriter writer;                                      // of the one who has claimed it
+  std::atomic<uint64_t> written{0};                       // so much of it is there, for everybody
   std::unique_ptr<RegistryHooks::UploadCount> counted{};  // null: nobody counts
 
  private:
@@ -88,6 +92,8 @@ class UploadSessions {
  private:
   std::shared_ptr<Upload> enter(std::shared_ptr<Upload> upload);
   void count(Upload& upload) const;
+  std::shared_ptr<Upload> read_back(std::string_view id, std::string_view repository,
+                                    const std::string& owner);
   fs::path record_of(std::string_view id) const;
   void expire();
   bool make_room(const std::string* owner);
@@ -95,7 +101,9 @@ class UploadSessions {
   Store& store_;
   const Limits limits_;
   std::mutex mutex_;
-  std::mutex resuming_;  // held while one is read; whoever wants the same one finds it afterwards
+  // Those that are being read; whoever wants the same one finds it afterwards.
+  std::set<std::string, std::less<>> resuming_;
+  std::condition_variable resumed_;
   Time swept_{};
   std::map<std::string, std::shared_ptr<Upload>, std::less<>> uploads_;
 };

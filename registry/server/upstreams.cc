@@ -35,6 +35,11 @@ std::optional<Descriptor> blob_in(const Manifest& document, const Digest& digest
   return std::nullopt;
 }
 
+// Not to be taken for the manifest of that digest.
+std::string blob_name(const std::string& repository, const Digest& digest) {
+  return repository + " blob " + digest.text();
+}
+
 struct Needed {
   Digest manifest;
   Descriptor blob;
@@ -72,7 +77,7 @@ Upstreams::Upstreams(Store& store, Client& client, Options options)
       client_(client),
       options_(std::move(options)),
       name_(std::string(kPseudonym) + random_hex(8)),
-      blobs_(store) {}
+      blobs_(store, options_.guarded ? RepositoryBlobs::Shows::Own : RepositoryBlobs::Shows::AllButDeleted) {}
 
 const UpstreamRule* Upstreams::rule_of(std::string_view repository) const {
   const UpstreamRule* longest = nullptr;
@@ -163,7 +168,8 @@ void Upstreams::blob(std::string_view repository, const Digest& digest, std::str
   const std::string name(repository);
   if (!rule || is_here(name, digest)) return;
   const std::string chain = pass_on(via, repository, *rule);
-  once(name + " " + digest.text(), [&] {
+  if (is_known_missing(blob_name(name, digest))) return;
+  once(blob_name(name, digest), [&] {
     if (!is_here(name, digest)) fetch_blob(name, digest, *rule, chain);
   });
 }
@@ -176,7 +182,7 @@ std::optional<uint64_t> Upstreams::blob_size(std::string_view repository, const 
 }
 
 bool Upstreams::is_here(const std::string& repository, const Digest& blob) {
-  return store_.has(blob) && (!options_.guarded || blobs_.has(repository, blob));
+  return store_.has(blob) && blobs_.shows(repository, blob);
 }
 
 void Upstreams::fetch_manifest(const std::string& repository, const std::string& reference,
@@ -223,23 +229,31 @@ void Upstreams::keep(const std::string& repository, const std::string& tag, cons
 
 void Upstreams::fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule,
                            const std::string& via) {
-  const auto needed = find_blob(store_, repository, digest);
-  if (!needed) return;  // no manifest of this repository needs it
   const auto no_progress = [](uint64_t) {};
   try {
-    const auto source = client_.source(at_upstream(repository, needed->manifest.text(), rule), {}, via);
-    source->manifest({}, options_.stop);  // finds which of the upstream's mirrors has the image
+    auto found = look_for(repository, digest, rule, via);
+    if (!found) return note_missing(blob_name(repository, digest));
     if (store_.has(digest)) {
-      DigestSink proof(needed->blob);
-      source->read_blob(needed->blob, proof, no_progress, options_.stop);
+      DigestSink proof(found->blob);
+      found->source->read_blob(found->blob, proof, no_progress, options_.stop);
     } else {
-      StoreTarget(store_).put_blob(needed->blob, *source, no_progress, options_.stop);
+      StoreTarget(store_).put_blob(found->blob, *found->source, no_progress, options_.stop);
     }
   } catch (const Error& error) {
     if (error.kind() == ErrorKind::NotFound) return;
     explain(error, repository, rule);
   }
   blobs_.add(repository, digest);
+}
+
+std::optional<Client::FoundBlob> Upstreams::look_for(const std::string& repository, const Digest& digest,
+                                                     const UpstreamRule& rule, const std::string& via) {
+  const auto needed = find_blob(store_, repository, digest);
+  if (!needed)  // its manifest has come another way, or is to come yet
+    return client_.find_blob(at_upstream(repository, digest.text(), rule), digest, options_.stop, via);
+  auto source = client_.source(at_upstream(repository, needed->manifest.text(), rule), {}, via);
+  source->manifest({}, options_.stop);  // finds which of the upstream's mirrors has the image
+  return Client::FoundBlob{needed->blob, std::move(source)};
 }
 
 }  // namespace kiln::registry

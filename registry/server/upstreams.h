@@ -45,9 +45,9 @@ class Upstreams {
   // Brings what `reference` (tag or digest) names; nothing where no rule means the repository, or the
   // upstream has no such thing.
   void manifest(std::string_view repository, std::string_view reference, std::string_view via = {});
-  // Brings a blob that a manifest of the repository needs.
+  // Brings a blob of the repository, whether or not a manifest of it that is here needs it.
   void blob(std::string_view repository, const Digest& digest, std::string_view via = {});
-  // Of a blob that is not here and that blob() would bring; nothing is asked for it.
+  // Of a blob that is not here and that a manifest which is needs; nothing is asked for it.
   std::optional<uint64_t> blob_size(std::string_view repository, const Digest& digest);
 
  private:
@@ -56,6 +56,9 @@ class Upstreams {
                       const std::string& via);
   void fetch_blob(const std::string& repository, const Digest& digest, const UpstreamRule& rule,
                   const std::string& via);
+  // Where the upstream has it; nullopt where it has not.
+  std::optional<Client::FoundBlob> look_for(const std::string& repository, const Digest& digest,
+                                            const UpstreamRule& rule, const std::string& via);
   // What requests to an upstream have in their Via when ours had `via`. Throws Loop.
   std::string pass_on(std::string_view via, std::string_view repository, const UpstreamRule& rule) const;
   bool is_here(const std::string& repository, const Digest& blob);

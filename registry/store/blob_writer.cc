@@ -194,7 +194,7 @@ BlobWriter Store::begin_blob(std::string_view algorithm) {
     state->fd = UniqueFd(::open(state->path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
   } while (!state->fd && errno == ENOENT);
   if (!state->fd) throw_errno("cannot write into the image store");
-  ::flock(state->fd.get(), LOCK_EX);  // says "someone is at it" until this process ends, however it ends
+  detail::lock_for_life(state->fd.get(), state->path);
   return BlobWriter(std::move(state));
 }
 

@@ -41,7 +41,9 @@ Lease::Lease(const Store& store, std::string_view purpose, Spares spares) : root
   path_ = folder / (std::string(purpose) + "-" + random_hex(8));
   const FileLock lock = detail::lock_sweep(root_, FileLock::Mode::Shared);
   fd_ = open_file(path_, O_RDWR | O_CREAT | O_EXCL);
-  ::flock(fd_.get(), LOCK_EX);
+  OnExit gone([&] { ::unlink(path_.c_str()); });
+  detail::lock_for_life(fd_.get(), path_);
+  gone.dismiss();
   if (spares == Spares::Added) return;
   const Duration now = system_clock().now().time_since_epoch() - detail::kKeepAgainAfter;
   write_all(fd_.get(), line(kSince, std::to_string(now.count())), "cannot write " + path_.string());
@@ -60,8 +62,13 @@ void Lease::add(const Digest& digest, std::span<const Digest> snapshots) {
 
 LeasedContent read_leases(const fs::path& root) {
   LeasedContent all;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(root / "leases", none)) {
+  std::error_code problem;
+  const fs::path folder = root / "leases";
+  const fs::directory_iterator files(folder, problem);
+  if (problem == std::errc::no_such_file_or_directory) return all;
+  // What cannot be read is not empty: steps may stand on what it holds.
+  if (problem) throw_errno(problem.value(), "cannot read " + folder.string());
+  for (const auto& entry : files) {
     const UniqueFd fd(::open(entry.path().c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
     if (!fd && errno == ENOENT) continue;  // ended just now
     if (!fd) throw_errno("cannot read " + entry.path().string());

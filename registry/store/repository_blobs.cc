@@ -56,11 +56,21 @@ bool RepositoryBlobs::has(const std::string& repository, const Digest& blob) {
          needed_by_manifests(repository)->contains(blob);
 }
 
+bool RepositoryBlobs::was_deleted(const std::string& repository, const Digest& blob) const {
+  return ::access((link(repository, blob).string() + std::string(kDeleted)).c_str(), F_OK) == 0;
+}
+
+bool RepositoryBlobs::shows(const std::string& repository, const Digest& blob) {
+  if (shows_ == Shows::AllButDeleted && !was_deleted(repository, blob)) return true;
+  return has(repository, blob);
+}
+
 void RepositoryBlobs::add(const std::string& repository, const Digest& blob) {
   const fs::path file = link(repository, blob);
   const bool is_new = ::access(file.parent_path().c_str(), F_OK) != 0;
   make_dirs(file.parent_path());
   ::futimens(open_file(file, O_WRONLY | O_CREAT).get(), nullptr);
+  if (shows_ == Shows::AllButDeleted && !was_deleted(repository, blob)) return;  // shown without it
   fsync_dir(file.parent_path());
   if (!is_new) return;
   fsync_dir(file.parent_path().parent_path());

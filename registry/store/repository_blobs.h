@@ -21,19 +21,25 @@ class Store;
 std::vector<Digest> required_blobs(const Manifest& manifest);
 
 // Which blobs belong to which repository of the embedded registry. All repositories share one set of blobs
-// on disk; where users have rights, a blob is only shown in repositories that
+// on disk; a blob belongs to repositories that
 //  - need it for a manifest of theirs, or
 //  - received it: an upload or a mount leaves an empty file links/REPOSITORY/ALGORITHM-HEX in the store
 //    ('/' of the name is '+'). Removed, it becomes ALGORITHM-HEX.deleted, which shows nothing, and tells what
 //    the repository has on disk until collect().
+// Where users have rights, it is shown in these only; elsewhere in all, but for those it was deleted from.
 // Whoever lets a manifest in must see to it that all its blobs belong to the repository already, or mark it
 // as sparse: a marked one gives nothing away. Thread-safe; several processes may use one store.
 class RepositoryBlobs {
  public:
-  explicit RepositoryBlobs(const Store& store) : store_(store) {}
+  enum class Shows { Own, AllButDeleted };
+  explicit RepositoryBlobs(const Store& store, Shows shows = Shows::Own) : store_(store), shows_(shows) {}
 
   bool has(const std::string& repository, const Digest& blob);
-  void add(const std::string& repository, const Digest& blob);     // on disk when it returns
+  bool was_deleted(const std::string& repository, const Digest& blob) const;  // it may have it again
+  // Whether the repository is to show it, if it is in the store.
+  bool shows(const std::string& repository, const Digest& blob);
+  // What is shown for that is so on disk, too, when it returns.
+  void add(const std::string& repository, const Digest& blob);
   void remove(const std::string& repository, const Digest& blob);  // manifests that name it still count
   // Those that its manifests need, but for marked ones'.
   using Blobs = std::set<Digest>;
@@ -63,6 +69,7 @@ class RepositoryBlobs {
   fs::path link(std::string_view repository, const Digest& blob) const;
 
   const Store& store_;
+  const Shows shows_;
   std::mutex mutex_;
   std::map<std::string, Named> repositories_;                 // as of an index
   std::map<Digest, std::shared_ptr<const Blobs>> manifests_;  // manifests do not change

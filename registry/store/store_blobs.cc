@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <chrono>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -35,6 +36,11 @@ FileLock lock_in(const fs::path& root, const char* file, const fs::path& folder,
 
 FileLock lock_sweep(const fs::path& root, FileLock::Mode mode) {
   return lock_in(root, kSweepLock, root / "blobs", mode);
+}
+
+void lock_for_life(int fd, const fs::path& path) {
+  while (::flock(fd, LOCK_EX) != 0)
+    if (errno != EINTR) throw_errno("cannot lock " + path.string());
 }
 
 void hash_file(int fd, Hasher& hasher) {

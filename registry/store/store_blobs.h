@@ -30,6 +30,9 @@ inline constexpr auto kKeepAgainAfter = std::chrono::minutes(10);
 // On `root`/`file` where that is, as in a Store of Kiln's own; else on the folder.
 FileLock lock_in(const fs::path& root, const char* file, const fs::path& folder, FileLock::Mode mode);
 FileLock lock_sweep(const fs::path& root, FileLock::Mode mode);
+// Says "someone is at it" until this process ends, however it ends. Throws where the file system has no
+// locks: what is not locked counts as a dead process's.
+void lock_for_life(int fd, const fs::path& path);
 
 // The whole file, from its beginning, into the hasher. Throws Infrastructure.
 void hash_file(int fd, Hasher& hasher);

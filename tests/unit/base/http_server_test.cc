@@ -40,6 +40,22 @@ std::string ask(HttpServer& server, std::string_view request) {
   return client.read_to_end();
 }
 
+TEST(HttpServer, TakesATargetInAbsoluteForm) {
+  HttpServer server(on_free_port(), [](HttpExchange& exchange) -> Awaitable<void> {
+    std::string text = std::string(exchange.host()) + " " + std::string(exchange.target());
+    co_await exchange.respond(200, HttpHeaders(), text);
+  });
+  const auto get = [&](const std::string& target) {
+    return ask(server, "GET " + target + " HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n");
+  };
+  EXPECT_THAT(get("http://localhost:8080/v2/?n=1"), HasSubstr("\r\n\r\nlocalhost /v2/?n=1"));
+  EXPECT_THAT(get("HTTP://LocalHost"), HasSubstr("\r\n\r\nlocalhost /"));
+  EXPECT_THAT(get("http://localhost?n=/v2/"), HasSubstr("\r\n\r\nlocalhost /"));
+  EXPECT_THAT(get("/a?from=http://x/"), HasSubstr("\r\n\r\nother /a?from=http://x/"));
+  for (const char* bad : {"http://", "ftp://x/", "http://user@x/", "http://x:99999/"})
+    EXPECT_THAT(get(bad), HasSubstr("HTTP/1.1 400")) << bad;
+}
+
 TEST(HttpServer, AnswersAndKeepsTheConnection) {
   HttpServer server(on_free_port(), echo);
   RawClient client(server.port());

@@ -2,6 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <iterator>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <thread>
 
 #include "base/error.h"
@@ -114,6 +121,47 @@ TEST_F(Collect, ForgetsTheLeasesOfTheDead) {
   write_file(dir_.path() / "leases/step-dead",
              "content " + image_of_the_dead.descriptor.digest.text() + "\n");
   EXPECT_EQ(collect_after(kLater).blobs, 3u);
+  EXPECT_TRUE(fs::is_empty(dir_.path() / "leases"));
+}
+
+TEST_F(Collect, TakesLeasesThatCannotBeReadForNoEmptyOnes) {
+  EXPECT_TRUE(read_leases(dir_.path()).roots.empty()) << "no folder";
+  Lease lease(store_, "step");
+  lease.add(image("leased").descriptor.digest);
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  const struct rlimit full { 0, before.rlim_max };
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &full), 0);
+  EXPECT_THROW(read_leases(dir_.path()), Error);
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_EQ(read_leases(dir_.path()).roots.size(), 1u);
+}
+
+// Of this thread: to lock a file alone fails as on a file system that has no locks.
+bool refuse_exclusive_locks() {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_flock, 0, 3),
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[1])),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, LOCK_EX, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOLCK),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST_F(Collect, GivesNoLeaseAndNoWriterThatCouldNotBeLocked) {
+  bool refused = false;
+  std::thread([&] {
+    refused = refuse_exclusive_locks();
+    if (!refused) return;
+    EXPECT_THROW(Lease(store_, "step"), Error);
+    EXPECT_THROW(store_.begin_blob(), Error);
+  }).join();
+  if (!refused) GTEST_SKIP() << "seccomp filters are not to be had here";
+  EXPECT_TRUE(fs::is_empty(dir_.path() / Store::kUploads));
   EXPECT_TRUE(fs::is_empty(dir_.path() / "leases"));
 }
 

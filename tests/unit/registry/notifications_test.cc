@@ -96,18 +96,22 @@ class NotificationsTest : public testing::Test {
 };
 
 TEST_F(NotificationsTest, WritesDockersFormat) {
-  EXPECT_EQ(json::parse(docker_event(event("v1"), "ID", "http://registry.example", now_)), json::parse(R"({
+  RegistryEvent pushed = event("v1");
+  pushed.request = {"registry.example:80", "PUT", "skopeo/1"};
+  EXPECT_EQ(json::parse(docker_event(pushed, "ID", "http://registry.example:80", "I", now_)), json::parse(R"({
     "events": [{
       "id": "ID", "timestamp": "2027-01-15T08:00:00.000000000Z", "action": "push",
       "target": {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 7, "length": 7,
         "digest": "sha256:3bfc269594ef649228e9a74bab00f042efc91d5acc6fbee31a382e80d42388fe",
         "repository": "team/app", "tag": "v1",
-        "url": "http://registry.example/v2/team/app/manifests/sha256:3bfc269594ef649228e9a74bab00f042efc91d5acc6fbee31a382e80d42388fe"},
-      "request": {"id": "ID", "addr": "10.0.0.1:5"},
+        "url": "http://registry.example:80/v2/team/app/manifests/sha256:3bfc269594ef649228e9a74bab00f042efc91d5acc6fbee31a382e80d42388fe"},
+      "request": {"id": "ID", "addr": "10.0.0.1:5", "host": "registry.example:80", "method": "PUT",
+        "useragent": "skopeo/1"},
       "actor": {"name": "alice"},
-      "source": {"addr": "http://registry.example"}}]})"));
+      "source": {"addr": "registry.example:80", "instanceID": "I"}}]})"));
   const json blob =
-      json::parse(docker_event(blob_event(Action::Mount), "ID", "http://r.example", now_))["events"][0];
+      json::parse(docker_event(blob_event(Action::Mount), "ID", "http://r.example", "I", now_))["events"][0];
+  EXPECT_EQ(blob["request"], (json{{"id", "ID"}, {"addr", ""}})) << "nobody asked";
   EXPECT_EQ(blob["action"], "mount");
   EXPECT_EQ(blob["target"]["url"], "http://r.example/v2/team/app/blobs/" + sha256("blob").text());
   EXPECT_FALSE(blob["target"].contains("tag"));
@@ -281,6 +285,20 @@ TEST_F(NotificationsTest, ToldIsWhatHappened) {
               ElementsAre(type + "push a:v1", type + "pull a:v1", type + "mount b@" + sha256("{}").text(),
                           type + "delete a:v1", type + "delete a@" + sha256(bytes).text()))
       << "to look is not to pull";
+}
+
+TEST_F(NotificationsTest, DockersFormatTellsHowItWasAskedFor) {
+  Receiver receiver;
+  PolicySettings settings;
+  settings.notifications = {target(receiver.url())};
+  settings.notifications[0].format = NotificationTarget::Format::Docker;
+  PolicyRegistry at(settings);
+  at.push_blob("a", "{}");
+  const json event = json::parse(receiver.wait_for(1)[0])["events"][0];
+  EXPECT_EQ(event["request"]["host"], at.server.authority());
+  EXPECT_EQ(event["request"]["method"], "POST");
+  EXPECT_THAT(event["request"]["useragent"].get<std::string>(), HasSubstr("kiln"));
+  EXPECT_FALSE(event["source"]["instanceID"].get<std::string>().empty());
 }
 
 }  // namespace

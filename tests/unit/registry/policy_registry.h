@@ -19,6 +19,7 @@ struct PolicyRegistry {
                   .database = dir.path() / "registry.db",
                   .source = "http://registry.example",
                   .has_users = !others.htpasswd.empty(),
+                  .read_only = others.read_only,
                   .clock = &clock}),
         registry(store, {.settings = std::move(others), .hooks = &policies, .clock = &clock}),
         server(on_free_port(), [this](HttpExchange& exchange) { return registry.handle(exchange); }) {}

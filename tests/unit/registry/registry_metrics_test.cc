@@ -106,5 +106,21 @@ TEST(RegistryMetrics, TheServerCountsItsAnswersAsTheyWere) {
   EXPECT_EQ(read.at("kiln_registry_requests_in_flight"), 0);
 }
 
+TEST(RegistryMetrics, ATransferThatBreaksOffCountsWithWhatWasSent) {
+  TestRegistry at;
+  const std::string content(64u << 20, 'x');  // more than the sockets between them hold
+  const Descriptor blob = at.store.put(content, media::kLayer);
+  uint64_t taken = 0;
+  const HttpSink take_a_part = [&](const HttpResponse&, std::string_view bytes) {
+    if ((taken += bytes.size()) > 8u << 20) throw Error(ErrorKind::Failed, "enough");
+  };
+  HttpRequest request{.url = at.url("/v2/a/blobs/" + blob.digest.text())};
+  EXPECT_THROW(HttpClient().send(request, take_a_part), Error);
+  at.server.stop();
+  const double sent = samples(at.registry.metrics().text()).at("kiln_registry_blob_sent_bytes_total");
+  EXPECT_GE(sent, 7u << 20);
+  EXPECT_LT(sent, content.size());
+}
+
 }  // namespace
 }  // namespace kiln::registry

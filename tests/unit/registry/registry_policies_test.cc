@@ -80,5 +80,14 @@ TEST(ImmutableTags, OfTwoPushesAtOnceOneWins) {
   EXPECT_EQ(refused, kClients - 1);
 }
 
+TEST(RegistryPolicies, RetentionRestsWhereNothingIsToBeDeleted) {
+  PolicySettings settings;
+  settings.retention = {{.repositories = {"**"}, .keep_last = 1}};
+  EXPECT_TRUE(PolicyRegistry(settings).policies.retains());
+  RegistrySettings read_only;
+  read_only.read_only = true;
+  EXPECT_FALSE(PolicyRegistry(settings, read_only).policies.retains());
+}
+
 }  // namespace
 }  // namespace kiln::registry

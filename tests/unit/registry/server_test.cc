@@ -75,6 +75,20 @@ TEST_F(Server, SendsNothingThatTheClientHas) {
   }
 }
 
+TEST_F(Server, SendsAPartOnlyOfWhatTheClientHasTheRestOf) {
+  push_blob("0123456789");
+  const std::string digest = sha256("0123456789").text();
+  const auto ask_part = [&](const std::string& of) {
+    return ask("GET", "/v2/a/b/blobs/" + digest, {{"Range", "bytes=4-"}, {"If-Range", of}});
+  };
+  EXPECT_EQ(ask_part("\"" + digest + "\"").body, "456789");
+  for (const std::string& other :
+       {std::string("\"x\""), "W/\"" + digest + "\"", std::string("Fri, 15 Jan 2027 08:00:00 GMT")}) {
+    EXPECT_EQ(ask_part(other).status, 200) << other;
+    EXPECT_EQ(ask_part(other).body, "0123456789") << other;
+  }
+}
+
 TEST_F(Server, NeverServesADamagedBlob) {
   push_blob("precious");
   write_file(registry_.store.blob_path(sha256("precious")), "tampered");
@@ -120,6 +134,31 @@ TEST_F(Server, ReadOnlyTakesAndRemovesNothing) {
   EXPECT_EQ(status("PUT", "/v2/x/manifests/v2"), 405);
   EXPECT_EQ(status("POST", "/v2/x/blobs/uploads/"), 405);
   EXPECT_TRUE(other.store.resolve("x:v1"));
+}
+
+TEST_F(Server, SaysWhichMethodsAnEndpointHas) {
+  push_manifest("v1", manifest("allow"));
+  const std::string blob = "/v2/a/b/blobs/" + sha256("{}").text();
+  const auto allow = [](const HttpResponse& response) {
+    EXPECT_EQ(response.status, 405);
+    EXPECT_TRUE(response.headers.has("Allow"));
+    return std::string(response.headers.get("Allow"));
+  };
+  EXPECT_EQ(allow(ask("POST", "/v2/")), "GET, HEAD");
+  EXPECT_EQ(allow(ask("PUT", "/v2/a/b/tags/list")), "GET, HEAD");
+  EXPECT_EQ(allow(ask("POST", "/v2/a/b/manifests/v1")), "GET, HEAD, PUT, DELETE");
+  EXPECT_EQ(allow(ask("PUT", blob)), "GET, HEAD, DELETE");
+  EXPECT_EQ(allow(ask("DELETE", blob)), "GET, HEAD") << "as long as a manifest needs it";
+  EXPECT_EQ(allow(ask("GET", "/v2/a/b/blobs/uploads/")), "POST");
+  EXPECT_EQ(allow(ask("POST", start_upload())), "GET, PATCH, PUT, DELETE");
+  RegistryServer::Options options;
+  options.settings.read_only = true;
+  const TestRegistry other(std::move(options));
+  const auto of_other = [&](std::string method, std::string_view target) {
+    return allow(client_.send({.method = std::move(method), .url = other.url(target)}));
+  };
+  EXPECT_EQ(of_other("PUT", "/v2/x/manifests/v2"), "GET, HEAD");
+  EXPECT_EQ(of_other("POST", "/v2/x/blobs/uploads/"), "") << "it has none now";
 }
 
 TEST_F(Server, TellsOfPushesAndLetsThemFail) {

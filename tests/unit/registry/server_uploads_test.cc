@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/unit/base/raw_client.h"
 #include "tests/unit/registry/server_fixture.h"
 
 namespace kiln::registry {
@@ -52,6 +53,22 @@ TEST_F(Server, TakesAStreamOfUnknownLength) {
   EXPECT_EQ(response.headers.get("Range"), "0-99");
   const std::string location(response.headers.get("Location"));
   EXPECT_EQ(ask("PUT", location + "?digest=" + sha256(std::string(100, 'z')).text()).status, 201);
+}
+
+TEST_F(Server, SaysHowFarAnUploadIsWhileItIsWritten) {
+  const std::string location = start_upload();
+  EXPECT_EQ(ask("PATCH", location, {}, "abcd").status, 202);
+  RawClient writer(registry_.server.port());
+  writer.send("PATCH " + location +
+              " HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+  writer.read_until("100 Continue\r\n\r\n");  // it is being written to
+  EXPECT_EQ(ask("PATCH", location, {}, "x").status, 409);
+  const HttpResponse status = ask("GET", location);
+  EXPECT_EQ(status.status, 204);
+  EXPECT_EQ(status.headers.get("Range"), "0-3");
+  writer.send("efgh");
+  writer.read_until("202 Accepted");
+  EXPECT_EQ(ask("PUT", location + "?digest=" + sha256("abcdefgh").text()).status, 201);
 }
 
 TEST_F(Server, RefusesAWrongDigestAndForgetsTheUpload) {

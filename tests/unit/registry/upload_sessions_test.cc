@@ -1,7 +1,9 @@
 // Uploads are carried on by the next process: the one before may have ended in any way.
 #include "registry/server/upload_sessions.h"
 
+#include <future>
 #include <gtest/gtest.h>
+#include <latch>
 
 #include "registry/server/upload_record.h"
 #include "tests/unit/registry/fixtures.h"
@@ -11,14 +13,17 @@ namespace {
 
 // One server process: everything anew over the folder.
 struct Process {
-  explicit Process(const fs::path& root)
+  explicit Process(const fs::path& root, RegistryHooks* hooks = nullptr)
       : store(root),
-        registry(store),
+        registry(store, {.hooks = hooks}),
         server(on_free_port(), [this](HttpExchange& exchange) { return registry.handle(exchange); }) {}
+  std::string url(std::string_view target) const {
+    return "http://" + server.authority() + std::string(target);
+  }
   HttpResponse ask(std::string method, std::string_view target, HttpHeaders headers = {},
                    std::string body = {}) {
     return client.send({.method = std::move(method),
-                        .url = "http://" + server.authority() + std::string(target),
+                        .url = url(target),
                         .headers = std::move(headers),
                         .body = HttpBody::of_text(std::move(body))});
   }
@@ -66,6 +71,39 @@ TEST_F(UploadSessionsTest, AnotherServerCarriesOnWhereTheFirstOneStopped) {
   EXPECT_EQ(second.ask("PUT", location + "?digest=" + sha256("abcdef").text()).status, 201);
   EXPECT_EQ(second.store.read(sha256("abcdef")), "abcdef");
   EXPECT_TRUE(fs::is_empty(uploads_));
+}
+
+// The owner is asked while one is taken up again: here he lets them wait until all have come.
+TEST_F(UploadSessionsTest, ManyThatAreReadAgainWaitForNobodyAndKeepNobodyElseWaiting) {
+  constexpr int kUploads = 20;  // more than the server's pool has threads
+  struct Hooks final : RegistryHooks {
+    std::unique_ptr<UploadCount> count_upload(std::string_view, std::string_view, uint64_t size) override {
+      if (size == 0) return nullptr;
+      come.count_down();
+      opened.wait();
+      return nullptr;
+    }
+    std::latch come{kUploads};
+    std::promise<void> open;
+    std::shared_future<void> opened{open.get_future().share()};
+  } hooks;
+  std::vector<std::string> locations;
+  {
+    Process first(dir_.path());
+    for (int i = 0; i < kUploads; ++i) {
+      locations.emplace_back(first.ask("POST", "/v2/a/b/blobs/uploads/").headers.get("Location"));
+      EXPECT_EQ(first.ask("PATCH", locations.back(), {}, "abc").status, 202);
+    }
+  }
+  Process second(dir_.path(), &hooks);
+  std::vector<std::future<int>> resumed;
+  for (const std::string& location : locations)
+    resumed.push_back(std::async(std::launch::async,
+                                 [&] { return HttpClient().send({.url = second.url(location)}).status; }));
+  hooks.come.wait();
+  EXPECT_EQ(second.ask("GET", "/v2/a/b/manifests/v1").status, 404) << "an answer";
+  hooks.open.set_value();
+  for (auto& status : resumed) EXPECT_EQ(status.get(), 204);
 }
 
 TEST_F(UploadSessionsTest, AnUploadWithoutBytesSurvivesToo) {

@@ -112,10 +112,27 @@ TEST_F(UpstreamsTest, WhatTheUpstreamDoesNotHaveIsNotThere) {
   get("mirror/team/app/manifests/latest");
   asked();
   EXPECT_EQ(get("mirror/team/app" + blob("absent")).status, 404);
+  EXPECT_FALSE(asked().empty());
+  EXPECT_EQ(get("mirror/team/app" + blob("absent")).status, 404);
+  EXPECT_THAT(asked(), IsEmpty()) << "not at once again";
   EXPECT_EQ(get("mirror/team/app/blobs/sha256:zz").status, 404);
   EXPECT_EQ(get("mirror/manifests/latest").status, 404) << "the prefix itself is nobody's copy";
   EXPECT_EQ(get("mirrors/app/manifests/latest").status, 404);
   EXPECT_THAT(asked(), IsEmpty());
+}
+
+TEST_F(UpstreamsTest, BringABlobWhoseManifestCameAnotherWay) {
+  start();
+  EXPECT_EQ(get("mirror/team/app" + blob("layer")).body, "layer");
+  EXPECT_EQ(asked(), (std::vector<std::string>{"HEAD /v2/team/app" + blob("layer"),
+                                               "GET /v2/team/app" + blob("layer")}));
+  EXPECT_EQ(get("mirror/team/app" + blob("layer")).body, "layer");
+  EXPECT_THAT(asked(), IsEmpty()) << "it is here";
+  far_.store.put("precious", media::kLayer);
+  write_file(far_.store.blob_path(sha256("precious")), "tampered");
+  EXPECT_NE(get("mirror/team/app" + blob("precious")).status, 200);
+  status_ = 500;
+  EXPECT_EQ(get("mirror/team/app" + blob("{}")).status, 503);
 }
 
 TEST_F(UpstreamsTest, WhatTheUpstreamDoesNotHaveIsNotAskedForAgainAtOnce) {
