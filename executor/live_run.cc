@@ -51,8 +51,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
   if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
   if (!options.workspaces.empty() && fs::exists(options.workspaces) && !fs::exists(places_.workspaces))
     fs::create_directory_symlink(fs::canonical(options.workspaces), places_.workspaces);
-  remove_tree(places_.run / "pods");  // of a kiln that died
-  remove_private_folder(places_.run);
+  forget_pods(places_.run);
   private_ = PrivateFolder(services.dirs, places_.run, run_.uid);
   places_.secrets = private_.path();
 }
