@@ -55,6 +55,18 @@ std::string how_it_ended(const executor::StepRecord& step) {
   return exited + ": " + step.message;
 }
 
+bool never_began(const executor::StepRecord& step, const executor::TaskRunState& task) {
+  return step.reason == task.reason && step.started == step.finished;
+}
+
+void show_end(const std::string& who, const executor::StepRecord& step, const fs::path& log) {
+  const std::string said(trim(last_lines(log, kLinesOfFailure)));
+  say("\n" + paint(Colour::Red, who) + " " + how_it_ended(step) + (said.empty() ? "" : "; its last lines:"));
+  if (!said.empty())
+    for (const std::string& line : split(said, '\n')) say("  " + printable(line));
+  say("  whole log: " + log.string());
+}
+
 // The steps that failed, their last lines, and where the whole logs are; also in pipelines inside this one.
 void show_failures(const executor::RunRecord& run, const dag::Plan& plan, const executor::State& state,
                    const executor::Journal& journal, const Dirs& dirs, const std::string& prefix) {
@@ -62,21 +74,22 @@ void show_failures(const executor::RunRecord& run, const dag::Plan& plan, const 
   for_each_task_run(plan, state, [&](size_t i, size_t k, const std::string& label) {
     if (i >= state.tasks.size() || state.tasks[i].run(k).phase != Phase::Failed) return;
     const executor::TaskRunState& task = state.tasks[i].run(k);
+    const auto show = [&](const executor::StepRecord& step, const std::string& name) {
+      show_end(prefix + label + " : " + name, step,
+               executor::log_file(dirs, run.id, label, task.attempt, name));
+    };
     for (const executor::StepRecord& step : task.steps) {
       if (step.exit_code == 0 || step.reason == "Skipped" || step.reason == "Continued") continue;
-      if (step.reason == task.reason) {  // it never began: there is no exit code, and no log
+      if (never_began(step, task)) {  // there is no exit code, and no log
         say("\n" + paint(Colour::Red, prefix + label) + " failed: " + printable(task.message));
         break;
       }
-      const fs::path log = executor::log_file(dirs, run.id, label, task.attempt, step.name);
-      const std::string said(trim(last_lines(log, kLinesOfFailure)));
-      say("\n" + paint(Colour::Red, prefix + label + " : " + step.name) + " " + how_it_ended(step) +
-          (said.empty() ? "" : "; its last lines:"));
-      if (!said.empty())
-        for (const std::string& line : split(said, '\n')) say("  " + printable(line));
-      say("  whole log: " + log.string());
+      show(step, step.name);
       break;
     }
+    if (task.reason.starts_with("Sidecar"))
+      for (const executor::StepRecord& sidecar : task.sidecars)
+        if (sidecar.reason != "Completed") show(sidecar, "sidecar-" + sidecar.name);
     if (plan.tasks[i].kind != dag::PlannedTask::Kind::Pipeline) return;
     if (const executor::RunRecord* child = newest_child(children, label)) {
       const StoredRun inner = load_run(journal, child->id);
@@ -134,7 +147,11 @@ void print_summary(const executor::RunEnd& end, const dag::Plan& plan, const exe
         "kiln.dev/result-default.TASK.RESULT");
   const bool some_succeeded =
       std::any_of(state.tasks.begin(), state.tasks.begin() + static_cast<ptrdiff_t>(plan.dag_size),
-                  [](const executor::TaskState& task) { return task.phase == Phase::Succeeded; });
+                  [](const executor::TaskState& task) {
+                    return task.phase == Phase::Succeeded ||
+                           std::ranges::find(task.runs, Phase::Succeeded, &executor::TaskRunState::phase) !=
+                               task.runs.end();
+                  });
   say("run it again: kiln runs rerun " + end.run.id + (some_succeeded ? " --from-failed" : ""));
 }
 

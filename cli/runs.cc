@@ -100,7 +100,10 @@ void remove(const RunsOptions& options, Context& context) {
   executor::Journal journal(context.dirs().database());
   close_lost_runs(journal, context.dirs());
   const executor::RunRecord run = journal.find(options.run);
-  if (!run.finished)
+  // Whatever its record says: a full disk may have kept its end out of the journal.
+  const bool is_there = fs::exists(context.dirs().runs() / run.id / "lock");
+  const UniqueFd lock = is_there ? executor::try_lock_run(context.dirs().runs() / run.id) : UniqueFd();
+  if (!run.finished && !lock)
     throw Error(ErrorKind::Failed, "run " + run.id + " has not finished",
                 "stop it first: kiln runs cancel " + run.id);
   remove_run(journal, context.dirs(), run.id);

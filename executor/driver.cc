@@ -26,7 +26,9 @@ int RunEnd::exit_code() const {
   for (const TaskState& task : state.tasks)
     if (task.phase == Phase::Failed && !task.ignored) {
       if (task.infrastructure) return kiln::exit_code(ErrorKind::Infrastructure);
-      if (task.reason == "TaskRunTimeout") return kiln::exit_code(ErrorKind::TimedOut);
+      if (task.reason == "TaskRunTimeout" || task.reason == "CustomRunTimedOut" ||
+          task.reason == "PipelineRunTimeout")
+        return kiln::exit_code(ErrorKind::TimedOut);
     }
   return kiln::exit_code(ErrorKind::Failed);
 }

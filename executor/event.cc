@@ -11,9 +11,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<std::string_view, 10> kKinds{
-    "RunStarted",  "FannedOut",      "TaskStarted",     "TaskStopped", "TaskFinished",
-    "TaskSkipped", "FinallyStarted", "CancelRequested", "TimedOut",    "RunFinished"};
+constexpr std::array<std::string_view, 11> kKinds{
+    "RunStarted",     "FannedOut",       "TaskStarted", "TaskStopped", "TaskFinished", "TaskSkipped",
+    "FinallyStarted", "CancelRequested", "TimedOut",    "RunBroken",   "RunFinished"};
 
 int64_t nanoseconds(Time time) {
   return time.time_since_epoch().count();

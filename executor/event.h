@@ -56,6 +56,7 @@ struct Event {
     FinallyStarted,
     CancelRequested,  // reason: Cancelled, CancelledRunFinally or StoppedRunFinally
     TimedOut,         // reason: pipeline, tasks or finally
+    RunBroken,        // reason, message: a task asks for what cannot be worked out; all is to be ended
     RunFinished,      // reason, message
   };
   static constexpr size_t kNoTask = static_cast<size_t>(-1);

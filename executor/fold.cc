@@ -1,7 +1,8 @@
 // One step of the fold from events to State.
 #include <algorithm>
 
-#include "executor/state.h"
+#include "executor/scheduler.h"
+#include "executor/task_end.h"
 
 namespace kiln::executor {
 namespace {
@@ -43,7 +44,10 @@ class Fold {
     run.started = event.at;
     run.reason = "Running";
     ++state_.running;
-    if (plan_.tasks[id.task].timeout > Duration{}) state_.deadlines.insert({deadline(id), id});
+    // A pipeline inside the pipeline looks after its own time.
+    const dag::PlannedTask& task = plan_.tasks[id.task];
+    if (task.timeout > Duration{} && task.kind != dag::PlannedTask::Kind::Pipeline)
+      state_.deadlines.insert({deadline(id), id});
   }
 
   void task_stopped(TaskRunId id, const Event& event) {
@@ -69,11 +73,10 @@ class Fold {
     if (!outcome.succeeded && !run.stop_reason.empty()) {  // it ended because it was told to
       outcome.reason = run.stop_reason;
       outcome.message = run.stop_message;
-      if (run.stop_reason == "TaskRunTimeout")  // its steps were not cancelled by anybody
-        for (StepRecord& step : outcome.steps)
-          if (step.reason == "Cancelled") step.reason = run.stop_reason;
+      for (StepRecord& step : outcome.steps)
+        if (step.reason.ends_with("Cancelled")) end_with(step, run);
     }
-    const bool cancelled = !outcome.succeeded && run.stop_reason == "TaskRunCancelled";
+    const bool cancelled = !outcome.succeeded && run.stop_reason.ends_with("Cancelled");
     run.finished = event.at;
     keep_results(id, outcome);
     if (ran && !outcome.succeeded && !cancelled && run.attempt < plan_.tasks[id.task].retries &&
@@ -105,7 +108,7 @@ class Fold {
     run.finished = event.at;
     if (run.attempt > 0 || !task.runs.empty()) {
       // Between two attempts it ran, and a matrix that has fanned out runs: neither is a skipped task.
-      run.reason = "TaskRunCancelled";
+      run.reason = child_words(plan_.tasks[id.task]).cancelled;
       run.message = run.attempt > 0 ? "cancelled before its next attempt" : "cancelled before it started";
       run.phase = Phase::Cancelled;
       return settle(id.task);
@@ -144,6 +147,12 @@ class Fold {
     if (event.reason == "finally") state_.finally_timed_out = true;
   }
 
+  void run_broken(const Event& event) {
+    if (state_.is_broken()) return;
+    state_.broken_reason = event.reason;
+    state_.broken_message = event.message;
+  }
+
   void run_finished(const Event& event) {
     if (state_.has_finished) return;
     for (size_t i = 0; i < state_.tasks.size(); ++i)  // only in a run that was lost
@@ -180,7 +189,7 @@ class Fold {
       state_.deadlines.erase({deadline({i, k}), {i, k}});
       state_.ready.erase({i, k});
       run.finished = event.at;
-      run.reason = ran ? "TaskRunCancelled" : std::string(skip::kNone);
+      run.reason = ran ? child_words(plan_.tasks[i]).cancelled : skip::kNone;
       run.message = ran ? event.message : "";
       run.phase = ran || !task.runs.empty() ? Phase::Cancelled : Phase::Skipped;
     }
@@ -196,8 +205,14 @@ class Fold {
   }
 
   bool no_more_attempts(size_t i) const {
-    return run_timed_out(i) || state_.cancel == Cancel::Now ||
+    return state_.is_broken() || run_timed_out(i) || state_.cancel == Cancel::Now ||
            (!plan_.tasks[i].is_finally && state_.cancel == Cancel::RunFinally);
+  }
+
+  // A step says as its TaskRun does why it was ended.
+  static void end_with(StepRecord& step, const TaskRunState& run) {
+    step.reason = run.stop_reason;
+    if (!run.stop_reason.ends_with("Cancelled")) step.message = "the TaskRun's time was over";
   }
 
   void keep_results(TaskRunId id, const Outcome& outcome) {
@@ -231,66 +246,16 @@ class Fold {
         break;
     }
     if (plan_.tasks[i].continue_on_error) {
-      ignore(i);
+      ignore_failure(plan_.tasks[i], task);
       return end(i, state_.counts.ignored);
     }
     state_.stopping = true;
     end(i, state_.counts.failed);
   }
 
-  // Only a TaskRun says in its own reason that nobody minds, and only where its steps failed: one that ran
-  // out of time, or never began, keeps the reason for that (pod/status.go, updateCompletedTaskRunStatus).
-  void ignore(size_t i) {
-    TaskState& task = state_.tasks[i];
-    task.ignored = true;
-    if (plan_.tasks[i].kind != dag::PlannedTask::Kind::Task) return;
-    const auto of_steps = [](const std::string& reason) {
-      return reason.empty() || reason == "Failed" || reason == "StepFailed" || reason == "StepOOM";
-    };
-    if (of_steps(task.reason)) task.reason = "FailureIgnored";
-    for (TaskRunState& run : task.runs)
-      if (run.phase == Phase::Failed && of_steps(run.reason)) run.reason = "FailureIgnored";
-  }
-
-  // What the runs of a matrix come to; false while one goes on. The first to fail speaks for all.
-  static bool gather(TaskState& task) {
-    const auto ended = [](const TaskRunState& run) { return is_terminal(run.phase); };
-    if (!std::ranges::all_of(task.runs, ended)) return false;
-    const TaskRunState* speaker = &task.runs.front();
-    for (Phase phase : {Phase::Cancelled, Phase::Failed})
-      if (const auto found = std::ranges::find(task.runs, phase, &TaskRunState::phase);
-          found != task.runs.end())
-        speaker = &*found;
-    task.phase = speaker->phase;
-    task.reason = speaker->reason;
-    task.message = speaker->message;
-    for (const TaskRunState& run : task.runs) {
-      task.finished = std::max(task.finished, run.finished);
-      task.infrastructure |= run.infrastructure;
-      for (const auto& [name, value] : run.results) {
-        dag::ParamValue& all = task.results.try_emplace(name, dag::ParamValue::array({})).first->second;
-        all.items.push_back(value.text);
-      }
-    }
-    return true;
-  }
-
-  void take_defaults(size_t i) {
-    if (plan_.annotations.empty()) return;
-    const dag::PlannedTask& task = plan_.tasks[i];
-    const std::string prefix = std::string(dag::annotation::kResultDefault) + task.name + ".";
-    for (auto at = plan_.annotations.lower_bound(prefix);
-         at != plan_.annotations.end() && at->first.starts_with(prefix); ++at) {
-      const std::string result = at->first.substr(prefix.size());
-      if (state_.tasks[i].phase == Phase::Succeeded && state_.tasks[i].results.contains(result)) continue;
-      if (auto value = dag::parse_result(task.result_type(result), at->second))
-        state_.tasks[i].defaults.emplace(result, std::move(*value));
-    }
-  }
-
   void end(size_t i, size_t& count) {
     ++count;
-    take_defaults(i);
+    take_defaults(plan_, i, state_.tasks[i]);
     if (plan_.tasks[i].is_finally) {
       --state_.finally_left;
       return;
@@ -335,6 +300,8 @@ void apply(const dag::Plan& plan, State& state, const Event& event) {
       return fold.cancel_requested(event);
     case Event::Kind::TimedOut:
       return fold.timed_out(event);
+    case Event::Kind::RunBroken:
+      return fold.run_broken(event);
     case Event::Kind::RunFinished:
       return fold.run_finished(event);
   }

@@ -60,8 +60,7 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
   places_.images_since = is_outermost() ? std::chrono::steady_clock::now() : nesting_.images_since;
   if (!nesting_.workspaces.empty()) places_.workspaces = nesting_.workspaces;
   if (!options.workspaces.empty()) share_workspaces(options.workspaces, places_.workspaces);
-  remove_tree(places_.run / "pods");  // of a kiln that died
-  remove_private_folder(places_.run);
+  forget_pods(places_.run);
   private_ = PrivateFolder(services.dirs, places_.run, run_.uid);
   places_.secrets = private_.path();
 }

@@ -130,6 +130,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
     throw Error(ErrorKind::Invalid, "pipeline of task " + job.task.label + ": " + problem);
   }
   compiled.plan->status.clear();  // was asked of the outermost run
+  compiled.plan->timeout = job.task.task.timeout;
   RunOptions options = options_;
   options.reuse.clear();
   options.workspaces.clear();

@@ -1,42 +1,19 @@
 #include "executor/report.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/digest.h"
 #include "executor/param_json.h"
+#include "executor/run_condition.h"
 #include "executor/scheduler.h"
 #include "executor/secrets.h"
 #include "executor/spec_json.h"
+#include "executor/task_status.h"
 
 namespace kiln::executor {
 namespace {
 
 using nlohmann::json;
-
-json condition(std::string_view status, std::string_view reason, std::string_view message, Time at) {
-  return json::array({{{"type", "Succeeded"},
-                       {"status", status},
-                       {"reason", reason},
-                       {"message", message},
-                       {"lastTransitionTime", format_rfc3339(at)}}});
-}
-
-std::string_view status_word(Phase phase) {
-  switch (phase) {
-    case Phase::Succeeded:
-      return "True";
-    case Phase::Failed:
-    case Phase::Cancelled:
-      return "False";
-    default:
-      return "Unknown";
-  }
-}
-
-json result_json(const std::string& name, const dag::ParamValue& value) {
-  return {{"name", name}, {"type", dag::to_string(value.type)}, {"value", value_json(value)}};
-}
 
 // Without the defaults, which are the spec's.
 json given_json(std::vector<dag::Param> params) {
@@ -44,95 +21,12 @@ json given_json(std::vector<dag::Param> params) {
   return params_json(params);
 }
 
-// The inputs and outputs of a provenance.json; nothing when it is not of that form.
-void add_artifacts(const std::string& provenance, json& status) {
-  const json document = json::parse(provenance, nullptr, false);
-  if (!document.is_object()) return;
-  for (const char* kind : {"inputs", "outputs"})
-    if (const auto list = document.find(kind); list != document.end() && list->is_array())
-      status[kind] = *list;
-}
-
-// `prefix` of the container's name: "step-", "sidecar-".
-json container_json(const StepRecord& step, const std::string& prefix) {
-  json terminated{{"exitCode", step.exit_code},
-                  {"reason", step.exit_code == 0 ? "Completed" : "Error"},
-                  {"startedAt", format_rfc3339(step.started)},
-                  {"finishedAt", format_rfc3339(step.finished)}};
-  if (!step.message.empty()) terminated["message"] = step.message;
-  json out{{"name", step.name}, {"container", prefix + step.name}, {"terminated", std::move(terminated)}};
-  if (!step.image_digest.empty()) out["imageID"] = step.image_digest;
-  return out;
-}
-
-json step_results_json(const StepRecord& step, const std::vector<dag::ResultSpec>& declared) {
-  json out = json::array();
-  for (const auto& [name, bytes] : step.results) {
-    const auto spec = std::ranges::find_if(declared, [&](const auto& one) { return one.name.value == name; });
-    const auto type = spec == declared.end() ? dag::ParamType::String : spec->type;
-    if (const auto value = dag::parse_result(type, bytes)) out.push_back(result_json(name, *value));
-  }
-  return out;
-}
-
-json steps_json(const std::vector<StepRecord>& steps, const dag::TaskSpec* spec) {
-  json out = json::array();
-  for (size_t i = 0; i < steps.size(); ++i) {
-    const StepRecord& step = steps[i];
-    json one = container_json(step, "step-");
-    one["terminationReason"] = step.reason;
-    static const std::vector<dag::ResultSpec> kNone;
-    const bool known = spec != nullptr && i < spec->steps.size();
-    const dag::Step* written = known ? &spec->steps[i] : nullptr;
-    const auto& declared = written == nullptr ? kNone
-                           : written->action  ? written->action->step.results
-                                              : written->results;
-    if (json results = step_results_json(step, declared); !results.empty())
-      one["results"] = std::move(results);
-    add_artifacts(step.artifacts, one);
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
-std::string_view child_kind(const dag::PlannedTask& task) {
-  switch (task.kind) {
-    case dag::PlannedTask::Kind::Pipeline:
-      return "PipelineRun";
-    case dag::PlannedTask::Kind::Custom:
-      return "CustomRun";
-    case dag::PlannedTask::Kind::Task:
-      break;
-  }
-  return "TaskRun";
+std::string_view api_version(const dag::PlannedTask& task) {
+  return task.kind == dag::PlannedTask::Kind::Custom ? "tekton.dev/v1beta1" : "tekton.dev/v1";
 }
 
 bool has_run(const TaskRunState& task) {
   return task.started != Time{} && task.phase != Phase::Skipped;
-}
-
-json task_status(const TaskRunState& task, const dag::TaskSpec* spec) {
-  json status{
-      {"conditions", condition(status_word(task.phase), task.reason, task.message,
-                               is_terminal(task.phase) ? task.finished : task.started)},
-      {"startTime", format_rfc3339(task.retries.empty() ? task.started : task.retries.front().started)},
-      {"steps", steps_json(task.steps, spec)}};
-  if (is_terminal(task.phase)) status["completionTime"] = format_rfc3339(task.finished);
-  json results = json::array();
-  for (const auto& [name, value] : task.results) results.push_back(result_json(name, value));
-  if (!results.empty()) status["results"] = std::move(results);
-  for (const StepRecord& sidecar : task.sidecars)
-    status["sidecars"].push_back(container_json(sidecar, "sidecar-"));
-  json artifacts = json::object();
-  add_artifacts(task.artifacts, artifacts);
-  if (!artifacts.empty()) status["artifacts"] = std::move(artifacts);
-  for (const AttemptRecord& attempt : task.retries)
-    status["retriesStatus"].push_back({{"conditions", condition("False", attempt.outcome.reason,
-                                                                attempt.outcome.message, attempt.finished)},
-                                       {"startTime", format_rfc3339(attempt.started)},
-                                       {"completionTime", format_rfc3339(attempt.finished)},
-                                       {"steps", steps_json(attempt.outcome.steps, spec)}});
-  return status;
 }
 
 json metadata(const RunRecord& run, const dag::Plan& plan, std::string name, std::string uid) {
@@ -195,9 +89,9 @@ json child_references(const RunRecord& run, const dag::Plan& plan, const State& 
   for (size_t k = 0; k < state.tasks[i].run_count(); ++k) {
     if (!has_run(state.tasks[i].run(k))) continue;
     const dag::TaskRunIndex which = index_of(state, {i, k});
-    json one{{"apiVersion", "tekton.dev/v1"},
-             {"kind", child_kind(planned)},
-             {"name", dag::child_name(plan, i, run.id, which)},
+    json one{{"apiVersion", api_version(planned)},
+             {"kind", child_words(planned).kind},
+             {"name", object_name(plan, i, run.id, which)},
              {"pipelineTaskName", planned.name}};
     if (!planned.display_name.empty() || planned.matrix) {
       std::string name =
@@ -211,33 +105,50 @@ json child_references(const RunRecord& run, const dag::Plan& plan, const State& 
   return out;
 }
 
+// Only a spec of its own is a customSpec: a reference need not name anything.
+void put_custom(const dag::PlannedTask& planned, json& spec) {
+  const dag::CustomTask& custom = *planned.custom;
+  json out{{"apiVersion", custom.api_version}, {"kind", custom.kind}};
+  if (!custom.name.empty()) out["name"] = custom.name;
+  if (!custom.spec.empty()) out["spec"] = json::parse(custom.spec, nullptr, false);
+  spec[planned.inline_spec ? "customSpec" : "customRef"] = std::move(out);
+}
+
+// What ended a child that was told to end, as its run wrote it into the spec.
+void put_stop(const TaskRunState& task, const dag::PlannedTask& planned, json& spec) {
+  if (!task.stop_reason.ends_with("Cancelled")) return;
+  if (planned.kind == dag::PlannedTask::Kind::Pipeline) {
+    spec["status"] = "Cancelled";
+    return;
+  }
+  constexpr std::string_view kCause = "was cancelled. ";
+  spec["status"] = planned.kind == dag::PlannedTask::Kind::Custom ? "RunCancelled" : "TaskRunCancelled";
+  if (const size_t at = task.stop_message.find(kCause); at != std::string::npos)
+    spec["statusMessage"] = task.stop_message.substr(at + kCause.size());
+}
+
 json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, TaskRunId id) {
   const dag::PlannedTask& planned = plan.tasks[id.task];
   const TaskRunState& task = state.tasks[id.task].run(id.run);
   const dag::TaskRunIndex which = index_of(state, id);
   const dag::ResolvedTask resolved =
       dag::resolve_task(plan, id.task, StateFacts(plan, state), {run.id, run.uid, "default"}, which);
-  const std::string name = dag::child_name(plan, id.task, run.id, which);
+  const std::string name = object_name(plan, id.task, run.id, which);
   json spec = json::object();
   if (json params = given_json(resolved.params); !params.empty()) spec["params"] = std::move(params);
   if (planned.retries > 0) spec["retries"] = planned.retries;
-  if (planned.timeout > Duration{} && planned.kind != dag::PlannedTask::Kind::Pipeline)
-    spec["timeout"] = go_duration(planned.timeout);
+  if (planned.kind != dag::PlannedTask::Kind::Pipeline) spec["timeout"] = go_duration(planned.timeout);
   if (!planned.settings->service_account.empty())
     spec["serviceAccountName"] = planned.settings->service_account.value;
-  json out{
-      {"apiVersion", planned.kind == dag::PlannedTask::Kind::Custom ? "tekton.dev/v1beta1" : "tekton.dev/v1"},
-      {"kind", child_kind(planned)},
-      {"metadata", child_metadata(run, plan, planned, name,
-                                  task.retries.empty() ? task.started : task.retries.front().started)},
-      {"status", task_status(task, planned.spec ? &*planned.spec : nullptr)}};
+  put_stop(task, planned, spec);
+  json out{{"apiVersion", api_version(planned)},
+           {"kind", child_words(planned).kind},
+           {"metadata", child_metadata(run, plan, planned, name,
+                                       task.retries.empty() ? task.started : task.retries.front().started)},
+           {"status", child_status_json(task, planned, name)}};
   if (planned.kind == dag::PlannedTask::Kind::Task) {
     spec["taskSpec"] = task_spec_json(*planned.spec);
     out["status"]["taskSpec"] = task_spec_json(resolved.spec);
-    const int retried = static_cast<int>(task.retries.size());
-    out["status"]["podName"] = dag::pod_name(name, retried);
-    for (int attempt = 0; attempt < retried; ++attempt)
-      out["status"]["retriesStatus"][static_cast<size_t>(attempt)]["podName"] = dag::pod_name(name, attempt);
     if (json from = provenance(plan, planned.spec_file); !from.is_null())
       out["status"]["provenance"] = std::move(from);
     std::vector<dag::WorkspaceBinding> bindings;
@@ -249,20 +160,27 @@ json task_run(const RunRecord& run, const dag::Plan& plan, const State& state, T
     if (json workspaces = workspaces_json(bindings, run.uid); !workspaces.empty())
       spec["workspaces"] = std::move(workspaces);
   } else if (planned.kind == dag::PlannedTask::Kind::Custom) {
-    out["status"].erase("steps");
-    if (planned.custom->name.empty())
-      spec["customSpec"] = {{"apiVersion", planned.custom->api_version}, {"kind", planned.custom->kind}};
-    else
-      spec["customRef"] = {{"apiVersion", planned.custom->api_version},
-                           {"kind", planned.custom->kind},
-                           {"name", planned.custom->name}};
-    if (planned.custom->name.empty() && !planned.custom->spec.empty())
-      spec["customSpec"]["spec"] = json::parse(planned.custom->spec, nullptr, false);
+    put_custom(planned, spec);
     for (json& result : out["status"]["results"]) result.erase("type");
     if (out["status"]["results"].is_null()) out["status"].erase("results");
   }
   out["spec"] = std::move(spec);
   return out;
+}
+
+// What was asked of the run last: by its document, or by who cancelled it.
+std::string_view spec_status(const dag::Plan& plan, const State& state) {
+  switch (state.cancel) {
+    case Cancel::Now:
+      return "Cancelled";
+    case Cancel::RunFinally:
+      return "CancelledRunFinally";
+    case Cancel::StopRunFinally:
+      return "StoppedRunFinally";
+    case Cancel::No:
+      break;
+  }
+  return state.has_started ? std::string_view() : std::string_view(plan.status);
 }
 
 json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& state) {
@@ -290,30 +208,49 @@ json pipeline_run(const RunRecord& run, const dag::Plan& plan, const State& stat
   if (state.has_finished) {
     status["completionTime"] = format_rfc3339(state.finished);
     status["conditions"] =
-        condition(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished);
+        condition_json(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished);
     json results = json::array();
     for (const auto& [name, value] :
          dag::resolve_results(plan, StateFacts(plan, state), {run.id, run.uid, "default"}))
       results.push_back({{"name", name}, {"value", value_json(value)}});
     if (!results.empty()) status["results"] = std::move(results);
   } else if (!state.has_started) {
-    status["conditions"] = condition("Unknown", run.reason, run.message, run.created);
+    status["conditions"] = condition_json("Unknown", run.reason, run.message, run.created);
   } else {
-    status["conditions"] = condition("Unknown", "Running", summary(plan, state), state.started);
+    const RunCondition now = running_condition(plan, state);
+    status["conditions"] = condition_json("Unknown", now.reason, now.message, state.started);
   }
   json spec{{"pipelineSpec", status["pipelineSpec"]}};
   if (json params = given_json(plan.params); !params.empty()) spec["params"] = std::move(params);
   if (json workspaces = workspaces_json(plan.workspaces); !workspaces.empty())
     spec["workspaces"] = std::move(workspaces);
-  if (plan.timeout > Duration{}) spec["timeouts"]["pipeline"] = go_duration(plan.timeout);
+  spec["timeouts"]["pipeline"] = go_duration(plan.timeout);
   if (plan.tasks_timeout > Duration{}) spec["timeouts"]["tasks"] = go_duration(plan.tasks_timeout);
   if (plan.finally_timeout > Duration{}) spec["timeouts"]["finally"] = go_duration(plan.finally_timeout);
-  if (!plan.status.empty()) spec["status"] = plan.status;
+  if (const std::string_view asked = spec_status(plan, state); !asked.empty()) spec["status"] = asked;
   json out{{"apiVersion", "tekton.dev/v1"},
            {"kind", "PipelineRun"},
            {"metadata", metadata(run, plan, run.id, run.uid)},
            {"spec", std::move(spec)},
            {"status", std::move(status)}};
+  return out;
+}
+
+// A run that is one TaskRun or CustomRun.
+json lone_run(const RunRecord& run, const dag::Plan& plan, const State& state) {
+  State known = state;
+  known.tasks.resize(plan.tasks.size());  // nothing of one that is pending
+  json out = task_run(run, plan, known, {});
+  out["metadata"] = metadata(run, plan, run.id, run.uid);
+  out["spec"].erase("params");
+  if (json params = given_json(plan.params); !params.empty()) out["spec"]["params"] = std::move(params);
+  if (!state.has_started) {
+    if (!plan.status.empty()) out["spec"]["status"] = plan.status;
+    out["status"] = {{"conditions", condition_json("Unknown", run.reason, run.message, run.created)}};
+  } else if (state.has_finished && out["kind"] == "TaskRun") {
+    out["status"]["conditions"] =
+        condition_json(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished);
+  }
   return out;
 }
 
@@ -324,18 +261,9 @@ json describe_task(const RunRecord& run, const dag::Plan& plan, const State& sta
 }
 
 json describe(const RunRecord& run, const dag::Plan& plan, const State& state) {
-  if (plan.kind == dag::Plan::Kind::Pipeline || state.tasks.empty())
+  if (plan.kind == dag::Plan::Kind::Pipeline || plan.tasks.empty())
     return masked(secrets_of(plan), pipeline_run(run, plan, state));
-  json out = describe_task(run, plan, state, {});
-  out["metadata"] = metadata(run, plan, run.id, run.uid);
-  out["spec"].erase("params");
-  if (json params = given_json(plan.params); !params.empty())
-    out["spec"]["params"] = masked(secrets_of(plan), std::move(params));
-  if (state.has_finished && out["kind"] == "TaskRun")
-    out["status"]["conditions"] =
-        masked(secrets_of(plan),
-               condition(state.succeeded() ? "True" : "False", state.reason, state.message, state.finished));
-  return out;
+  return masked(secrets_of(plan), lone_run(run, plan, state));
 }
 
 std::vector<json> describe_children(const RunRecord& run, const dag::Plan& plan, const State& state) {

@@ -50,6 +50,11 @@ UniqueFd try_lock_run(const std::filesystem::path& folder) {
   }
 }
 
+void forget_pods(const std::filesystem::path& folder) {
+  remove_tree(folder / "pods");
+  remove_private_folder(folder);
+}
+
 std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::path& runs, Time now) {
   std::vector<RunRecord> lost;
   for (RunRecord& run : journal.unfinished()) {
@@ -62,13 +67,17 @@ std::vector<RunRecord> close_lost_runs(Journal& journal, const std::filesystem::
     } else if (now - run.created < std::chrono::minutes(1)) {
       continue;  // perhaps just being started: the lock comes after the record
     }
+    try {
+      forget_pods(runs / run.id);
+    } catch (const Error&) {  // the next kiln tries again: a run is not closed while it leaves secrets behind
+      continue;
+    }
     run.reason = "Cancelled";
     run.message = how_it_was_lost(run);
     run.finished = now;
     const Event end{
         .kind = Event::Kind::RunFinished, .at = now, .reason = run.reason, .message = run.message};
     journal.append(run.id, dag::Plan{}, std::span(&end, 1));
-    remove_private_folder(runs / run.id);
     lost.push_back(std::move(run));
   }
   return lost;

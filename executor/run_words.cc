@@ -50,6 +50,25 @@ std::string attempt_name(const dag::Plan& plan, size_t task, std::string_view ru
   return name;
 }
 
+std::string object_name(const dag::Plan& plan, size_t task, std::string_view run_name,
+                        dag::TaskRunIndex which) {
+  return plan.tasks[task].kind == dag::PlannedTask::Kind::Pipeline
+             ? attempt_name(plan, task, run_name, which)
+             : dag::child_name(plan, task, run_name, which);
+}
+
+ChildWords child_words(const dag::PlannedTask& task) {
+  switch (task.kind) {
+    case dag::PlannedTask::Kind::Pipeline:
+      return {"PipelineRun", "Cancelled", "PipelineRunTimeout"};
+    case dag::PlannedTask::Kind::Custom:
+      return {"CustomRun", "CustomRunCancelled", "CustomRunTimedOut"};
+    case dag::PlannedTask::Kind::Task:
+      break;
+  }
+  return {"TaskRun", "TaskRunCancelled", "TaskRunTimeout"};
+}
+
 std::string go_duration(Duration duration) {
   const double total = seconds(duration);
   const auto whole = static_cast<long long>(total);

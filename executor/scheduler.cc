@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "executor/run_condition.h"
+
 namespace kiln::executor {
 namespace {
-
-constexpr std::string_view kTimedOutMessage =
-    "TaskRun cancelled as the PipelineRun it belongs to has timed out.";
 
 // One call of advance() or tick().
 class Turn {
@@ -81,33 +80,48 @@ class Turn {
   // Ends what runs and must not go on.
   void stop_running() {
     const bool timed_out = state_.pipeline_timed_out || state_.tasks_timed_out || state_.finally_timed_out;
-    if (state_.running == 0 || (!timed_out && state_.cancel == Cancel::No)) return;
+    if (state_.running == 0 || (!timed_out && state_.cancel == Cancel::No && !state_.is_broken())) return;
     for (size_t i = 0; i < state_.tasks.size(); ++i)
       if (const std::string_view why = why_stopped(i); !why.empty())
         for (size_t k = 0; k < state_.tasks[i].run_count(); ++k) {
           const TaskRunState& run = state_.tasks[i].run(k);
-          if (run.phase == Phase::Running && run.stop_reason.empty())
-            emit(run_event(Event::Kind::TaskStopped, {i, k}, "TaskRunCancelled", why));
+          if (run.phase == Phase::Running && run.stop_reason.empty()) stop({i, k}, why);
         }
+  }
+
+  // As Tekton says it of a child that its run, or its matrix, ends; of a PipelineRun it gives no cause.
+  void stop(TaskRunId id, std::string_view why) {
+    const dag::PlannedTask& task = plan_.tasks[id.task];
+    const ChildWords words = child_words(task);
+    const std::string kind(words.kind);
+    std::string message = kind + " \"" + name_of(id) + "\" was cancelled";
+    if (task.kind != dag::PlannedTask::Kind::Pipeline)
+      message += ". " + kind + " cancelled as " + std::string(why);
+    emit(run_event(Event::Kind::TaskStopped, id, words.cancelled, message));
+  }
+
+  std::string name_of(TaskRunId id) const {
+    return object_name(plan_, id.task, options_.context.run_name, index_of(state_, id));
   }
 
   std::string_view why_stopped(size_t i) const {
     const bool is_finally = plan_.tasks[i].is_finally;
     if (state_.pipeline_timed_out || (is_finally ? state_.finally_timed_out : state_.tasks_timed_out))
-      return kTimedOutMessage;
+      return "the PipelineRun it belongs to has timed out.";
+    if (state_.is_broken()) return "the PipelineRun it belongs to has failed.";
     if (state_.cancel == Cancel::Now || (state_.cancel == Cancel::RunFinally && !is_finally))
-      return "TaskRun cancelled as the PipelineRun it belongs to has been cancelled.";
+      return "the PipelineRun it belongs to has been cancelled.";
     return {};
   }
 
   void check_task_timeouts() {
     while (!state_.deadlines.empty() && state_.deadlines.begin()->first <= now_) {
       const TaskRunId id = state_.deadlines.begin()->second;
-      const size_t i = id.task;
-      const std::string name = dag::child_name(plan_, i, options_.context.run_name, index_of(state_, id));
-      emit(run_event(Event::Kind::TaskStopped, id, "TaskRunTimeout",
-                     "TaskRun \"" + name + "\" failed to finish within \"" +
-                         go_duration(plan_.tasks[i].timeout) + "\""));
+      const dag::PlannedTask& task = plan_.tasks[id.task];
+      const ChildWords words = child_words(task);
+      emit(run_event(Event::Kind::TaskStopped, id, words.timed_out,
+                     std::string(words.kind) + " \"" + name_of(id) + "\" failed to finish within \"" +
+                         go_duration(task.timeout) + "\""));
     }
   }
 
@@ -122,15 +136,15 @@ class Turn {
         if (run.phase == Phase::Ready)
           emit(run_event(Event::Kind::TaskSkipped, {i, k}));
         else if (run.phase == Phase::Running && run.stop_reason.empty())
-          emit(run_event(Event::Kind::TaskStopped, {i, k}, "TaskRunCancelled",
-                         "TaskRun cancelled as another TaskRun of its matrix has failed."));
+          stop({i, k},
+               "another " + std::string(child_words(plan_.tasks[i]).kind) + " of its matrix has failed.");
       }
     }
   }
 
   // Tekton's order of skip checks.
   std::string_view why_nothing_starts() const {
-    if (state_.cancel == Cancel::Now) return skip::kNone;
+    if (state_.cancel == Cancel::Now || state_.is_broken()) return skip::kNone;
     if (state_.pipeline_timed_out && !state_.stopping) return skip::kPipelineTimeout;
     if (state_.tasks_timed_out && !state_.stopping) return skip::kTasksTimeout;
     if (state_.cancel == Cancel::RunFinally) return skip::kCancelled;
@@ -140,7 +154,7 @@ class Turn {
   }
 
   std::string_view why_no_finally_starts() const {
-    if (state_.cancel == Cancel::Now) return skip::kNone;
+    if (state_.cancel == Cancel::Now || state_.is_broken()) return skip::kNone;
     if (state_.pipeline_timed_out) return skip::kPipelineTimeout;
     if (state_.finally_timed_out) return skip::kFinallyTimeout;
     return {};
@@ -198,7 +212,7 @@ class Turn {
       else if (readiness.kind == dag::Readiness::Kind::EmptyMatrix)
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kEmptyMatrix));
       else if (readiness.kind == dag::Readiness::Kind::Invalid)
-        fail_unstarted(i, readiness);
+        break_off(readiness);
       else
         start(i);
       if (state_.stopping && !state_.in_finally) skip_unstarted(0, plan_.dag_size, skip::kStopping);
@@ -238,12 +252,12 @@ class Turn {
     emit(std::move(finished));
   }
 
-  // What it is to be given cannot be made: no attempt would go better.
-  void fail_unstarted(size_t i, const dag::Readiness& readiness) {
-    Event finished = task_event(Event::Kind::TaskFinished, i);
-    finished.outcome.reason = readiness.reason;
-    finished.outcome.message = readiness.message;
-    emit(std::move(finished));
+  // What a task asks for makes no sense: the run itself has failed, not the task, and `finally` goes with it.
+  void break_off(const dag::Readiness& readiness) {
+    emit(event(Event::Kind::RunBroken, readiness.run_reason, readiness.run_message));
+    stop_running();
+    skip_unstarted(state_.in_finally ? plan_.dag_size : 0,
+                   state_.in_finally ? plan_.tasks.size() : plan_.dag_size, skip::kNone);
   }
 
   void enter_finally() {
@@ -252,52 +266,8 @@ class Turn {
   }
 
   void finish() {
-    const Counts& counts = state_.counts;
-    std::string reason = "Succeeded";
-    std::string message = summary(plan_, state_);
-    const std::string& name = options_.context.run_name;
-    if (plan_.kind != dag::Plan::Kind::Pipeline && !plan_.tasks.empty() && !state_.pipeline_timed_out) {
-      const TaskState& task = state_.tasks.front();
-      const bool is_task = plan_.kind == dag::Plan::Kind::Task;
-      reason = task.reason;
-      message = task.message.empty() ? "All Steps have completed executing" : task.message;
-      if (task.phase == Phase::Succeeded) reason = "Succeeded";
-      if (task.phase == Phase::Cancelled || task.phase == Phase::Skipped) {
-        reason = is_task ? "TaskRunCancelled" : "CustomRunCancelled";
-        message = std::string(is_task ? "TaskRun" : "CustomRun") + " \"" + name + "\" was cancelled";
-      }
-    } else if (state_.cancel == Cancel::Now) {
-      reason = "Cancelled";
-      message = "PipelineRun \"" + name + "\" was cancelled";
-    } else if (state_.pipeline_timed_out) {
-      reason = "PipelineRunTimeout";
-      message = "PipelineRun \"" + name + "\" failed to finish within \"" + go_duration(plan_.timeout) + "\"";
-    } else if (state_.tasks_timed_out) {
-      reason = "PipelineRunTimeout";
-      message = "PipelineRun \"" + name + "\" failed due to tasks failed to finish within \"" +
-                go_duration(plan_.tasks_timeout) + "\"";
-    } else if (const std::string lost = lost_results(); !lost.empty()) {
-      reason = "CouldntGetPipelineResult";
-      message = "Failed to get PipelineResult from TaskRun Results for PipelineRun " + name +
-                ": invalid pipelineresults [" + lost + "], the referenced results don't exist";
-    } else if (counts.invalid > 0) {
-      reason = "PipelineValidationFailed";
-    } else if (counts.failed > 0 || counts.skipped_by_timeout > 0) {
-      reason = "Failed";
-    } else if (state_.cancel != Cancel::No || counts.cancelled > 0) {
-      reason = "Cancelled";
-    } else if (counts.skipped > 0) {
-      reason = "Completed";
-    }
-    emit(event(Event::Kind::RunFinished, reason, message));
-  }
-
-  std::string lost_results() const {
-    if (plan_.kind != dag::Plan::Kind::Pipeline) return {};
-    std::string names;
-    for (const dag::LostResult& lost : dag::lost_results(plan_, StateFacts(plan_, state_), options_.context))
-      names += (names.empty() ? "" : " ") + lost.name;
-    return names;
+    const RunCondition end = end_condition(plan_, state_, options_.context);
+    emit(event(Event::Kind::RunFinished, end.reason, end.message));
   }
 
   const dag::Plan& plan_;

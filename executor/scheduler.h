@@ -51,6 +51,16 @@ std::string summary(const dag::Plan& plan, const State& state);
 std::string attempt_name(const dag::Plan& plan, size_t task, std::string_view run_name,
                          dag::TaskRunIndex which);
 
+// What the child is called: of a pipeline inside, each attempt is a run of its own.
+std::string object_name(const dag::Plan& plan, size_t task, std::string_view run_name,
+                        dag::TaskRunIndex which);
+
+// How a child of a run of this task is called, and the reasons with which it is ended.
+struct ChildWords {
+  std::string_view kind, cancelled, timed_out;
+};
+ChildWords child_words(const dag::PlannedTask& task);
+
 // As Go prints a duration: "1h0m0s", "1.5s".
 std::string go_duration(Duration duration);
 

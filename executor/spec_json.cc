@@ -63,7 +63,7 @@ void put_spec(json& out, const dag::PlannedTask& task) {
       if (task.spec) out["taskSpec"] = task_spec_json(*task.spec);
       break;
     case dag::PlannedTask::Kind::Custom:
-      out[task.custom->name.empty() ? "taskSpec" : "taskRef"] = custom_json(*task.custom);
+      out[task.inline_spec ? "taskSpec" : "taskRef"] = custom_json(*task.custom);
       break;
     case dag::PlannedTask::Kind::Pipeline:
       if (task.pipeline) out["pipelineSpec"] = pipeline_spec_json(*task.pipeline);

@@ -48,7 +48,7 @@ std::vector<TaskRunId> running_task_runs(const State& state) {
 const dag::ParamValue* StateFacts::result(size_t task, std::string_view name) const {
   const TaskState& state = state_.tasks[task];
   if (!is_terminal(state.phase)) return nullptr;
-  for (const auto* results : {&state.results, &state.defaults})
+  for (const auto* results : {&state.defaults, &state.results})
     if (const auto found = results->find(name); found != results->end()) return &found->second;
   return nullptr;
 }

@@ -48,7 +48,7 @@ struct TaskRunState {
   Time started{}, finished{};  // of the current or last attempt
   std::string reason;          // TaskRun reason, or the skip reason
   std::string message;
-  std::string stop_reason, stop_message;  // its end was asked for: TaskRunCancelled or TaskRunTimeout
+  std::string stop_reason, stop_message;  // its end was asked for: of ChildWords
   bool infrastructure = false;
   std::vector<StepRecord> steps, sidecars;
   std::map<std::string, dag::ParamValue, std::less<>> results;
@@ -93,7 +93,8 @@ struct State {
   bool stopping = false;  // a task failed: nothing new starts
   Cancel cancel = Cancel::No;
   bool pipeline_timed_out = false, tasks_timed_out = false, finally_timed_out = false;
-  std::string reason, message;  // of the run's condition
+  std::string broken_reason, broken_message;  // RunBroken
+  std::string reason, message;                // of the run's condition
   Counts counts;
 
   // The scheduler's own view, kept here so that it too is a fold.
@@ -102,6 +103,7 @@ struct State {
   size_t running = 0;                              // TaskRuns
   size_t dag_left = 0, finally_left = 0;           // not terminal
 
+  bool is_broken() const { return !broken_reason.empty(); }
   bool succeeded() const;  // status "True": reason Succeeded or Completed
   bool operator==(const State&) const = default;
 };

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "steps/network_namespace.h"
 #include "steps/pod_images.h"
+#include "steps/sidecar_breakdown.h"
 #include "steps/step_command.h"
 #include "steps/stream_files.h"
 
@@ -312,7 +313,12 @@ void PodRun::run_steps() {
     was_stopped = was_stopped || step.reason == StepReason::Cancelled;
     outcome_.steps.push_back(std::move(step));
   }
+  const bool all_ended = sidecars.all_ended();
   outcome_.sidecars = sidecars.end();
+  if (auto breakdown = sidecar_breakdown(outcome_, failed_, all_ended)) {
+    failed_ = false;  // what the steps made of it no longer counts
+    fail(std::move(breakdown->reason), std::move(breakdown->message));
+  }
   for (size_t i = 0; i < outcome_.sidecars.size(); ++i) observer_.sidecar_finished(i, outcome_.sidecars[i]);
 }
 

@@ -42,6 +42,11 @@ std::optional<Sidecars::Problem> Sidecars::await_ready(std::stop_token stop,
   return std::nullopt;
 }
 
+bool Sidecars::all_ended() {
+  const std::lock_guard lock(mutex_);
+  return std::ranges::all_of(all_, [](const auto& one) { return one->ended; });
+}
+
 std::vector<StepOutcome> Sidecars::end() {
   for (const auto& one : all_) one->thread.request_stop();
   std::vector<StepOutcome> outcomes;
@@ -77,6 +82,10 @@ void Sidecars::run(One& one, std::stop_token stop) {
     never_ran(one, Error(ErrorKind::Infrastructure, error.what()));
   }
   one.outcome.finished = system_clock().now();
+  {
+    const std::lock_guard lock(mutex_);
+    one.ended = true;
+  }
   settle(one);
 }
 

@@ -46,6 +46,9 @@ class Sidecars {
   std::optional<Problem> await_ready(std::stop_token stop,
                                      std::optional<std::chrono::steady_clock::time_point> deadline);
 
+  // None of them runs any more.
+  bool all_ended();
+
   // SIGTERM to all, SIGKILL to who is still there after the grace or when killing is asked for; waits for
   // them. How each one ended.
   std::vector<StepOutcome> end();
@@ -56,7 +59,8 @@ class Sidecars {
     const SidecarSpec* spec = nullptr;
     SandboxSpec sandbox;
     StepOutcome outcome;
-    bool settled = false;    // ready, or ended
+    bool settled = false;  // ready, or ended
+    bool ended = false;
     std::stop_token ending;  // it is told to end: what its probes say no longer counts
     std::string killed_because;
     std::optional<Error> problem;

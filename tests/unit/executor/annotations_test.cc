@@ -106,6 +106,14 @@ TEST(ResultDefault, IsForFailuresThatTheRunGoesOnAfter) {
   EXPECT_EQ(run.given("user", "v"), "fallback");
 }
 
+TEST(ResultDefault, StandsForWhatAFailedTaskLeft) {
+  Annotated run(plan_of("  tasks:\n" + task("maybe, onError: continue") + kUser, {}, kDefault));
+  Event event{.kind = Event::Kind::TaskFinished, .task = 0};
+  event.outcome.results["r"] = "half";
+  run.feed(std::move(event));
+  EXPECT_EQ(run.given("user", "v"), "fallback") << "as the pipeline's results do";
+}
+
 TEST(ResultDefault, IsForATaskThatSucceededWithoutIt) {
   const std::string spec = "  tasks:\n" + task("maybe") + kUser;
   Annotated with(plan_of(spec, {}, kDefault));

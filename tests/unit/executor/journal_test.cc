@@ -129,5 +129,17 @@ TEST_F(JournalTest, ClosesRunsWhoseKilnDiedAndNoOthers) {
   EXPECT_FALSE(journal.find(young).finished);
 }
 
+TEST_F(JournalTest, ALostRunLeavesNoCredentialsOfItsPods) {
+  Journal journal(database);
+  const std::string id = journal.create(plan, Time(10s)).id;
+  const fs::path home = runs / id / "pods" / "build.0" / "home";
+  make_dirs(home);
+  write_file(home / ".git-credentials", "https://user:secret@host");
+  write_file(runs / id / "lock", "");
+  ASSERT_EQ(close_lost_runs(journal, runs, Time(1h)).size(), 1u);
+  EXPECT_FALSE(fs::exists(runs / id / "pods"));
+  EXPECT_TRUE(fs::exists(runs / id));
+}
+
 }  // namespace
 }  // namespace kiln::executor

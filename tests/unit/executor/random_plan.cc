@@ -35,6 +35,7 @@ class Maker {
     }
     if (i > 0 && chance(25))
       if (const size_t k = random_() % i; out_.tasks[k].combinations == 0) one.when.push_back(k);
+    one.divides = chance(15);
     if (chance(25)) one.combinations = 1 + random_() % 3;
     one.fail_fast = one.combinations > 0 && chance(40);
     if (chance(20))
@@ -72,9 +73,10 @@ class Maker {
                 (out_.tasks[k].combinations > 0 ? "[*]" : "") + ")\"}, ";
     if (!params.empty()) head += ", params: [" + params + "]";
     for (const size_t k : one.when)
-      head += ", when: [{input: $(tasks." + name(k) +
-              (one.is_finally ? ".status), operator: in, values: [Succeeded]}]"
-                              : ".results.r), operator: in, values: [\"1\"]}]");
+      head += one.divides ? ", when: [{cel: \"1 / int('$(tasks." + name(k) + ".results.r)') == 1\"}]"
+                          : ", when: [{input: $(tasks." + name(k) +
+                                (one.is_finally ? ".status), operator: in, values: [Succeeded]}]"
+                                                : ".results.r), operator: in, values: [\"1\"]}]");
     if (one.retries > 0) head += ", retries: " + std::to_string(one.retries);
     if (one.ignore) head += ", onError: continue";
     if (one.has_timeout) head += ", timeout: 30s";

@@ -11,6 +11,7 @@ struct RandomTask {
   std::vector<size_t> after;  // runAfter
   std::vector<size_t> uses;   // whose result r it takes for a param
   std::vector<size_t> when;   // at most one: whose result r has to be "1"; of a finally task: whose status
+  bool divides = false;       // it asks for that by dividing by it
   size_t combinations = 0;    // of its matrix; 0: none
   int retries = 0;
   bool ignore = false;  // onError: continue

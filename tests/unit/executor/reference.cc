@@ -17,7 +17,7 @@ void Reference::finished(TaskRunId id, bool succeeded, std::optional<std::string
   const RandomTask& task = random_.tasks[id.task];
   Run& run = tasks_[id.task].runs.at(id.run);
   const bool cancelled = !succeeded && run.told && !run.told_by_timeout;
-  const bool run_is_ending = timed_out(task.is_finally) || cancel_ == Cancel::Now ||
+  const bool run_is_ending = broken_ || timed_out(task.is_finally) || cancel_ == Cancel::Now ||
                              (cancel_ == Cancel::RunFinally && !task.is_finally);
   run.result = std::move(result);
   if (!succeeded && !cancelled && run.attempt < task.retries && !run_is_ending)
@@ -83,7 +83,9 @@ bool Reference::result_known(size_t task) const {
 }
 
 std::string Reference::result_text(size_t task) const {
-  return tasks_[task].runs.front().result.value_or("1");  // the default
+  const std::optional<std::string>& left = tasks_[task].runs.front().result;
+  const bool counts = left && (of(task) == Is::Succeeded || !random_.tasks[task].has_default);
+  return counts ? *left : "1";  // the default
 }
 
 bool Reference::when_is_false(size_t task) const {
@@ -95,6 +97,13 @@ bool Reference::when_is_false(size_t task) const {
     }
   }
   return false;
+}
+
+// Its `when` divides by a result that is 0.
+bool Reference::when_breaks(size_t task) const {
+  const RandomTask& one = random_.tasks[task];
+  return one.divides &&
+         std::ranges::any_of(one.when, [&](size_t k) { return result_known(k) && result_text(k) == "0"; });
 }
 
 // The tasks that left no result for it.
@@ -138,7 +147,7 @@ bool Reference::lost_its_parent(size_t task) const {
 }
 
 std::string Reference::why_nothing_starts(bool finally) const {
-  if (cancel_ == Cancel::Now) return std::string(skip::kNone);
+  if (cancel_ == Cancel::Now || broken_) return std::string(skip::kNone);
   if (finally) {
     if (pipeline_late_) return std::string(skip::kPipelineTimeout);
     return finally_late_ ? std::string(skip::kFinallyTimeout) : "";
@@ -175,8 +184,8 @@ void Reference::work_out() {
 void Reference::stop_what_must_stop() {
   for (size_t i = 0; i < tasks_.size(); ++i) {
     const bool finally = random_.tasks[i].is_finally;
-    const bool end =
-        timed_out(finally) || cancel_ == Cancel::Now || (cancel_ == Cancel::RunFinally && !finally);
+    const bool end = broken_ || timed_out(finally) || cancel_ == Cancel::Now ||
+                     (cancel_ == Cancel::RunFinally && !finally);
     for (Run& run : tasks_[i].runs) {
       if (run.is != Is::Running || run.told) continue;
       const Duration limit = plan_.tasks[i].timeout;
@@ -235,6 +244,11 @@ bool Reference::start_one() {
       if (!wants_turn({i, k})) continue;
       Task& task = tasks_[i];
       const bool has_begun = task.runs[k].attempt > 0 || task.fanned_out;
+      if (!has_begun && when_breaks(i)) {
+        broken_ = true;
+        stop_what_must_stop();
+        return skip_unstarted(false, std::string(skip::kNone)), false;
+      }
       if (!has_begun && when_is_false(i)) return skip({i, k}, std::string(skip::kWhen)), true;
       if (!has_begun && lost_its_parent(i)) return skip({i, k}, std::string(skip::kParent)), true;
       if (!has_begun && !lacking(i).empty()) {
@@ -276,7 +290,8 @@ std::string Reference::describe() const {
     if (is == Is::Failed) ++(random_.tasks[i].ignore ? ignored : failed);
   }
   if (!over_) return out;
-  const std::string reason = cancel_ == Cancel::Now                   ? "Cancelled"
+  const std::string reason = broken_                                  ? "CELEvaluationFailed"
+                             : cancel_ == Cancel::Now                 ? "Cancelled"
                              : pipeline_late_ || tasks_late_          ? "PipelineRunTimeout"
                              : invalid > 0                            ? "PipelineValidationFailed"
                              : failed + late > 0                      ? "Failed"

@@ -52,6 +52,7 @@ class Reference {
   bool timed_out(bool finally) const;
   bool wants_turn(TaskRunId id) const;
   bool when_is_false(size_t task) const;
+  bool when_breaks(size_t task) const;
   std::vector<size_t> lacking(size_t task) const;
   std::string why_without(size_t task) const;
   bool is_invalid(size_t task) const;
@@ -74,7 +75,7 @@ class Reference {
   std::vector<Task> tasks_;
   Cancel cancel_ = Cancel::No;
   bool in_finally_ = false, pipeline_late_ = false, tasks_late_ = false, finally_late_ = false;
-  bool over_ = false;
+  bool broken_ = false, over_ = false;
 };
 
 std::string describe_state(const dag::Plan& plan, const State& state);

@@ -76,24 +76,34 @@ TEST(Results, FinallySeesThatATaskFailedThoughItIsIgnored) {
   EXPECT_EQ(facts.reason(2), "") << "what did not run has no reason";
 }
 
-TEST(Results, WhatCannotBeStartedIsNotTriedAgain) {
-  Scenario run(plan_of(
-      "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
-      task("b, retries: 3, params: [{name: v, value: \"$(tasks.a.results.l[2])\"}]")));
+// A task that wants $(tasks.a.results.l[2]), beside one that runs.
+const std::string kPastTheEnd =
+    "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
+    task("b, onError: continue, params: [{name: v, value: \"$(tasks.a.results.l[2])\"}]") +
+    task("c, runAfter: [b]") + task("beside") + "  finally:\n" + task("z");
+
+TEST(Results, AnIndexPastTheEndFailsTheRunAndNoTask) {
+  Scenario run(plan_of(kPastTheEnd));
   run.finish("a", true, {{"l", "[\"x\"]"}});
-  EXPECT_EQ(run.of("b").phase, Phase::Failed);
-  EXPECT_EQ(run.of("b").reason, "InvalidTaskResultReference");
-  EXPECT_EQ(run.state.reason, "Failed");
+  EXPECT_EQ(run.of("b").phase, Phase::Skipped) << "there never was a TaskRun";
+  EXPECT_EQ(run.of("b").started, Time{});
+  EXPECT_EQ(run.stopped(), "beside");
+  run.finish("beside", false);
+  EXPECT_EQ(run.of("z").phase, Phase::Skipped);
+  EXPECT_EQ(
+      run.end(),
+      "PipelineValidationFailed | PipelineRun default/r-1 can't be Run; couldn't resolve all references: "
+      "array Result Index 2 for Task a Result l is out of bound of size 1");
+  EXPECT_FALSE(run.state.succeeded()) << "onError is about the task";
 }
 
-TEST(Results, AnIndexPastTheEndFailsTheTask) {
-  Scenario run(plan_of(
-      "  tasks:\n  - {name: a, taskSpec: {results: [{name: l, type: array}], steps: [{image: i}]}}\n" +
-      task("b, params: [{name: v, value: \"$(tasks.a.results.l[3])\"}]")));
-  run.finish("a", true, {{"l", "[\"x\"]"}});
-  EXPECT_EQ(run.of("b").reason, "InvalidTaskResultReference");
-  EXPECT_EQ(run.of("b").message, "array Result Index 3 for Task a Result l is out of bound of size 1");
-  EXPECT_EQ(run.state.reason, "Failed");
+TEST(Results, AWhenThatCannotBeEvaluatedFailsTheRun) {
+  Scenario run(plan_of("  tasks:\n" + task("a") +
+                       task("b, onError: continue, when: [{cel: \"int('$(tasks.a.results.r)') == 2\"}]")));
+  run.finish("a", true, {{"r", "x"}});
+  EXPECT_EQ(run.of("b").phase, Phase::Skipped);
+  EXPECT_EQ(run.state.reason, "CELEvaluationFailed");
+  EXPECT_TRUE(run.state.message.starts_with("Error evaluating CEL r-1: ")) << run.state.message;
 }
 
 TEST(Results, BytesThatAreNoTextSurviveTheJournal) {

@@ -202,7 +202,33 @@ TEST(Scheduler, CancelledRunFinallyEndsTasksAndRunsFinally) {
   EXPECT_EQ(run.running(), "z");
   EXPECT_EQ(run.stopped(), "");
   run.finish("z");
-  EXPECT_EQ(run.end(), "Cancelled | Tasks Completed: 4 (Failed: 0, Cancelled 1), Skipped: 1");
+  EXPECT_EQ(run.end(), "Cancelled | PipelineRun \"r-1\" was cancelled");
+  EXPECT_EQ(run.of("b").message,
+            "TaskRun \"r-1-b\" was cancelled. TaskRun cancelled as the PipelineRun it belongs to has been "
+            "cancelled.");
+}
+
+TEST(Scheduler, EachKindOfChildEndsInItsOwnWords) {
+  const dag::Plan plan = plan_of(
+      "  tasks:\n  - {name: w, timeout: 1s, taskRef: {apiVersion: x/v1, kind: Wait}}\n"
+      "  - {name: v, taskRef: {apiVersion: x/v1, kind: Wait}}\n"
+      "  - {name: p, timeout: 1s, pipelineSpec: {tasks: [{name: t, taskSpec: {steps: [{image: i}]}}]}}\n"
+      "  finally:\n" +
+      task("z"));
+  Scenario run(plan);
+  run.advance(1s);
+  EXPECT_EQ(run.stopped(), "w") << "a pipeline inside ends itself";
+  run.finish("w", false).cancel("CancelledRunFinally").finish("v", false).finish("p", false);
+  const StateFacts facts(plan, run.state);
+  EXPECT_EQ(facts.reason(0), "CustomRunTimedOut");
+  EXPECT_EQ(run.of("w").message, "CustomRun \"r-1-w\" failed to finish within \"1s\"");
+  EXPECT_EQ(facts.reason(1), "CustomRunCancelled");
+  EXPECT_EQ(
+      run.of("v").message,
+      "CustomRun \"r-1-v\" was cancelled. CustomRun cancelled as the PipelineRun it belongs to has been "
+      "cancelled.");
+  EXPECT_EQ(facts.reason(2), "Cancelled");
+  EXPECT_EQ(run.of("p").message, "PipelineRun \"r-1-p\" was cancelled");
 }
 
 TEST(Scheduler, ASecondCancelEndsFinallyToo) {
@@ -221,7 +247,7 @@ TEST(Scheduler, StoppedRunFinallyLetsRunningTasksEnd) {
   EXPECT_EQ(run.stopped(), "");
   EXPECT_EQ(run.skipped(), "d: PipelineRun was gracefully stopped");
   run.finish("b").finish("c").finish("z");
-  EXPECT_EQ(run.end(), "Cancelled | Tasks Completed: 4 (Failed: 0, Cancelled 0), Skipped: 1");
+  EXPECT_EQ(run.end(), "Cancelled | PipelineRun \"r-1\" was cancelled");
 }
 
 TEST(Scheduler, ACancelledTaskIsNotRetried) {

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "base/text.h"
+#include "steps/sidecar_breakdown.h"
 #include "tests/unit/steps/pod_world.h"
 
 namespace kiln::steps {
@@ -69,14 +70,47 @@ TEST_F(SidecarTest, StepsWaitForStartupAndThenReadiness) {
   EXPECT_EQ(recorder.output, "startup\nstartup\nstartup\nready\n");
 }
 
-TEST_F(SidecarTest, OneThatDiesEarlyDoesNotFailTheTaskRun) {
+TEST_F(SidecarTest, OneThatDiesEarlyFailsThePodWhenNoOtherRunsAtTheEnd) {
   sidecar("s", "echo dying; exit 3").readiness = exec("false");
   pod.steps = {script("one", "echo ran")};
   const PodOutcome outcome = run();
-  EXPECT_TRUE(outcome.succeeded) << outcome.message;
+  EXPECT_FALSE(outcome.succeeded);
+  EXPECT_EQ(outcome.reason, "SidecarFailed");
+  EXPECT_EQ(outcome.message, "\"sidecar-s\" exited with code 3: Error");
+  EXPECT_EQ(outcome.steps[0].reason, StepReason::Completed);
   EXPECT_EQ(recorder.output, "ran\n");
   EXPECT_EQ(outcome.sidecars[0].exit_code, 3);
   EXPECT_EQ(outcome.sidecars[0].reason, StepReason::Error);
+}
+
+TEST_F(SidecarTest, OneThatDiesEarlyBesideAnotherIsNoMatterUntilAStepFails) {
+  for (const bool good : {true, false}) {
+    pod.sidecars.clear();
+    sidecar("dies", "exit 3").readiness = exec("false");
+    sidecar("lives", "sleep 41001");
+    pod.steps = {script("one", good ? "true" : "exit 4")};
+    const PodOutcome outcome = run();
+    EXPECT_EQ(outcome.reason, good ? "Succeeded" : "SidecarFailed");
+    EXPECT_EQ(outcome.sidecars[1].message, "ended after the last step");
+  }
+}
+
+TEST(SidecarBreakdown, GoesByTektonsOrder) {
+  const auto reason = [](const char* of_steps, StepReason how, bool steps_failed, bool all_ended) {
+    PodOutcome outcome;
+    outcome.reason = of_steps;
+    outcome.sidecars.push_back(
+        {.name = "db", .exit_code = how == StepReason::Completed ? 143 : 137, .reason = how});
+    const auto breakdown = sidecar_breakdown(outcome, steps_failed, all_ended);
+    return breakdown ? breakdown->reason : "none";
+  };
+  EXPECT_EQ(reason("StepOOM", StepReason::OutOfMemory, true, false), "SidecarOOM");
+  EXPECT_EQ(reason("StepOOM", StepReason::Error, true, false), "none") << "a step's memory comes first";
+  EXPECT_EQ(reason("StepFailed", StepReason::Error, true, false), "SidecarFailed");
+  EXPECT_EQ(reason("StepFailed", StepReason::Completed, true, true), "none") << "Kiln ended it";
+  EXPECT_EQ(reason("", StepReason::Error, false, false), "none");
+  EXPECT_EQ(reason("", StepReason::OutOfMemory, false, true), "SidecarOOM");
+  EXPECT_EQ(reason("TaskRunTimeout", StepReason::Error, true, true), "none");
 }
 
 TEST_F(SidecarTest, OneThatCannotStartFailsItAtOnceByName) {
@@ -102,7 +136,9 @@ TEST_F(SidecarTest, AFailedStartupOrLivenessProbeKillsIt) {
       if (bytes.find("it is killed") != std::string_view::npos) write_file(shared / "go", "");
     };
     const PodOutcome outcome = run();
-    EXPECT_TRUE(outcome.succeeded) << outcome.message;
+    if (startup) {  // whether the other has ended before the step is luck
+      EXPECT_EQ(outcome.reason, "SidecarFailed");
+    }
     EXPECT_EQ(outcome.sidecars[0].message,
               std::string("killed: its ") + (startup ? "startup" : "liveness") + " probe failed 3 times");
     EXPECT_THAT(recorder.sidecar_output_of(0), HasSubstr("probe: sh -c exit 7 exited with code 7"));
@@ -114,7 +150,7 @@ TEST_F(SidecarTest, AProbeThatHangsIsKilledAndCountsAsFailed) {
       Probe{.command = {"sh", "-c", nap}, .period = 1ms, .timeout = 5ms, .failure_threshold = 2};
   pod.steps = {script("one", "true")};
   const PodOutcome outcome = run();
-  EXPECT_TRUE(outcome.succeeded);
+  EXPECT_EQ(outcome.reason, "SidecarFailed");
   EXPECT_EQ(outcome.sidecars[0].message, "killed: its startup probe failed 2 times");
   EXPECT_THAT(processes_with(nap), testing::IsEmpty());
 }
