@@ -47,7 +47,9 @@ LiveRun::LiveRun(const RunServices& services, const dag::Plan& plan, RunRecord r
       own_slots_(jobs_),
       slots_(nesting_.slots != nullptr ? *nesting_.slots : own_slots_),
       observing_(nesting_.observing != nullptr ? *nesting_.observing : own_observing_),
-      workers_(jobs_, [this](Job job) { post(run_job(job)); }) {
+      workers_(jobs_, [this](Job job) {
+        if (auto event = run_job(job)) post(std::move(*event));
+      }) {
   make_dirs(places_.run, 0700);
   lock_ = try_lock_run(places_.run);
   if (!lock_)

@@ -78,8 +78,8 @@ class LiveRun {
   void start(const Event& event);
   Job job_for(const Event& event);
   RunningTask running(TaskRunId id, int attempt) const;
-  Event run_job(Job& job);
-  Outcome run_pipeline(const dag::RunRequest& request, const Job& job);
+  std::optional<Event> run_job(Job& job);
+  std::optional<Outcome> run_pipeline(const dag::RunRequest& request, const Job& job);
   RunRecord nested_run(const dag::Plan& plan, const Job& job);
   fs::path approval_file(TaskRunId id, int attempt) const;
   void stop_all();

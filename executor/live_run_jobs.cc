@@ -77,7 +77,7 @@ void LiveRun::start(const Event& event) {
   }
 }
 
-Event LiveRun::run_job(Job& job) {
+std::optional<Event> LiveRun::run_job(Job& job) {
   Event event{
       .kind = Event::Kind::TaskFinished, .task = job.id.task, .run = job.id.run, .attempt = job.task.attempt};
   try {
@@ -90,7 +90,9 @@ Event LiveRun::run_job(Job& job) {
       event.outcome.reason = problem->reason;
       event.outcome.message = problem->message;
     } else if (const auto* request = std::get_if<dag::RunRequest>(&job.what)) {
-      event.outcome = run_pipeline(*request, job);
+      std::optional<Outcome> outcome = run_pipeline(*request, job);
+      if (!outcome) return std::nullopt;
+      event.outcome = std::move(*outcome);
     } else {
       event.outcome =
           run_custom_task(std::get<CustomRequest>(job.what), services_.clock, job.stop.get_token());
@@ -117,8 +119,9 @@ void LiveRun::fetch_images() {
   });
 }
 
-// A pipeline inside the pipeline is a run of its own, under this one's name.
-Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
+// A pipeline inside the pipeline is a run of its own, under this one's name. Nothing when it is left for the
+// next kiln to carry on, as this one is.
+std::optional<Outcome> LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   dag::Compiled compiled = dag::recompile(plan_.sources, plan_.remote, request);
   if (!compiled.plan) {
     std::string problem = "it makes no plan";
@@ -137,6 +140,7 @@ Outcome LiveRun::run_pipeline(const dag::RunRequest& request, const Job& job) {
   LiveRun inner(services_, *compiled.plan, nested_run(*compiled.plan, job), observer_, options,
                 {job.task.label + "/", places_.workspaces, &observing_, &slots_, places_.images_since});
   const RunEnd end = inner.run({}, job.stop.get_token());
+  if (!end.state.has_finished) return std::nullopt;
   Outcome out;
   out.succeeded = end.state.succeeded();
   out.infrastructure = end.exit_code() == kiln::exit_code(ErrorKind::Infrastructure);

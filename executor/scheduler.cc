@@ -203,7 +203,9 @@ class Turn {
         continue;
       }
       const dag::Readiness readiness = dag::check_ready(plan_, i, facts, options_.context);
-      if (readiness.kind == dag::Readiness::Kind::WhenFalse)
+      if (readiness.kind == dag::Readiness::Kind::Invalid)  // Tekton looks at this before it skips anything
+        break_off(readiness);
+      else if (readiness.kind == dag::Readiness::Kind::WhenFalse)
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kWhen));
       else if (parent_was_skipped(i))
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kParent));
@@ -211,8 +213,6 @@ class Turn {
         go_without(i, readiness);
       else if (readiness.kind == dag::Readiness::Kind::EmptyMatrix)
         emit(task_event(Event::Kind::TaskSkipped, i, skip::kEmptyMatrix));
-      else if (readiness.kind == dag::Readiness::Kind::Invalid)
-        break_off(readiness);
       else
         start(i);
       if (state_.stopping && !state_.in_finally) skip_unstarted(0, plan_.dag_size, skip::kStopping);
