@@ -124,9 +124,9 @@ bool fits(const fs::path& snapshot, const Digest& on, const std::vector<fs::path
   std::string implied;
   try {
     implied = read_file(snapshot / "implied");
-  } catch (const Error& error) {  // an older Kiln made it
+  } catch (const Error& error) {  // an older Kiln made it and did not say
     if (error.kind() != ErrorKind::NotFound) throw;
-    return true;
+    return false;
   }
   const LowerLayers layers(lower);
   const bool privileged = may_unpack_privileged();

@@ -88,6 +88,16 @@ TEST(Snapshots, AFolderThatALayerDoesNotDescribeStaysAsTheOneBelow) {
   EXPECT_EQ(Snapshots(store).prepare(image_of(store, {base, top})), folders);
 }
 
+TEST(Snapshots, OneThatDoesNotSayWhatItImpliesIsNotPutOnOthers) {
+  TempDir dir;
+  Store store(dir.path());
+  const auto top = TarBuilder().file("sec/new", "n").finish();
+  const auto alone = Snapshots(store).prepare(image_of(store, {top}));
+  ASSERT_TRUE(fs::remove(alone[0].parent_path() / "implied"));  // as Kiln made them once
+  const auto base = TarBuilder().folder("sec/", 0700).finish();
+  EXPECT_EQ(mode_of(Snapshots(store).prepare(image_of(store, {base, top}))[0] / "sec"), 0700u);
+}
+
 TEST(Snapshots, AWhiteoutInAPrivateFolderLeavesItPrivate) {
   TempDir dir;
   Store store(dir.path());
