@@ -63,7 +63,8 @@ void update_submodules(git_repository* repository, const SubmoduleUpdate& update
   }
 }
 
-bool is_there_and_empty(const fs::path& folder) {
+// Whether it is there already. Throws when it is and holds something.
+bool check_destination(const fs::path& folder) {
   std::error_code problem;
   const bool there = fs::exists(folder, problem);
   const bool empty = problem || !there || fs::is_empty(folder, problem);
@@ -91,7 +92,7 @@ std::string git_checkout(const GitCheckout& request, std::stop_token stop) {
   start_libgit2();
   const std::string shown_url = without_password(request.url);
   if (request.url.empty()) throw Error(ErrorKind::Usage, "the repository URL is empty", "pass -p url=…");
-  const bool destination_existed = is_there_and_empty(request.destination);
+  const bool destination_existed = check_destination(request.destination);
 
   const fs::path mirror_path = mirror_of(request.cache, request.url);
   const FileLock lock(mirror_path.string() + ".lock");

@@ -25,7 +25,6 @@ bool has_variable_image(const TaskSpec& spec) {
 // Only what params made of an image: names without variables were checked where they stand. What has a
 // `when` may never run, and often is guarded by it against just that.
 void Compiler::check_images() {
-  constexpr size_t kMostCombinations = 256;  // that Tekton lets a matrix have
   if (lenient_.values) return;
   for (size_t i = 0; i < plan_.tasks.size(); ++i) {
     const PlannedTask& task = plan_.tasks[i];

@@ -46,28 +46,8 @@ std::string index_out_of_bounds(const RunVariables& variables, const PlannedTask
   return problem;
 }
 
-Readiness invalid_reference(std::string problem, const RunContext& context) {
-  const std::string of_run = "PipelineRun " + context.run_namespace + "/" + context.run_name +
-                             " can't be Run; couldn't resolve all references: " + problem;
-  return {Readiness::Kind::Invalid,   "InvalidTaskResultReference",
-          std::move(problem),         {},
-          "PipelineValidationFailed", of_run};
-}
-
-Readiness invalid_cel(std::string problem, const RunContext& context) {
-  const std::string of_run = "Error evaluating CEL " + context.run_name + ": " + problem;
-  return {
-      Readiness::Kind::Invalid, "CELEvaluationFailed", std::move(problem), {}, "CELEvaluationFailed", of_run};
-}
-
-Readiness invalid_matrix(std::string problem, const RunContext& context) {
-  const std::string of_run = "Failed to validate matrix \"" + context.run_name + "\" with error " + problem;
-  return {Readiness::Kind::Invalid,
-          "InvalidMatrixParameterTypes",
-          std::move(problem),
-          {},
-          "InvalidMatrixParameterTypes",
-          of_run};
+Readiness invalid(const char* reason, std::string message) {
+  return {Readiness::Kind::Invalid, reason, std::move(message), {}};
 }
 
 bool is_missing(const RunFacts& facts, const ResultUse& use) {
@@ -106,7 +86,9 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
   const RunVariables variables(plan, index, facts, context);
   if (missing.empty())  // before `when`: such a run fails whatever that says
     if (std::string problem = index_out_of_bounds(variables, task); !problem.empty())
-      return invalid_reference(std::move(problem), context);
+      return invalid("PipelineValidationFailed",
+                     "PipelineRun " + context.run_namespace + "/" + context.run_name +
+                         " can't be Run; couldn't resolve all references: " + problem);
   std::vector<When> known;
   for (When& when : put_into_when(task.when, variables)) {
     // Without its result an expression says nothing; that the result is missing does.
@@ -115,15 +97,17 @@ Readiness check_ready(const Plan& plan, size_t index, const RunFacts& facts, con
     if (missing.empty() || !open) known.push_back(std::move(when));
   }
   const WhenVerdict verdict = evaluate_when(known);
-  if (!verdict.problem.empty()) return invalid_cel(verdict.problem, context);
-  if (!verdict.holds) return {Readiness::Kind::WhenFalse, "", "", {}};
-  if (!missing.empty()) return {Readiness::Kind::MissingResults, "", "", std::move(missing)};
+  if (!verdict.problem.empty())
+    return invalid("CELEvaluationFailed",
+                   "Error evaluating CEL " + context.run_name + ": " + verdict.problem);
+  if (!verdict.holds) return {.kind = Readiness::Kind::WhenFalse};
+  if (!missing.empty()) return {.kind = Readiness::Kind::MissingResults, .missing = std::move(missing)};
   if (task.matrix) {
     try {
-      if (resolve_matrix(plan, index, facts, context).empty())
-        return {Readiness::Kind::EmptyMatrix, "", "", {}};
+      if (resolve_matrix(plan, index, facts, context).empty()) return {.kind = Readiness::Kind::EmptyMatrix};
     } catch (const Error& error) {
-      return invalid_matrix(error.message(), context);
+      return invalid("InvalidMatrixParameterTypes",
+                     "Failed to validate matrix \"" + context.run_name + "\" with error " + error.message());
     }
   }
   return {};
@@ -225,6 +209,10 @@ std::string child_name(const Plan& plan, size_t task, std::string_view run_name,
   if (name.ends_with(number)) return name;
   const size_t longest = kLongestName - 1 - std::to_string(which.combinations).size();
   return limited_name(run_name, suffix).substr(0, longest) + number;
+}
+
+std::string step_name(const Step& step, size_t index) {
+  return step.name.empty() ? "unnamed-" + std::to_string(index) : step.name.value;
 }
 
 std::string pod_name(std::string_view task_run, int attempt) {

@@ -45,13 +45,10 @@ const RunFacts& no_facts();
 struct Readiness {
   enum class Kind { Ready, WhenFalse, MissingResults, EmptyMatrix, Invalid };
   Kind kind = Kind::Ready;
-  std::string
-      reason;  // Invalid: InvalidTaskResultReference, InvalidMatrixParameterTypes, CELEvaluationFailed
-  std::string message;  // Invalid: Tekton's words, e.g. an index past the end of an array result
-  std::vector<ResultUse> missing = {};  // MissingResults: which, at least one
   // Invalid: what Tekton makes of the whole run, which ends there without a TaskRun and without `finally`:
   // the reason and message of its condition.
-  std::string run_reason = {}, run_message = {};
+  std::string reason = {}, message = {};
+  std::vector<ResultUse> missing = {};  // MissingResults: which, at least one
 };
 
 // Whether a task whose parents are done should run. Cheap: only `when` and consumed results are looked at.
@@ -116,6 +113,9 @@ std::vector<LostResult> lost_results(const Plan& plan, const RunFacts& facts, co
 // "<run>-<task>", with "-<i>" for those of a matrix of several, at most 63 characters, hashed when longer as
 // Knative's controllers do (kmeta.ChildName); the run's own name for a lone Task. The same for each attempt.
 std::string child_name(const Plan& plan, size_t task, std::string_view run_name, TaskRunIndex which = {});
+
+// What the document calls a step, or "unnamed-N", as Tekton does.
+std::string step_name(const Step& step, size_t index);
 
 // The pod of one attempt of a TaskRun, as Tekton calls it: "<TaskRun>-pod", then "<TaskRun>-pod-retry1",
 // hashed when longer as child_name() is.

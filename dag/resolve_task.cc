@@ -251,7 +251,7 @@ class TaskResolution {
   void complete_steps() {
     for (size_t i = 0; i < out_.spec.steps.size(); ++i) {
       Step& step = out_.spec.steps[i];
-      if (step.name.empty()) step.name.value = "unnamed-" + std::to_string(i);
+      step.name.value = step_name(step, i);
       if (step.action) apply_action(step, params_, contexts_);
       if (out_.spec.step_template) merge_template(step, *out_.spec.step_template);
     }

@@ -30,7 +30,7 @@ RunCondition end_condition(const dag::Plan& plan, const State& state, const dag:
   const std::string run = "PipelineRun \"" + name + "\"";
   if (plan.kind != dag::Plan::Kind::Pipeline && !plan.tasks.empty() && !state.pipeline_timed_out)
     return of_only_child(plan, state, name);
-  if (!state.broken_reason.empty()) return {state.broken_reason, state.broken_message};
+  if (state.is_broken()) return {state.broken_reason, state.broken_message};
   if (state.cancel == Cancel::Now) return {"Cancelled", run + " was cancelled"};
   if (state.pipeline_timed_out)
     return {"PipelineRunTimeout", run + " failed to finish within \"" + go_duration(plan.timeout) + "\""};

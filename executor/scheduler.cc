@@ -254,7 +254,7 @@ class Turn {
 
   // What a task asks for makes no sense: the run itself has failed, not the task, and `finally` goes with it.
   void break_off(const dag::Readiness& readiness) {
-    emit(event(Event::Kind::RunBroken, readiness.run_reason, readiness.run_message));
+    emit(event(Event::Kind::RunBroken, readiness.reason, readiness.message));
     stop_running();
     skip_unstarted(state_.in_finally ? plan_.dag_size : 0,
                    state_.in_finally ? plan_.tasks.size() : plan_.dag_size, skip::kNone);

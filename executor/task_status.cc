@@ -94,8 +94,7 @@ json steps_json(const std::vector<StepRecord>& steps, const dag::TaskSpec* spec,
 json unended_steps_json(const dag::TaskSpec& spec) {
   json out = json::array();
   for (size_t i = 0; i < spec.steps.size(); ++i) {
-    const std::string& given = spec.steps[i].name.value;
-    const std::string name = given.empty() ? "unnamed-" + std::to_string(i) : given;
+    const std::string name = dag::step_name(spec.steps[i], i);
     out.push_back({{"name", name}, {"container", "step-" + name}});
   }
   return out;

@@ -39,16 +39,17 @@ bool is_younger(const fs::path& file, Time than) {
 std::vector<Digest> required_blobs(const Manifest& manifest) {
   std::vector<Digest> out{manifest.config.digest};
   for (const Descriptor& layer : manifest.layers)
-    if (layer.media_type.find("foreign") == std::string::npos &&
-        layer.media_type.find("nondistributable") == std::string::npos)
-      out.push_back(layer.digest);
+    if (!is_foreign(layer)) out.push_back(layer.digest);
   return out;
 }
 
-fs::path RepositoryBlobs::link(std::string_view repository, const Digest& blob) const {
-  std::string folder(repository);
-  std::ranges::replace(folder, '/', '+');
-  return store_.root() / "links" / folder / link_name(blob);
+fs::path RepositoryBlobs::links(std::string repository) const {
+  std::ranges::replace(repository, '/', '+');
+  return store_.root() / "links" / repository;
+}
+
+fs::path RepositoryBlobs::link(const std::string& repository, const Digest& blob) const {
+  return links(repository) / link_name(blob);
 }
 
 bool RepositoryBlobs::has(const std::string& repository, const Digest& blob) {
@@ -90,11 +91,9 @@ void RepositoryBlobs::note_deleted(const std::string& repository, const Digest& 
 }
 
 RepositoryBlobs::Blobs RepositoryBlobs::received(const std::string& repository) const {
-  std::string folder(repository);
-  std::ranges::replace(folder, '/', '+');
   Blobs out;
   std::error_code none;
-  for (const auto& file : fs::directory_iterator(store_.root() / "links" / folder, none))
+  for (const auto& file : fs::directory_iterator(links(repository), none))
     if (auto digest = linked_by(file.path())) out.insert(std::move(*digest));
   return out;
 }

@@ -66,7 +66,8 @@ class RepositoryBlobs {
   std::shared_ptr<const Blobs> blobs_of(const Digest& manifest);
   Blobs named_in(const StoreIndex& index, const std::string& repository, bool sparse);
   void prune(const fs::path& folder, Time old);
-  fs::path link(std::string_view repository, const Digest& blob) const;
+  fs::path links(std::string repository) const;
+  fs::path link(const std::string& repository, const Digest& blob) const;
 
   const Store& store_;
   const Shows shows_;

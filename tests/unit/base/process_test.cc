@@ -13,17 +13,12 @@
 #include "base/fs.h"
 #include "base/pipe.h"
 #include "base/spawn.h"
+#include "tests/unit/base/command.h"
 
 namespace kiln {
 namespace {
 
 using testing::HasSubstr;
-
-Command command(std::vector<std::string> argv) {
-  Command made;
-  made.argv = std::move(argv);
-  return made;
-}
 
 TEST(ProcessTest, CapturesBothStreamsAndTheExitCode) {
   const Finished finished = run(command({"sh", "-c", "echo out; echo err >&2; exit 7"}));

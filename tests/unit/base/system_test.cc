@@ -16,17 +16,12 @@
 #include "base/named_lock.h"
 #include "base/process.h"
 #include "base/sqlite.h"
+#include "tests/unit/base/command.h"
 
 namespace kiln {
 namespace {
 
 using testing::HasSubstr;
-
-Command command(std::vector<std::string> argv) {
-  Command made;
-  made.argv = std::move(argv);
-  return made;
-}
 
 TEST(FsTest, AnAtomicWriteReplacesTheWholeFileAndLeavesNothingBeside) {
   const TempDir dir;

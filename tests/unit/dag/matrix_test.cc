@@ -146,7 +146,9 @@ TEST(Matrix, IsSkippedWhenEmptyAndInvalidWhenNotAnArray) {
   EXPECT_EQ(readiness.kind, Readiness::Kind::Invalid);
   EXPECT_EQ(readiness.reason, "InvalidMatrixParameterTypes");
   facts.results["all"] = ParamValue::array(std::vector<std::string>(129, "x"));
-  EXPECT_EQ(check_ready(plan, 1, facts, kContext).message, "expected 0 <= 258 <= 256: matrix of \"build\"");
+  EXPECT_EQ(check_ready(plan, 1, facts, kContext).message,
+            "Failed to validate matrix \"" + kContext.run_name +
+                "\" with error expected 0 <= 258 <= 256: matrix of \"build\"");
 }
 
 TEST(Matrix, OnlyAWholeListIsTakenFromIt) {

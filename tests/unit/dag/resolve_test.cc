@@ -1,5 +1,6 @@
 #include "dag/resolve.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <map>
 #include <regex>
@@ -117,11 +118,10 @@ TEST(Resolve, ResultsArriveAsTheirType) {
   facts.results[{0, "l"}] = ParamValue::array({"one"});
   const Readiness readiness = check_ready(plan, 1, facts, kContext);
   EXPECT_EQ(readiness.kind, Readiness::Kind::Invalid);
-  EXPECT_EQ(readiness.message, "array Result Index 1 for Task a Result l is out of bound of size 1");
-  EXPECT_EQ(readiness.run_reason, "PipelineValidationFailed");
-  EXPECT_EQ(
-      readiness.run_message,
-      "PipelineRun default/p-run-1 can't be Run; couldn't resolve all references: " + readiness.message);
+  EXPECT_EQ(readiness.reason, "PipelineValidationFailed");
+  EXPECT_EQ(readiness.message,
+            "PipelineRun default/p-run-1 can't be Run; couldn't resolve all references: "
+            "array Result Index 1 for Task a Result l is out of bound of size 1");
 }
 
 TEST(Resolve, AnIndexPastTheEndCountsBeforeWhenDoes) {
@@ -131,7 +131,7 @@ TEST(Resolve, AnIndexPastTheEndCountsBeforeWhenDoes) {
                                      kStep + "}\n"));
   Facts facts;
   facts.results[{0, "l"}] = ParamValue::array({"one"});
-  EXPECT_EQ(check_ready(plan, 1, facts, kContext).run_reason, "PipelineValidationFailed");
+  EXPECT_EQ(check_ready(plan, 1, facts, kContext).reason, "PipelineValidationFailed");
   facts.results[{0, "l"}] = ParamValue::array({"1", "2", "3", "4", "5", "6"});
   EXPECT_EQ(check_ready(plan, 1, facts, kContext).kind, Readiness::Kind::WhenFalse);
 }
@@ -143,8 +143,8 @@ TEST(Resolve, AFailingExpressionHasTheWordsOfTheRun) {
   Facts facts;
   facts.results[{0, "s"}] = ParamValue::string("2");
   const Readiness readiness = check_ready(plan, 1, facts, kContext);
-  EXPECT_EQ(readiness.run_reason, "CELEvaluationFailed");
-  EXPECT_EQ(readiness.run_message, "Error evaluating CEL p-run-1: " + readiness.message);
+  EXPECT_EQ(readiness.reason, "CELEvaluationFailed");
+  EXPECT_THAT(readiness.message, ::testing::StartsWith("Error evaluating CEL p-run-1: "));
 }
 
 TEST(Resolve, ATaskIsCalledWhatThePipelineSays) {
